@@ -1,0 +1,119 @@
+"""Every error that a caller may see, HTTP and websocket alike.
+
+The tree is flat and closed: one class a code, as in the API's conventions. A service raises one of these; the API and the gateway
+turn it into `{"error": {...}}` by `as_dict()` and never show any other exception's text.
+
+    CrustError
+    ├── BadRequest 400            the request as such cannot be read
+    ├── Invalid 422               a named field is wrong or missing
+    ├── Unauthenticated 401
+    ├── Forbidden 403             one may see it, but not do this
+    ├── NotFound 404              it is not there, or one may not see it
+    ├── MethodNotAllowed 405
+    ├── Conflict 409              a stale version, a name that is taken
+    ├── IdempotencyMismatch 409   the key was used for another request
+    ├── Gone 410                  archived, or removed since
+    ├── TooLarge 413
+    ├── RateLimited 429
+    ├── Rejected 422              a plugin refused it; the reason is the message
+    ├── Unavailable 503           the outcome is unknown or nothing was done; the same key makes a retry safe
+    └── Internal 500
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class CrustError(Exception):
+    """The root. `message` is for people, `code` for programs.
+
+    Args:
+        message: one sentence that names what was wrong.
+        field: the parameter that was wrong.
+        retry_after: seconds after which a repeat makes sense.
+    """
+
+    code: ClassVar[str] = "internal"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, field: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.retry_after = retry_after
+
+    def as_dict(self) -> dict[str, Any]:
+        """The inside of `{"error": ...}`."""
+        body: dict[str, Any] = {"message": self.message, "code": self.code}
+        if self.field is not None:
+            body["field"] = self.field
+        if self.retry_after is not None:
+            body["retry_after"] = round(self.retry_after, 3)
+        return body
+
+
+class BadRequest(CrustError):
+    code, status = "bad_request", 400
+
+
+class Invalid(CrustError):
+    code, status = "invalid", 422
+
+
+class Unauthenticated(CrustError):
+    code, status = "unauthenticated", 401
+
+
+class Forbidden(CrustError):
+    code, status = "forbidden", 403
+
+
+class NotFound(CrustError):
+    code, status = "not_found", 404
+
+
+class MethodNotAllowed(CrustError):
+    code, status = "method_not_allowed", 405
+
+
+class Conflict(CrustError):
+    code, status = "conflict", 409
+
+
+class IdempotencyMismatch(CrustError):
+    code, status = "idempotency_mismatch", 409
+
+
+class Gone(CrustError):
+    code, status = "gone", 410
+
+
+class TooLarge(CrustError):
+    code, status = "too_large", 413
+
+
+class RateLimited(CrustError):
+    code, status = "rate_limited", 429
+
+
+class Rejected(CrustError):
+    code, status = "rejected", 422
+
+
+class Unavailable(CrustError):
+    code, status = "unavailable", 503
+
+
+class Internal(CrustError):
+    code, status = "internal", 500
+
+
+CODES: dict[str, int] = {
+    error.code: error.status
+    for error in (
+        BadRequest, Invalid, Unauthenticated, Forbidden, NotFound, MethodNotAllowed, Conflict, IdempotencyMismatch, Gone, TooLarge,
+        RateLimited, Rejected, Unavailable, Internal,
+    )
+}  # fmt: skip
+"""The closed list: code → HTTP status."""

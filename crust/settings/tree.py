@@ -1,0 +1,241 @@
+"""The tree of settings: names, types, bounds, defaults and what each means."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")  # one part of a DNS name
+
+
+def _dns_name(value: str) -> str:
+    name = value.lower()
+    labels = name.split(".")
+    if len(name) > 253 or labels[-1].isdigit() or not all(LABEL.fullmatch(label) for label in labels):
+        raise ValueError("should be a DNS name, such as chat.example.org")
+    return name
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL; empty ones where it is none. (Python's own message would show what may be a password.)"""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # whether it is a number is looked at only here
+    except ValueError:
+        return urlsplit("")
+    return parts
+
+
+def _origin(value: str) -> str:
+    parts = _split(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or value != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("should be an origin, such as https://chat.example.org, without a path")
+    return value.lower()
+
+
+def _public_url(value: str) -> str:
+    parts = _split(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username):
+        raise ValueError("should be an http or https URL, such as https://chat.example.org, or empty")
+    return value.rstrip("/")
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError("should be an address or a network, such as 10.0.0.0/8") from None
+
+
+def _database_url(value: str) -> str:
+    parts = _split(value)
+    sqlite = parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1
+    at_host = bool(parts.hostname) or "host=" in parts.query
+    postgres = parts.scheme in ("postgres", "postgresql") and at_host and len(parts.path) > 1
+    if value and not sqlite and not postgres:
+        raise ValueError("should be empty, sqlite:///absolute/path or postgres://user:password@host:port/database")
+    return value
+
+
+def _listed(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=86_400 * 366, allow_inf_nan=False)]
+Listed = BeforeValidator(_listed)
+
+
+class Section(BaseModel):
+    """A table of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class Organisations(Section):
+    """Organisations."""
+
+    home_name: str = Field(
+        default="Home", min_length=1, max_length=100, description="Name of the organisation that an empty server starts with"
+    )
+    open: bool = Field(default=False, description="Whether everybody may make organisations, not administrators alone")
+
+
+class Sessions(Section):
+    """Sessions: how long people stay signed in."""
+
+    idle_days: Positive = Field(default=30, description="Days without use after which a session ends")
+    absolute_days: Positive = Field(default=180, description="Days after which a session ends, used or not")
+
+
+class Passwords(Section):
+    """Passwords, and how they are hashed (argon2id)."""
+
+    min_length: int = Field(default=8, ge=1, le=256, description="Fewest characters of a new password")
+    time_cost: int = Field(default=3, ge=1, le=100, description="Passes over the memory")
+    memory_kib: int = Field(default=65536, ge=8, le=4_194_304, description="Memory that one hash takes, in KiB")
+    parallelism: int = Field(default=1, ge=1, le=64, description="Threads that one hash takes")
+
+
+class Database(Section):
+    """How the database is used."""
+
+    pool_size: int = Field(default=5, ge=1, le=1000, description="Most PostgreSQL connections of this process")
+    lock_timeout_s: Seconds = Field(default=5.0, description="Seconds that a change waits for the log's lock")
+    statement_timeout_s: Seconds = Field(default=5.0, description="Seconds that one statement may take")
+    idle_in_transaction_timeout_s: Seconds = Field(
+        default=4.0,
+        description="Seconds after which PostgreSQL ends a transaction that says nothing; below lock_timeout_s, so that a node"
+        " that waits outlives one that froze",
+    )
+    group_size: int = Field(default=500, ge=1, le=10_000, description="Most changes that are committed together")
+    waiting_max: Positive = Field(
+        default=10_000, description="Changes that may wait for the writer; further ones are answered with 503"
+    )
+
+
+class Limits(Section):
+    """Limits on what one session, or one address, may ask. Each rate is a token bucket."""
+
+    enabled: bool = Field(default=True, description="Whether rates are limited at all; false is for load tests")
+    messages_per_second: Positive = Field(default=10, description="Messages a second and session, in the long run")
+    messages_burst: Positive = Field(default=100, description="Messages at once")
+    writes_per_second: Positive = Field(default=20, description="Other changes a second and session, in the long run")
+    writes_burst: Positive = Field(default=200, description="Other changes at once")
+    reads_per_second: Positive = Field(default=50, description="Reads a second and session, in the long run")
+    reads_burst: Positive = Field(default=500, description="Reads at once")
+    uploads_per_minute: Positive = Field(default=30, description="Uploads a minute and session")
+    sockets_per_minute: Positive = Field(default=300, description="Websockets a minute and address")
+    login_failures: Positive = Field(
+        default=5, description="Failed logins in login_window_s, per account and address, before a delay"
+    )
+    login_window_s: Seconds = Field(default=900.0, description="Seconds in which failed logins are counted")
+    login_delay_max_s: Seconds = Field(
+        default=900.0, description="Longest delay, in seconds, that failed logins bring upon an account"
+    )
+    body_bytes: int = Field(
+        default=1_048_576, ge=1024, description="Largest request body, in bytes; uploads have a limit of their own"
+    )
+    contents_characters: Positive = Field(default=16_000, description="Longest message, in characters")
+
+
+class Websocket(Section):
+    """Websockets."""
+
+    ping_interval_s: Seconds = Field(default=30.0, description="Seconds between pings")
+    silence_s: Seconds = Field(default=75.0, description="Seconds of silence after which a connection is closed")
+    login_timeout_s: Seconds = Field(default=10.0, description="Seconds that a client has to sign in")
+    queue_frames: Positive = Field(default=256, description="Frames that may wait for one client; more close it, to be resumed")
+    queue_bytes: int = Field(default=1_048_576, ge=1024, description="Bytes that may wait for one client")
+    frame_bytes: int = Field(default=262_144, ge=1024, description="Largest frame that a client may send, in bytes")
+    in_flight: Positive = Field(default=32, description="Requests of one connection that may be under way")
+    unusable_frames: Positive = Field(default=20, description="Unusable frames in a row that close a connection")
+    backlog_messages: int = Field(default=50, ge=0, le=200, description="Messages of each channel on a fresh connection")
+    channels_with_messages: int = Field(
+        default=20, ge=0, description="Most recent channels that bear messages on a fresh connection"
+    )
+    members_shown: Positive = Field(default=100, description="Most members listed in a channel frame")
+    replay_events: int = Field(default=2000, ge=0, description="Most events sent on a resume; more make it a fresh start")
+    replay_positions: int = Field(default=100_000, ge=0, description="Most positions that a resume may go back")
+    connections_per_user: Positive = Field(default=50, description="Connections that one person may have")
+    send_timeout_s: Seconds = Field(default=30.0, description="Seconds that a client may take for one frame")
+    deflate: bool = Field(
+        default=False, description="Whether permessage-deflate is offered; it costs memory and time per connection"
+    )
+
+
+class Log(Section):
+    """What the process tells of itself, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="The least that is told")
+    format: Literal["auto", "console", "json"] = Field(default="auto", description="auto: console on a terminal, else JSON lines")
+
+
+class Settings(Section):
+    """All settings. Made without arguments it holds the defaults, whatever the environment says; `load` reads."""
+
+    server_name: Annotated[str, AfterValidator(_dns_name)] = Field(
+        default="localhost", description="This server's DNS name; part of every id that leaves it, so don't change it later"
+    )
+    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
+        default="", description="Where people's links point, such as https://chat.example.org; empty: made from host and port"
+    )
+    data_dir: Path = Field(default=Path("./data"), strict=False, description="Folder of what is kept beside the database")
+    database_url: Annotated[str, AfterValidator(_database_url)] = Field(
+        default="",
+        repr=False,
+        description="sqlite:///absolute/path or postgres://user:password@host:port/database (a unix socket's folder as"
+        " ?host=/folder); empty: SQLite in crust.db below data_dir",
+    )
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on")
+    port: Port = Field(default=8400, description="Port to listen on; 0 takes a free one")
+    trusted_proxies: Annotated[list[Annotated[str, AfterValidator(_network)]], Listed] = Field(
+        default=[], description="Addresses or networks of proxies whose forwarding headers count"
+    )
+    allowed_origins: Annotated[list[Annotated[str, AfterValidator(_origin)]], Listed] = Field(
+        default=[], description="Further origins whose pages may open a websocket with a cookie, such as https://chat.example.org"
+    )
+    organisations: Organisations = Field(default_factory=Organisations)
+    sessions: Sessions = Field(default_factory=Sessions)
+    passwords: Passwords = Field(default_factory=Passwords)
+    database: Database = Field(default_factory=Database)
+    limits: Limits = Field(default_factory=Limits)
+    websocket: Websocket = Field(default_factory=Websocket)
+    log: Log = Field(default_factory=Log)
+
+    @property
+    def effective_public_url(self) -> str:
+        """`public_url`, or what host and port make of it; without a slash at its end."""
+        if self.public_url:
+            return self.public_url
+        host = self.server_name if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - asked about, not bound to
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The SQLite file; None with PostgreSQL."""
+        if not self.database_url:
+            return self.data_dir / "crust.db"
+        parts = urlsplit(self.database_url)
+        return Path(parts.path) if parts.scheme == "sqlite" else None
+
+
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """The table that the field stands for; None where it is a setting itself."""
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def leaves(model: type[Section] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting, by its TOML path."""
+    for name, field in model.model_fields.items():
+        section = section_of(field)
+        yield from leaves(section, f"{name}.") if section else [(prefix + name, field)]

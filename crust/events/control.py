@@ -1,0 +1,41 @@
+"""What nodes tell each other beside the log: state where the last writer wins. May be lost, merged or repeated."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from crust.events.objects import Presence
+
+
+class Typing(Struct, frozen=True, tag="typing"):
+    """`user_id` has started or stopped (`state`: start, stop) to type in a channel; goes to its other members."""
+
+    channel_id: int
+    user_id: int
+    state: str
+
+
+class PresenceChanged(Struct, frozen=True, tag="presence"):
+    """`user_id` has another presence; goes to those who share a channel with them."""
+
+    user_id: int
+    presence: Presence
+
+
+class MarkMoved(Struct, frozen=True, tag="mark"):
+    """`user_id`'s read mark or count of mentions in a channel has moved; goes to their own sockets. Counts are absolute."""
+
+    user_id: int
+    channel_id: int
+    unread: int
+    mentions: int
+    last_read_id: int
+
+
+class SessionEnded(Struct, frozen=True, tag="session"):
+    """A session (public id) was revoked: its sockets close at once, ahead of the log."""
+
+    session_id: int
+
+
+Control = Typing | PresenceChanged | MarkMoved | SessionEnded

@@ -1,0 +1,30 @@
+"""An entry of the event log."""
+
+from __future__ import annotations
+
+from msgspec import Raw, Struct
+
+
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """What was changed, who may know, and where it stands in the one order of all changes.
+
+    `position` is contiguous and rises in the order of commits. A 0 means "none" in `organisation`, `channel`, `recipient` and `object`.
+
+    Who it goes to follows from these fields alone: with a `channel`, its members; with a `recipient`, that person (both: both); with
+    neither, the organisation's members (guests left out). `object` is the id of what changed, by which a removal finds what to blank.
+    `via` lists the links that it came through, `origin` the network it was first said on (None: here).
+    """
+
+    position: int
+    id: int
+    organisation: int
+    channel: int
+    recipient: int
+    object: int
+    visibility: str
+    type: str
+    event: str
+    body: Raw
+    origin: str | None
+    via: tuple[str, ...]
+    at: int

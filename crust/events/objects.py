@@ -1,0 +1,137 @@
+"""The objects of the API and of event bodies: what any permitted reader may see.
+
+Ids are decimal strings (they pass 2^53), times RFC 3339 strings. What only one viewer may know (flagged, unread, an email address)
+is never in these; the API adds it around them.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+IdText = str
+"""An id as it is emitted: a decimal string."""
+
+TimeText = str
+"""RFC 3339, UTC, milliseconds: `2026-11-24T01:47:00.123Z`."""
+
+
+class Presence(Struct, frozen=True, kw_only=True):
+    """How reachable a person is. `status`: available, away, dnd or offline."""
+
+    status: str
+    text: str | None = None
+    until: TimeText | None = None
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """A person, bot or ghost as others see them."""
+
+    id: IdText
+    username: str
+    name: str
+    avatar: str | None
+    kind: str
+    origin: str | None
+    created_at: TimeText
+    suspended_at: TimeText | None
+
+
+class Organisation(Struct, frozen=True, kw_only=True):
+    """A top-level group; nothing is shared across its border."""
+
+    id: IdText
+    name: str
+    created_at: TimeText
+    updated_at: TimeText
+    archived_at: TimeText | None
+
+
+class Channel(Struct, frozen=True, kw_only=True):
+    """A sequence of messages with a subject. `type`: public, private or direct."""
+
+    id: IdText
+    organisation_id: IdText
+    team_ids: list[IdText]
+    name: str
+    topic: str
+    type: str
+    members_count: int
+    last_message_id: IdText | None
+    bridged: list[IdText]
+    created_at: TimeText
+    updated_at: TimeText
+    archived_at: TimeText | None
+
+
+class ChannelEdited(Channel, frozen=True, kw_only=True):
+    """A channel after a change; `changed` names the fields that differ."""
+
+    changed: list[str]
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """Somebody's coming, going or new role; `by` is who did it."""
+
+    user: User
+    user_id: IdText
+    by: IdText
+    role: str | None
+    channel_id: IdText | None = None
+    organisation_id: IdText | None = None
+    members_count: int | None = None
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """A message. `type`: CREATE, TOPIC, RENAME, MESSAGE or FILE; `replies` and `version` are absolute."""
+
+    id: IdText
+    channel_id: IdText
+    user_id: IdText
+    type: str
+    contents: str | None
+    reply_to: IdText | None
+    replies: int
+    attachments: list[dict[str, object]]
+    reactions: list[dict[str, object]]
+    mentions: list[IdText]
+    preview: dict[str, object] | None
+    pinned: bool
+    client_msg_id: str | None
+    origin: str | None
+    version: int
+    created_at: TimeText
+    edited_at: TimeText | None
+
+
+class MessageEdited(Message, frozen=True, kw_only=True):
+    """A message after an edit; `changed` names the fields that differ."""
+
+    changed: list[str]
+
+
+class MessageRemoved(Struct, frozen=True, kw_only=True):
+    """That a message is gone: ids and who did it, never what it said."""
+
+    id: IdText
+    channel_id: IdText
+    user_id: IdText
+    by: IdText
+
+
+class Pin(Struct, frozen=True, kw_only=True):
+    """A message was pinned or unpinned by `user_id`, for all in the channel."""
+
+    message_id: IdText
+    user_id: IdText
+
+
+class Flag(Struct, frozen=True, kw_only=True):
+    """A message was flagged or unflagged, for the recipient alone."""
+
+    message_id: IdText
+
+
+class SessionRevoked(Struct, frozen=True, kw_only=True):
+    """A session of the recipient has ended; `id` is its public id."""
+
+    id: IdText

@@ -1,0 +1,308 @@
+"""The database: two connections, one for reading and one for writing, and plain SQL where the ORM would be too slow.
+
+Models use the reading connection's name. Outside a transaction that is the reading one, which the database itself keeps from writing;
+inside `Database.transaction()` it is the open transaction, for the task that opened it and for whoever it lends it to (`Database.using`).
+So nothing can be written past the gate by mistake.
+
+Statements are written with `$1`, `$2` …; SQLite is given `?1`, `?2` ….
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import asyncpg
+import msgspec
+from tortoise.apps import Apps
+from tortoise.backends.base.client import BaseDBAsyncClient, TransactionalDBClient
+from tortoise.context import TortoiseContext
+from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
+
+from crust.errors import Unavailable
+from crust.settings import Settings
+
+Row = Mapping[str, Any]
+"""One row, its columns by name."""
+
+FAILURES = (
+    DBConnectionError,
+    TransactionManagementError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InterfaceError,
+    OSError,
+)
+"""What a database raises that is away, locked or shutting down; for SQLite see `is_failure`."""
+
+
+class StartRefused(Exception):
+    """The database is not as Crust needs it; the message says what to change."""
+
+
+@lru_cache(maxsize=1024)
+def for_sqlite(sql: str) -> str:
+    """`$1` becomes `?1`; both may be used more than once."""
+    return re.sub(r"\$(\d+)", r"?\1", sql)
+
+
+def is_failure(error: BaseException) -> bool:
+    """Whether the database failed. Anything else (a wrong statement, a value that does not fit) is a bug of ours."""
+    if isinstance(error, OperationalError):
+        cause = error.args[0] if error.args else None
+        return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR
+    return isinstance(error, FAILURES)
+
+
+def not_available() -> Unavailable:
+    return Unavailable("The database did not answer; nothing is known to be stored. Repeat with the same key.", retry_after=1)
+
+
+@contextmanager
+def unavailable() -> Iterator[None]:
+    """Turn the database's failures into `Unavailable`; the caller cannot know whether anything was written."""
+    try:
+        yield
+    except Exception as error:
+        if is_failure(error):
+            raise not_available() from error
+        raise
+
+
+class Database:
+    """Everything that touches the database goes through one of these.
+
+    Args:
+        settings: `database_url`, `data_dir` and `database.*` count.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.dialect = "sqlite" if settings.sqlite_path else "postgres"
+        # Tortoise keeps prepared statements by these names for the whole process, whichever the database.
+        self._reader, self._writer = f"{self.dialect} reader", f"{self.dialect} writer"
+        self._context = TortoiseContext()
+
+    # ---- open and close
+
+    async def open(self) -> None:
+        """Connect, and refuse a database that would forget what it has acknowledged.
+
+        Raises:
+            StartRefused: it cannot be reached, or is set to lose commits.
+        """
+        if self.dialect == "sqlite":
+            self.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+        self._context.__enter__()
+        await self._context.init(config=self._tortoise_config(), _enable_global_fallback=False)
+        try:
+            # The writing one first: it makes SQLite's file, which the reading one only opens.
+            await self.writer.execute_query("SELECT 1")
+            await self._check_durability()
+        except Exception as error:
+            await self.close()
+            if isinstance(error, StartRefused):
+                raise
+            raise StartRefused(f"the database cannot be opened: {error}") from error
+
+    async def close(self) -> None:
+        """Disconnect. A process whose connections stay open hangs at its exit."""
+        await self._context.connections.close_all()
+        self._context.__exit__(None, None, None)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Database]:
+        """Open for the length of a block."""
+        await self.open()
+        try:
+            yield self
+        finally:
+            await self.close()
+
+    async def _check_durability(self) -> None:
+        if self.dialect == "sqlite":
+            (row,) = await self.fetch("PRAGMA journal_mode", connection=self.writer)
+            if row[0] != "wal":  # type: ignore[index]  # a pragma's column has no fixed name
+                raise StartRefused(f"SQLite's journal mode is {row[0]!r}, not WAL: is the file on a network share?")  # type: ignore[index]
+            return
+        for setting, lossy in (("synchronous_commit", "off"), ("fsync", "off"), ("full_page_writes", "off")):
+            (row,) = await self.fetch(f"SELECT current_setting('{setting}') AS value", connection=self.writer)
+            if row["value"] == lossy:
+                raise StartRefused(f"PostgreSQL has {setting} = {lossy}: a crash would forget acknowledged messages. Set it to on.")
+
+    def _tortoise_config(self) -> dict[str, Any]:
+        connections = self._postgres_connections() if self.dialect == "postgres" else self._sqlite_connections()
+        return {"connections": connections, "apps": self.tortoise_apps, "use_tz": True, "timezone": "UTC"}
+
+    @property
+    def tortoise_apps(self) -> dict[str, dict[str, Any]]:
+        """Which models there are, and where their migrations lie."""
+        return {"crust": {"models": ["crust.models.tables"], "default_connection": self._reader, "migrations": "crust.models.migrations"}}
+
+    def _sqlite_connections(self) -> dict[str, Any]:
+        busy_ms = round(self._settings.database.lock_timeout_s * 1000)
+        common = {
+            "file_path": str(self.sqlite_path),
+            "journal_mode": "WAL",
+            "synchronous": "FULL",
+            "busy_timeout": busy_ms,
+            "cache_size": -32768,
+        }
+        engine = "crust.models.sqlite_engine"
+        return {
+            self._writer: {"engine": engine, "credentials": {**common, "journal_size_limit": 67108864}},
+            self._reader: {"engine": engine, "credentials": {**common, "journal_size_limit": 67108864, "query_only": "ON"}},
+        }
+
+    @property
+    def sqlite_path(self) -> Path:
+        """The database's file."""
+        assert self._settings.sqlite_path is not None
+        return self._settings.sqlite_path
+
+    def postgres_address(self) -> dict[str, Any]:
+        """What asyncpg needs in order to connect."""
+        parts = urlsplit(self._settings.database_url)
+        host = parse_qs(parts.query).get("host", [parts.hostname or "127.0.0.1"])[0]
+        return {
+            "host": unquote(host),
+            "port": parts.port or 5432,
+            "user": unquote(parts.username or "postgres"),
+            "password": unquote(parts.password) if parts.password else None,
+            "database": unquote(parts.path.lstrip("/")),
+            "timeout": self._settings.database.lock_timeout_s,
+        }
+
+    def _postgres_connections(self) -> dict[str, Any]:
+        common = {**self.postgres_address(), "application_name": "crust"}
+        engine = "crust.models.asyncpg_engine"
+        size = self._settings.database.pool_size
+        reading = {"default_transaction_read_only": "on"}
+        return {
+            self._writer: {"engine": engine, "credentials": {**common, "minsize": 1, "maxsize": 2, "server_settings": self._writer_settings()}},
+            self._reader: {"engine": engine, "credentials": {**common, "minsize": 1, "maxsize": size, "server_settings": reading}},
+        }
+
+    def _writer_settings(self) -> dict[str, str]:
+        """Limits that keep a frozen process from holding up the others; the server enforces them."""
+        own = self._settings.database
+        return {
+            "lock_timeout": f"{own.lock_timeout_s * 1000:.0f}",
+            "statement_timeout": f"{own.statement_timeout_s * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{own.idle_in_transaction_timeout_s * 1000:.0f}",
+            "tcp_keepalives_idle": "5",
+            "tcp_keepalives_interval": "2",
+            "tcp_keepalives_count": "3",
+        }
+
+    # ---- statements
+
+    @property
+    def apps(self) -> Apps:
+        """The models, as Tortoise has registered them."""
+        assert self._context.apps is not None
+        return self._context.apps
+
+    @property
+    def reader(self) -> BaseDBAsyncClient:
+        """Tortoise's client that this task reads from: the open transaction, if it takes part in one."""
+        return self._context.connections.get(self._reader)
+
+    @property
+    def writer(self) -> BaseDBAsyncClient:
+        """Tortoise's client that writes."""
+        return self._context.connections.get(self._writer)
+
+    def _spelt(self, sql: str) -> str:
+        return for_sqlite(sql) if self.dialect == "sqlite" else sql
+
+    async def fetch(self, sql: str, *values: Any, connection: BaseDBAsyncClient | None = None) -> Sequence[Row]:
+        """The rows of a query."""
+        with unavailable():
+            _, rows = await (connection or self.reader).execute_query(self._spelt(sql), list(values))
+        return cast("Sequence[Row]", rows)
+
+    async def execute(self, sql: str, *values: Any) -> int:
+        """Run one statement; gives the number of rows that it touched."""
+        with unavailable():
+            count, _ = await self.reader.execute_query(self._spelt(sql), list(values))
+        return count
+
+    async def insert(self, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+        """Insert many rows with one statement.
+
+        Args:
+            table: its name.
+            columns: name → PostgreSQL type, in the order of a row's values.
+            rows: the values.
+        """
+        if not rows:
+            return
+        names = ", ".join(f'"{name}"' for name in columns)
+        with unavailable():
+            if self.dialect == "postgres":
+                arrays = ", ".join(f"${n}::{type_}[]" for n, type_ in enumerate(columns.values(), 1))
+                sql = f'INSERT INTO "{table}" ({names}) SELECT * FROM unnest({arrays})'
+                await self.reader.execute_query(sql, [list(column) for column in zip(*rows, strict=True)])
+            else:
+                marks = ", ".join("?" * len(columns))
+                sql = f'INSERT INTO "{table}" ({names}) VALUES ({marks})'
+                await self.reader.execute_many(sql, [list(row) for row in rows])
+
+    def any_of(self, number: int, type_: str = "bigint") -> str:
+        """The right side of `column IN …` for a list that is passed as parameter `number` through `as_list`."""
+        if self.dialect == "postgres":
+            return f"(SELECT unnest(${number}::{type_}[]))"
+        return f"(SELECT value FROM json_each(${number}))"
+
+    def as_list(self, values: Sequence[Any]) -> Any:
+        """A list as a parameter; see `any_of`."""
+        return list(values) if self.dialect == "postgres" else msgspec.json.encode(list(values)).decode()
+
+    # ---- transactions
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[TransactionalDBClient]:
+        """A writing transaction, which models and statements of this task use from here on.
+
+        Raises:
+            Unavailable: it could not begin or commit; then the outcome is unknown.
+        """
+        with unavailable():
+            async with self.writer._in_transaction() as transaction:
+                with self.using(transaction):
+                    yield transaction
+
+    @asynccontextmanager
+    async def savepoint(self, transaction: TransactionalDBClient) -> AsyncIterator[None]:
+        """Inside a transaction: what the block wrote is undone when it raises, and the transaction goes on.
+
+        (Tortoise's own savepoints on asyncpg replace the transaction that they are in, which then cannot commit.)
+        """
+        with unavailable():
+            await transaction.execute_query("SAVEPOINT turn")
+            try:
+                yield
+            except BaseException:
+                await transaction.execute_query("ROLLBACK TO turn")
+                await transaction.execute_query("RELEASE turn")
+                raise
+            await transaction.execute_query("RELEASE turn")
+
+    @contextmanager
+    def using(self, transaction: TransactionalDBClient) -> Iterator[None]:
+        """Let this task take part in a transaction that another one has opened."""
+        token = self._context.connections.set(self._reader, transaction)
+        try:
+            yield
+        finally:
+            self._context.connections.reset(token)

@@ -1,0 +1,118 @@
+"""Bring the database up to date: atomically, once, whoever comes first.
+
+Migrations are Tortoise's own; its executor is run inside one transaction of ours together with its records, because by itself it records a
+migration after that migration's transaction, and has no lock (four processes at once: three died with "table exists").
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TextIO
+
+import asyncpg
+from tortoise.migrations.executor import MigrationExecutor
+from tortoise.migrations.recorder import MigrationRecorder
+
+from crust.models.database import Database, StartRefused
+
+LOCK_WAIT_S = 30.0  # another process is migrating; more than that, and a person should look
+ADVISORY_LOCK = 0x63727573  # "crus": any number will do, if all use the same
+
+
+async def pending(database: Database) -> list[str]:
+    """The names of the migrations that the database lacks, in order."""
+    return [step.migration.name for step in await MigrationExecutor(database.writer, database.tortoise_apps).plan()]
+
+
+async def migrate(database: Database) -> list[str]:
+    """Apply what is pending; gives the names.
+
+    Raises:
+        StartRefused: a server runs on this SQLite file, or somebody else holds the lock for long.
+    """
+    if not await pending(database):
+        return []
+    async with _lock(database):
+        names = await pending(database)  # whoever had the lock before may have done it
+        if names:
+            await _apply(database)
+        return names
+
+
+async def _apply(database: Database) -> None:
+    outside = MigrationExecutor(database.writer, database.tortoise_apps)
+    # Outside the transaction: on PostgreSQL a look at a table that is not there would abort it.
+    await MigrationRecorder(database.writer).ensure_schema(outside._schema_editor(atomic=False))
+    async with database.transaction() as transaction:
+        await MigrationExecutor(transaction, database.tortoise_apps).migrate()
+        sql = "INSERT INTO log (id, epoch, position, last_id) SELECT 1, $1, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM log)"
+        await database.execute(sql, secrets.token_hex(8))
+
+
+# ---- locks
+
+
+def _lock(database: Database) -> AbstractAsyncContextManager[None]:
+    return _postgres_lock(database) if database.dialect == "postgres" else _file_lock(database)
+
+
+@asynccontextmanager
+async def _postgres_lock(database: Database) -> AsyncIterator[None]:
+    """An advisory lock on a connection of its own, so that it goes when the process does."""
+    connection = await asyncpg.connect(**database.postgres_address())
+    try:
+        async with asyncio.timeout(LOCK_WAIT_S):
+            await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+        yield
+    except TimeoutError:
+        raise StartRefused(f"another process has been migrating this database for {LOCK_WAIT_S:.0f} s") from None
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _file_lock(database: Database) -> AsyncIterator[None]:
+    """The exclusive lock beside the file. A running server holds the shared one, and then this waits in vain."""
+    with lock_file(database.sqlite_path).open("a") as file:
+        for _ in range(round(LOCK_WAIT_S / 0.1)):
+            if _try_lock(file, fcntl.LOCK_EX):
+                break
+            if not await pending(database):
+                break  # somebody else has done it meanwhile, and may serve already
+            await asyncio.sleep(0.1)
+        else:
+            raise StartRefused(f"{database.sqlite_path} has to be migrated, but a server runs on it: stop it first")
+        yield
+
+
+@contextmanager
+def serving(database: Database) -> Iterator[None]:
+    """Held by a server as long as it runs, so that nobody migrates under it. (PostgreSQL's nodes may be upgraded one by one.)
+
+    Raises:
+        StartRefused: somebody is migrating right now.
+    """
+    if database.dialect == "postgres":
+        yield
+        return
+    with lock_file(database.sqlite_path).open("a") as file:
+        if not _try_lock(file, fcntl.LOCK_SH):
+            raise StartRefused(f"{database.sqlite_path} is being migrated by another process")
+        yield
+
+
+def lock_file(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
+def _try_lock(file: TextIO, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,264 @@
+"""Every table. Rows never leave `crust.services` and `crust.log`.
+
+Ids of other rows stand without foreign keys: everything is written by one writer at a time, which checks what it refers to in the same
+transaction, and what is removed leaves a tombstone, not a hole. Every column that is added later needs a `db_default`, or it cannot be
+added to a table that has rows.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from tortoise import fields
+from tortoise.models import Model
+
+from crust.models.fields import IdField, TimeField
+
+
+def text(length: int = 255, *, unique: bool = False) -> fields.CharField[str]:
+    """Short text."""
+    return fields.CharField(max_length=length, unique=unique)
+
+
+def optional_text(length: int = 255, *, unique: bool = False) -> fields.CharField[str | None]:
+    """Short text, or nothing."""
+    return fields.CharField(max_length=length, null=True, unique=unique)
+
+
+# ---- the log
+
+
+class LogHead(Model):
+    """The log's one row: whoever has it locked is the writer."""
+
+    id = IdField(primary_key=True)
+    epoch = text(32)
+    position = fields.BigIntField()
+    last_id = fields.BigIntField()
+
+    class Meta:
+        table = "log"
+
+
+class LoggedEvent(Model):
+    """An entry of the log; see `crust.events.event.Event`."""
+
+    position = IdField(primary_key=True)
+    id = fields.BigIntField()
+    organisation = fields.BigIntField()
+    channel = fields.BigIntField()
+    recipient = fields.BigIntField()
+    object = fields.BigIntField()
+    visibility = text(8)
+    type = text(16)
+    event = text(16)
+    body = fields.TextField()
+    origin = optional_text()
+    via = fields.TextField()
+    at = TimeField()
+
+    class Meta:
+        table = "event"
+        indexes: ClassVar = [("channel", "position"), ("recipient", "position"), ("object",)]
+
+
+class Key(Model):
+    """What an idempotency key has led to."""
+
+    id = IdField(primary_key=True)
+    scope = text(255)
+    key = text(255)
+    fingerprint = text(64)
+    result = fields.BigIntField()
+
+    class Meta:
+        table = "key"
+        unique_together: ClassVar = [("scope", "key")]
+
+
+# ---- people
+
+
+class Organisation(Model):
+    """A top-level group of people and channels."""
+
+    id = IdField(primary_key=True)
+    name = text(100)
+    name_key = text(200)
+    created_at = TimeField()
+    updated_at = TimeField()
+    archived_at = TimeField(null=True)
+    removed_at = TimeField(null=True)
+
+    class Meta:
+        table = "organisation"
+
+
+class OrganisationMember(Model):
+    """`role`: owner, admin, member or guest."""
+
+    id = IdField(primary_key=True)
+    organisation_id = fields.BigIntField()
+    user_id = fields.BigIntField(db_index=True)
+    role = text(8)
+    joined_at = TimeField()
+
+    class Meta:
+        table = "organisation_member"
+        unique_together: ClassVar = [("organisation_id", "user_id")]
+
+
+class User(Model):
+    """A person, bot or ghost. `*_key` columns hold what is compared: folded, so that look-alike spellings clash."""
+
+    id = IdField(primary_key=True)
+    username = text(64)
+    username_key = text(128, unique=True)
+    name = text(100)
+    name_key = text(200)
+    email = optional_text(254)
+    email_key = optional_text(254, unique=True)
+    avatar = optional_text()
+    kind = text(8)
+    origin = optional_text()
+    password_hash = optional_text()
+    is_admin = fields.BooleanField()
+    organisation_id = fields.BigIntField()
+    presence_status = text(16)
+    presence_text = optional_text(200)
+    presence_until = TimeField(null=True)
+    created_at = TimeField()
+    updated_at = TimeField()
+    suspended_at = TimeField(null=True)
+
+    class Meta:
+        table = "user"
+
+
+class Session(Model):
+    """A signed-in client; `token_hash` is SHA-256 of the secret, which is stored nowhere."""
+
+    id = IdField(primary_key=True)
+    token_hash = text(64, unique=True)
+    user_id = fields.BigIntField(db_index=True)
+    client_id = text(64)
+    address = text(64)
+    agent = text(255)
+    created_at = TimeField()
+    seen_at = TimeField()
+    ends_at = TimeField()
+
+    class Meta:
+        table = "session"
+
+
+# ---- channels
+
+
+class Channel(Model):
+    """A sequence of messages. `pair` is "low:high" of the two users of a direct channel."""
+
+    id = IdField(primary_key=True)
+    organisation_id = fields.BigIntField(db_index=True)
+    type = text(8)
+    name = text(100)
+    name_key = text(200)
+    topic = fields.TextField()
+    pair = optional_text(48, unique=True)
+    members_count = fields.IntField()
+    last_message_id = fields.BigIntField(null=True)
+    created_at = TimeField()
+    updated_at = TimeField()
+    archived_at = TimeField(null=True)
+    removed_at = TimeField(null=True)
+
+    class Meta:
+        table = "channel"
+
+
+class ChannelMember(Model):
+    """`role`: owner or member. `last_read_id` is the read mark: all up to it is read."""
+
+    id = IdField(primary_key=True)
+    channel_id = fields.BigIntField()
+    user_id = fields.BigIntField(db_index=True)
+    role = text(8)
+    joined_at = TimeField()
+    last_read_id = fields.BigIntField()
+
+    class Meta:
+        table = "channel_member"
+        unique_together: ClassVar = [("channel_id", "user_id")]
+
+
+# ---- messages
+
+
+class Message(Model):
+    """A message, or the tombstone of one (`removed_at` set, contents empty). `replies` counts the living answers."""
+
+    id = IdField(primary_key=True)
+    channel_id = fields.BigIntField()
+    user_id = fields.BigIntField()
+    type = text(8)
+    contents = fields.TextField()
+    reply_to = fields.BigIntField(null=True, db_index=True)
+    replies = fields.IntField()
+    mentions = fields.TextField()
+    pinned_by = fields.BigIntField(null=True)
+    client_msg_id = optional_text(64)
+    origin = optional_text()
+    version = fields.IntField()
+    created_at = TimeField()
+    edited_at = TimeField(null=True)
+    removed_at = TimeField(null=True)
+
+    class Meta:
+        table = "message"
+        indexes: ClassVar = [("channel_id", "id")]
+
+
+class MessageVersion(Model):
+    """What a message said before an edit."""
+
+    id = IdField(primary_key=True)
+    message_id = fields.BigIntField()
+    version = fields.IntField()
+    contents = fields.TextField()
+    at = TimeField()
+
+    class Meta:
+        table = "message_version"
+        unique_together: ClassVar = [("message_id", "version")]
+
+
+class Flag(Model):
+    """A message that a person wants to find again; nobody else knows."""
+
+    id = IdField(primary_key=True)
+    user_id = fields.BigIntField()
+    message_id = fields.BigIntField()
+    at = TimeField()
+
+    class Meta:
+        table = "flag"
+        unique_together: ClassVar = [("user_id", "message_id")]
+
+
+class Mention(Model):
+    """A message names a person; read with their mark to count what is new."""
+
+    id = IdField(primary_key=True)
+    user_id = fields.BigIntField()
+    channel_id = fields.BigIntField()
+    message_id = fields.BigIntField(db_index=True)
+
+    class Meta:
+        table = "mention"
+        indexes: ClassVar = [("user_id", "channel_id", "message_id")]
+
+
+# The docstrings are for readers of this file. As table comments they would be part of the schema, and each correction a migration.
+for _model in list(Model.__subclasses__()):
+    if _model.__module__ == __name__:
+        _model._meta.table_description = ""

@@ -1,0 +1,80 @@
+"""The rule for whoever reads from a broker, in one place.
+
+A position at or below the offset: seen, forget it. The next one: take it. Beyond: read what lies between from the log first. And after
+every second of silence, compare with the log's head. So a lost, repeated, forged or reordered message is one case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+
+
+from crust.broker.base import Broker
+from crust.errors import Unavailable
+from crust.events.event import Event
+from crust.log import Log
+from crust.telemetry import get_logger
+
+log = get_logger(__name__)
+
+SILENCE_S = 1.0  # the longest that an event of another process can stay unseen
+BATCH = 500
+
+
+class Follower:
+    """Gives every event of the log once, in order, from a position on.
+
+    Args:
+        log: where the truth is.
+        broker: what makes it fast.
+        after: the offset to start from.
+    """
+
+    def __init__(self, log: Log, broker: Broker, after: int) -> None:
+        self._log, self._broker = log, broker
+        self.offset = after
+
+    async def events(self) -> AsyncIterator[Sequence[Event]]:
+        """Batches without holes; never ends by itself. A database that is away delays, and nothing more."""
+        subscription = self._broker.subscribe()
+        try:
+            while True:
+                received = await subscription.receive(SILENCE_S)
+                try:
+                    async for batch in self._healed(received):
+                        self.offset = batch[-1].position
+                        yield batch
+                except Unavailable:
+                    log.warning("the log cannot be read; trying again", after=self.offset)
+        finally:
+            subscription.close()
+
+    async def _healed(self, received: Sequence[Event]) -> AsyncIterator[Sequence[Event]]:
+        if not received:
+            head = await self._log.head()
+            async for batch in self._between(head.position):
+                yield batch
+            return
+        run: list[Event] = []
+        for event in sorted(received, key=lambda event: event.position):
+            if event.position <= (run[-1].position if run else self.offset):
+                continue
+            if event.position > (run[-1].position if run else self.offset) + 1:
+                if run:
+                    yield run
+                    run = []
+                async for batch in self._between(event.position - 1):
+                    yield batch
+            run.append(event)
+        if run:
+            yield run
+
+    async def _between(self, upto: int) -> AsyncIterator[Sequence[Event]]:
+        """What the log holds from the offset up to a position. (What retention has removed is not there to be read: go on after it.)"""
+        while self.offset < upto:
+            batch = await self._log.read(self.offset, upto, BATCH)
+            if not batch:
+                self.offset = upto
+                return
+            yield batch

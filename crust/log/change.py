@@ -1,0 +1,81 @@
+"""What the code inside a change works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import Raw, Struct
+from tortoise.backends.base.client import TransactionalDBClient
+
+from crust.events.event import Event
+from crust.ids import next_id
+
+NONE = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event that has no position yet; the fields are those of `Event`."""
+
+    type: str
+    event: str
+    body: Struct
+    organisation: int = NONE
+    channel: int = NONE
+    recipient: int = NONE
+    object: int = NONE
+    visibility: str = "none"
+    origin: str | None = None
+    via: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Change:
+    """An open change: the only place where ids and positions are made.
+
+    `now` is the time of the change in milliseconds since 1970. Everything that is read inside sees the state after the wait for the
+    writer's turn, so conditions that may have changed meanwhile are checked here, not before.
+    """
+
+    epoch: str
+    position: int
+    last_id: int
+    now: int
+    transaction: TransactionalDBClient
+    events: list[Event] = field(default_factory=list)
+
+    def next_id(self) -> int:
+        """A new id, greater than every id before."""
+        self.last_id = next_id(self.last_id, self.now)
+        return self.last_id
+
+    def record(self, new: NewEvent) -> int:
+        """Put an event into the log; gives its position."""
+        self.position += 1
+        event = Event(
+            position=self.position,
+            id=self.next_id(),
+            organisation=new.organisation,
+            channel=new.channel,
+            recipient=new.recipient,
+            object=new.object,
+            visibility=new.visibility,
+            type=new.type,
+            event=new.event,
+            body=Raw(msgspec.json.encode(new.body)),
+            origin=new.origin,
+            via=new.via,
+            at=self.now,
+        )
+        self.events.append(event)
+        return self.position
+
+    def mark(self) -> tuple[int, int, int]:
+        """Where the change stands, for `go_back`."""
+        return self.position, self.last_id, len(self.events)
+
+    def go_back(self, mark: tuple[int, int, int]) -> None:
+        """Forget what came after `mark`. (Ids are not given twice all the same: only the log's own row decides what was used.)"""
+        self.position, self.last_id, count = mark
+        del self.events[count:]

@@ -1,0 +1,198 @@
+"""Accounts: who there is, and the organisation that everybody starts in."""
+
+from __future__ import annotations
+
+import secrets
+
+import msgspec
+
+from crust import settings
+from crust.errors import Conflict, Gone, NotFound
+from crust.events import objects
+from crust.ids import hash_secret, new_secret
+from crust.log import Change, Log, NewEvent
+from crust.models.database import Database
+from crust.models.tables import Organisation, OrganisationMember, User
+from crust.services import names, views
+from crust.services.actor import Actor
+from crust.services.members import Members
+from crust.services.passwords import Passwords
+from crust.services.presence import PresenceService
+from crust.services.sessions import Sessions
+
+LISTED = f"""
+SELECT {views.USER_COLUMNS}, u.email, u.is_admin FROM "user" u WHERE u.kind <> 'ghost' ORDER BY u.id
+"""
+PROFILE = f"""
+SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS}, u.email, u.is_admin, u.organisation_id FROM "user" u WHERE u.id = $1
+"""
+DIRECTORY = f"""
+SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS} FROM "user" u
+WHERE u.id > $1 AND (u.username_key LIKE $2 ESCAPE '!' OR u.name_key LIKE $2 ESCAPE '!' OR u.name_key LIKE $3 ESCAPE '!')
+AND u.id IN (
+    SELECT theirs.user_id FROM organisation_member theirs JOIN organisation_member mine ON mine.organisation_id = theirs.organisation_id
+    WHERE mine.user_id = $4
+)
+ORDER BY u.id LIMIT $5
+"""
+
+
+def like(text: str) -> str:
+    """User text inside a LIKE pattern, taken literally (with ESCAPE '!')."""
+    for character in "!%_":
+        text = text.replace(character, "!" + character)
+    return text
+
+
+class Accounts:
+    """See the module.
+
+    Args:
+        home_name: what the home organisation of an empty server is called.
+    """
+
+    def __init__(
+        self, database: Database, log: Log, members: Members, passwords: Passwords, presence: PresenceService, sessions: Sessions,
+        organisations: settings.Organisations,
+    ) -> None:  # fmt: skip
+        self._database, self._log, self._members = database, log, members
+        self._passwords, self._presence, self._sessions = passwords, presence, sessions
+        self._home_name = organisations.home_name
+        self._setup_token: str | None = None
+
+    # ---- adding
+
+    async def add(
+        self, username: str, *, password: str | None, email: str | None = None, name: str | None = None, is_admin: bool = False
+    ) -> objects.User:
+        """Add a person to the home organisation, which is made if need be.
+
+        The server's first administrator owns the home organisation, later ones are its admins, everybody else is a member.
+
+        Args:
+            username: their handle, unique whatever its case.
+            password: None for an account that cannot sign in.
+            is_admin: whether they administer the server.
+
+        Raises:
+            Invalid: a name, address or password is not as it must be.
+            Conflict: the name or the address is taken.
+        """
+        handle = names.username(username)
+        shown = names.display(name or username)
+        address = None if email is None else names.email(email)
+        password_hash = await self._hashed(password)
+        async with self._log.change() as change:
+            await self._check_free(handle, address)
+            home = await self._home(change)
+            role = await self._home_role(home, is_admin=is_admin)
+            user = await User.create(
+                id=change.next_id(), username=handle, username_key=names.fold(handle), name=shown, name_key=names.fold(shown),
+                email=address, email_key=address and names.fold(address), kind="person", password_hash=password_hash,
+                is_admin=is_admin, organisation_id=home, presence_status="available", created_at=change.now, updated_at=change.now,
+            )  # fmt: skip
+            made = await self._members.user(user.id)
+            change.record(NewEvent(type="user", event="created", body=made, organisation=home, object=user.id))
+            await self._members.join_organisation(change, home, user.id, role, by=user.id)
+        return made
+
+    async def _hashed(self, password: str | None) -> str | None:
+        if password is None:
+            return None
+        self._passwords.check_rules(password)
+        return await self._passwords.hash(password)
+
+    async def _check_free(self, username: str, email: str | None) -> None:
+        if await User.filter(username_key=names.fold(username)).exists():
+            raise Conflict(f"The username {username} is taken.", field="username")
+        if email is not None and await User.filter(email_key=names.fold(email)).exists():
+            raise Conflict(f"The address {email} belongs to somebody else.", field="email")
+
+    async def _home(self, change: Change) -> int:
+        """The home organisation: the first there ever was."""
+        home = await Organisation.all().order_by("id").first()
+        if home is not None:
+            return int(home.id)
+        shown = names.display(self._home_name)
+        made = await Organisation.create(
+            id=change.next_id(), name=shown, name_key=names.fold(shown), created_at=change.now, updated_at=change.now
+        )
+        return int(made.id)
+
+    async def _home_role(self, home: int, *, is_admin: bool) -> str:
+        if not is_admin:
+            return "member"
+        owned = await OrganisationMember.filter(organisation_id=home, role="owner").exists()
+        return "admin" if owned else "owner"
+
+    # ---- the first one
+
+    async def empty(self) -> bool:
+        """Whether nobody has an account yet."""
+        return not await User.exists()
+
+    def new_setup_token(self) -> str:
+        """The secret of the one-time link that makes the first administrator; a new one ends the one before."""
+        token = new_secret()
+        self._setup_token = hash_secret(token)
+        return token
+
+    async def create_first(self, token: str, username: str, name: str, email: str, password: str) -> objects.User:
+        """Make the first administrator of an empty server.
+
+        Raises:
+            NotFound: the token is not the one that was printed.
+            Gone: the link was used, or an account was made otherwise.
+        """
+        if self._setup_token is None or not secrets.compare_digest(hash_secret(token), self._setup_token):
+            raise NotFound("This link is wrong, or belongs to an earlier start of the server.")
+        if not await self.empty():
+            raise Gone("This link has been used: the server has an administrator.")
+        return await self.add(username, name=name or None, email=email, password=password, is_admin=True)
+
+    # ---- for operators
+
+    async def all(self) -> list[dict[str, object]]:
+        """Everybody who can sign in, oldest first."""
+        rows = await self._database.fetch(LISTED)
+        return [{**msgspec.structs.asdict(views.user(row)), "email": row["email"], "is_admin": bool(row["is_admin"])} for row in rows]
+
+    async def set_password(self, username: str, password: str) -> None:
+        """Give somebody another password, and end all their sessions.
+
+        Raises:
+            NotFound: there is nobody of that name.
+            Invalid: the password is too short or too long.
+        """
+        password_hash = await self._hashed(password)
+        async with self._log.change() as change:
+            user = await User.get_or_none(username_key=names.fold(username))
+            if user is None:
+                raise NotFound(f"There is no user {username}.")
+            user.password_hash, user.updated_at = password_hash, change.now
+            await user.save(update_fields=["password_hash", "updated_at"])
+            ended = await self._sessions.end_all(change, user.id)
+        self._sessions.tell_ended(ended)
+
+    # ---- reading
+
+    async def me(self, actor: Actor) -> views.ViewedUser:
+        """The caller, with what only they see."""
+        (row,) = await self._database.fetch(PROFILE, actor.user_id)
+        return msgspec.structs.replace(
+            views.viewed_user(row, self._presence.of(row)),
+            email=row["email"],
+            is_admin=bool(row["is_admin"]),
+            organisation_id=str(row["organisation_id"]),
+        )
+
+    async def viewed(self, user_id: int) -> views.ViewedUser:
+        """Somebody as others see them."""
+        (row,) = await self._database.fetch(PROFILE, user_id)
+        return views.viewed_user(row, self._presence.of(row))
+
+    async def search(self, actor: Actor, query: str, after: int, limit: int) -> list[views.ViewedUser]:
+        """The people that share an organisation with the caller, whose username, name or one of its words begins with `query`."""
+        start = like(names.fold(query.strip())) + "%"
+        rows = await self._database.fetch(DIRECTORY, after, start, "% " + start, actor.user_id, limit)
+        return [views.viewed_user(row, self._presence.of(row)) for row in rows]

@@ -1,0 +1,305 @@
+"""Channels: making, changing, finding, joining, leaving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from crust.clock import rfc3339
+from crust.errors import Conflict, Invalid, NotFound
+from crust.events import objects
+from crust.log import Change, Log
+from crust.models.database import Database, Row
+from crust.models.tables import Channel, User
+from crust.services import keys, names, views
+from crust.services.accounts import like
+from crust.services.actor import Actor
+from crust.services.keys import Key
+from crust.services.members import Members
+from crust.services.posts import system_message
+from crust.services.presence import PresenceService
+from crust.services.rights import may, may_create_channel
+from crust.services.standing import STANDING, record_in_channel, standing
+
+COUNTED_MAX = 1000  # unread is counted to here: "1000" reads as "more than you will look at"
+MEMBERS_MAX = 100  # members that a channel's page shows; /channel/members pages through all
+UNREAD = f"""
+(SELECT count(*) FROM (SELECT 1 FROM message x WHERE x.channel_id = c.id AND x.id > m.last_read_id AND x.user_id <> $1
+AND x.removed_at IS NULL LIMIT {COUNTED_MAX}) counted) AS unread,
+(SELECT count(*) FROM (SELECT 1 FROM mention n WHERE n.user_id = $1 AND n.channel_id = c.id AND n.message_id > m.last_read_id
+LIMIT {COUNTED_MAX}) counted) AS mentions
+"""
+VIEWED = f"""
+SELECT {views.CHANNEL_COLUMNS}, m.role AS channel_role, m.last_read_id, o.role AS organisation_role, {UNREAD}
+FROM channel c
+LEFT JOIN channel_member m ON m.channel_id = c.id AND m.user_id = $1
+LEFT JOIN organisation_member o ON o.organisation_id = c.organisation_id AND o.user_id = $1
+WHERE c.removed_at IS NULL AND (m.id IS NOT NULL OR (c.type = 'public' AND o.role IN ('owner', 'admin', 'member')))
+"""
+MEMBERS = f"""
+SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS}, m.role, m.joined_at FROM channel_member m JOIN "user" u ON u.id = m.user_id
+WHERE m.channel_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3
+"""
+MINE = """
+SELECT c.id FROM channel_member m JOIN channel c ON c.id = m.channel_id WHERE m.user_id = $1 AND c.removed_at IS NULL
+AND c.archived_at IS NULL ORDER BY coalesce(c.last_message_id, 0) DESC, c.id DESC
+"""
+
+
+def viewed(row: Row) -> views.ViewedChannel:
+    """A row of `VIEWED` as its viewer sees it."""
+    member = row["last_read_id"] is not None
+    return views.ViewedChannel(
+        **msgspec.structs.asdict(views.channel(row)),
+        unread=row["unread"] if member else 0,
+        mentions=row["mentions"] if member else 0,
+        last_read_id=str(row["last_read_id"]) if member else None,
+    )
+
+
+class Channels:
+    """See the module."""
+
+    def __init__(self, database: Database, log: Log, members: Members, presence: PresenceService) -> None:
+        self._database, self._log, self._members, self._presence = database, log, members, presence
+
+    # ---- reading
+
+    async def read(self, actor: Actor, channel_id: int) -> views.ViewedChannel:
+        """The channel as the caller sees it.
+
+        Raises:
+            NotFound: it is not there, or not theirs to see.
+        """
+        return viewed(await self._viewed_row(actor, channel_id))
+
+    async def _viewed_row(self, actor: Actor, channel_id: int) -> Row:
+        rows = await self._database.fetch(f"{VIEWED} AND c.id = $2", actor.user_id, channel_id)
+        if not rows:
+            raise NotFound("There is no such channel.", field="id")
+        return rows[0]
+
+    async def search(
+        self, actor: Actor, query: str, *, organisation_id: int | None, type_: str | None, archived: bool, after: int, limit: int
+    ) -> list[views.ViewedChannel]:
+        """Channels that the caller may see and whose name, or one of its words, begins with `query`; by id."""
+        start = like(names.fold(query.strip())) + "%"
+        named = " OR ".join(f"c.name_key LIKE ${n} ESCAPE '!'" for n in (3, 4, 5))
+        narrowed = "(c.archived_at IS NULL OR $6) AND (CAST($7 AS bigint) = 0 OR c.organisation_id = $7) AND ($8 = '' OR c.type = $8)"
+        sql = f"{VIEWED} AND c.id > $2 AND ({named}) AND {narrowed} ORDER BY c.id LIMIT $9"
+        rows = await self._database.fetch(
+            sql, actor.user_id, after, start, "% " + start, "%-" + start, archived, organisation_id or 0, type_ or "", limit
+        )
+        return [viewed(row) for row in rows]
+
+    async def members(self, actor: Actor, channel_id: int, after: int = 0, limit: int = MEMBERS_MAX) -> list[views.ViewedMember]:
+        """Who is in it, by user id.
+
+        Raises:
+            NotFound: as in `read`.
+        """
+        await self.standing_row(actor, channel_id, "read")
+        return await self.members_of(channel_id, after, limit)
+
+    async def members_of(self, channel_id: int, after: int, limit: int) -> list[views.ViewedMember]:
+        """The same, for whoever has checked the right to see it."""
+        rows = await self._database.fetch(MEMBERS, channel_id, after, limit)
+        return [
+            views.ViewedMember(
+                id=str(row["id"]),
+                user=views.viewed_user(row, self._presence.of(row)),
+                role=row["role"],
+                joined_at=rfc3339(row["joined_at"]),
+            )
+            for row in rows
+        ]
+
+    async def mine(self, user_id: int) -> list[int]:
+        """The ids of the channels that somebody is in, the most recently active first."""
+        return [row["id"] for row in await self._database.fetch(MINE, user_id)]
+
+    async def standing_row(self, actor: Actor, channel_id: int, verb: str) -> Row:
+        """The channel, after a check that the caller may do `verb` there.
+
+        Raises:
+            NotFound, Forbidden, Gone: as in `rights.may`.
+        """
+        rows = await self._database.fetch(STANDING, actor.user_id, channel_id)
+        if not rows:
+            raise NotFound("There is no such channel.")
+        may(verb, standing(rows[0]))
+        return rows[0]
+
+    # ---- making
+
+    async def create(
+        self, actor: Actor, *, name: str, topic: str, type_: str, organisation_id: int | None, members: Sequence[int], key: Key | None
+    ) -> views.ViewedChannel:
+        """Make a channel, which the caller owns, with these members; a direct channel that exists is given back.
+
+        Raises:
+            Invalid: a name or topic is not as it must be; a direct channel has not exactly one other member; a member is not in the
+                organisation.
+            NotFound, Forbidden: the organisation is not the caller's, or they are a guest in it.
+            IdempotencyMismatch: the key was used for another request.
+        """
+        others = sorted(set(members) - {actor.user_id})
+        if type_ == "direct":
+            if len(others) != 1:
+                raise Invalid("A direct channel has exactly one other member.", field="members")
+            name, topic = "", ""
+        else:
+            name, topic = names.display(name), names.topic(topic)
+        async with self._log.change() as change:
+            known = await keys.result(self._database, key)
+            if known is None and type_ == "direct":
+                known = await self._direct(actor.user_id, others[0])
+                made_before = False
+            else:
+                made_before = known is not None
+            channel_id = known or await self._create(change, actor, name, topic, type_, organisation_id, others)
+            if not made_before:
+                await keys.keep(self._database, change, key, channel_id)
+        channel = await self.read(actor, channel_id)
+        return msgspec.structs.replace(channel, duplicate=True) if made_before else channel
+
+    async def _direct(self, one: int, other: int) -> int | None:
+        existing = await Channel.get_or_none(pair=pair(one, other), removed_at=None)
+        return None if existing is None else existing.id
+
+    async def _create(
+        self, change: Change, actor: Actor, name: str, topic: str, type_: str, organisation_id: int | None, others: Sequence[int]
+    ) -> int:
+        organisation = organisation_id or await self._organisation_for(actor, others, type_)
+        may_create_channel(await self._members.role_in_organisation(actor.user_id, organisation), type_)
+        for user_id in others:
+            if await self._members.role_in_organisation(user_id, organisation) is None:
+                raise Invalid(f"members names {user_id}, who is not in the organisation.", field="members")
+        channel = await Channel.create(
+            id=change.next_id(), organisation_id=organisation, type=type_, name=name, name_key=names.fold(name), topic=topic,
+            pair=pair(actor.user_id, others[0]) if type_ == "direct" else None, members_count=0,
+            created_at=change.now, updated_at=change.now,
+        )  # fmt: skip
+        row = await self._row(channel.id)
+        created = msgspec.structs.replace(views.channel(row), members_count=1 + len(others))
+        record_in_channel(change, row, "channel", "created", created, object_=channel.id)
+        if type_ != "direct":
+            # Before anybody joins, so that it is unread for nobody; whoever joins is shown it with the channel.
+            await system_message(self._database, change, row, actor.user_id, "CREATE", name)
+            row = await self._row(row["id"])
+        await self._members.join(change, row, actor.user_id, "owner", by=actor.user_id)
+        for user_id in others:
+            await self._members.join(change, row, user_id, "member", by=actor.user_id)
+        return int(channel.id)
+
+    async def _organisation_for(self, actor: Actor, others: Sequence[int], type_: str) -> int:
+        """The caller's home; for a direct channel one that both are in, home first."""
+        home = int((await User.get(id=actor.user_id)).organisation_id)
+        if type_ != "direct":
+            return home
+        sql = (
+            "SELECT mine.organisation_id FROM organisation_member mine JOIN organisation_member theirs "
+            "ON theirs.organisation_id = mine.organisation_id WHERE mine.user_id = $1 AND theirs.user_id = $2 "
+            "ORDER BY CASE WHEN mine.organisation_id = $3 THEN 0 ELSE 1 END, mine.organisation_id LIMIT 1"
+        )
+        rows = await self._database.fetch(sql, actor.user_id, others[0], home)
+        if not rows:
+            raise NotFound("There is no such user.", field="members")
+        return int(rows[0]["organisation_id"])
+
+    async def _row(self, channel_id: int) -> Row:
+        (row,) = await self._database.fetch(f"SELECT {views.CHANNEL_COLUMNS} FROM channel c WHERE c.id = $1", channel_id)
+        return row
+
+    # ---- changing
+
+    async def change(self, actor: Actor, channel_id: int, *, name: str, topic: str, type_: str | None) -> views.ViewedChannel:
+        """Give a channel another name or topic; what did change is told by a RENAME or TOPIC message in it.
+
+        Raises:
+            NotFound, Forbidden, Gone: as in `rights.may`.
+            Invalid: a name or topic is not as it must be.
+            Conflict: another type than the channel's.
+        """
+        name, topic = names.display(name), names.topic(topic)
+        async with self._log.change() as change:
+            row = await self.standing_row(actor, channel_id, "change")
+            if type_ is not None and type_ != row["type"]:
+                raise Conflict("A channel keeps its type.", field="type")
+            changed = [field for field, value in (("name", name), ("topic", topic)) if row[field] != value]
+            if changed:
+                await self._change(change, actor, row, name, topic, changed)
+        return await self.read(actor, channel_id)
+
+    async def _change(self, change: Change, actor: Actor, row: Row, name: str, topic: str, changed: list[str]) -> None:
+        sql = "UPDATE channel SET name = $1, name_key = $2, topic = $3, updated_at = $4 WHERE id = $5"
+        await self._database.execute(sql, name, names.fold(name), topic, change.now, row["id"])
+        if "name" in changed:
+            await system_message(self._database, change, row, actor.user_id, "RENAME", name)
+        if "topic" in changed:
+            await system_message(self._database, change, row, actor.user_id, "TOPIC", topic)
+        now = views.channel(await self._row(row["id"]))
+        body = objects.ChannelEdited(**msgspec.structs.asdict(now), changed=changed)
+        record_in_channel(change, row, "channel", "edited", body, object_=row["id"])
+
+    # ---- coming and going
+
+    async def join(self, actor: Actor, channel_id: int) -> views.ViewedChannel:
+        """Join a public channel; again is no error.
+
+        Raises:
+            NotFound, Forbidden, Gone: as in `rights.may`.
+        """
+        async with self._log.change() as change:
+            row = await self.standing_row(actor, channel_id, "read")
+            if row["channel_role"] is None:
+                may("join", standing(row))
+                await self._members.join(change, row, actor.user_id, "member", by=actor.user_id)
+        return await self.read(actor, channel_id)
+
+    async def invite(self, actor: Actor, channel_id: int, user_id: int) -> None:
+        """Bring somebody of the organisation into a channel; again is no error.
+
+        Raises:
+            NotFound, Forbidden, Gone: as in `rights.may`; NotFound also where there is no such person in the organisation.
+        """
+        async with self._log.change() as change:
+            row = await self.standing_row(actor, channel_id, "invite")
+            if await self._members.role_in_organisation(user_id, row["organisation_id"]) is None:
+                raise NotFound("There is no such user.", field="user_id")
+            if not await self._is_member(channel_id, user_id):
+                await self._members.join(change, row, user_id, "member", by=actor.user_id)
+
+    async def part(self, actor: Actor, channel_id: int) -> None:
+        """Leave a channel; again is no error.
+
+        Raises:
+            NotFound, Forbidden: as in `rights.may`.
+        """
+        async with self._log.change() as change:
+            row = await self.standing_row(actor, channel_id, "part")
+            if row["channel_role"] is not None:
+                await self._members.part(change, row, actor.user_id, by=actor.user_id)
+
+    async def kick(self, actor: Actor, channel_id: int, user_id: int) -> None:
+        """Remove somebody from a channel.
+
+        Raises:
+            NotFound, Forbidden, Gone: as in `rights.may`; NotFound also where they are not in it.
+        """
+        async with self._log.change() as change:
+            row = await self.standing_row(actor, channel_id, "kick")
+            if not await self._is_member(channel_id, user_id):
+                raise NotFound("They are not in this channel.", field="user_id")
+            await self._members.part(change, row, user_id, by=actor.user_id)
+
+    async def _is_member(self, channel_id: int, user_id: int) -> bool:
+        sql = "SELECT 1 FROM channel_member WHERE channel_id = $1 AND user_id = $2"
+        return bool(await self._database.fetch(sql, channel_id, user_id))
+
+
+def pair(one: int, other: int) -> str:
+    """How the direct channel of two people is found."""
+    low, high = sorted((one, other))
+    return f"{low}:{high}"

@@ -1,0 +1,127 @@
+"""The core: all services over one database, wired up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import Raw
+
+from crust.clock import Clock
+from crust.errors import NotFound
+from crust.events.control import Control, Typing
+from crust.log import Log
+from crust.models.database import Database
+from crust.services.accounts import Accounts
+from crust.services.actor import Actor
+from crust.services.channels import MEMBERS_MAX, Channels
+from crust.services.marks import Marks
+from crust.services.members import Members
+from crust.services.messages import Messages
+from crust.services.passwords import Passwords
+from crust.services.presence import PresenceService
+from crust.services.sessions import Sessions, Throttle
+from crust.services.views import ChannelFrame, ChannelPage
+from crust.settings import Settings
+
+MEMBERSHIPS = """
+SELECT m.channel_id AS id, m.role, 'channel' AS kind FROM channel_member m JOIN channel c ON c.id = m.channel_id
+WHERE m.user_id = $1 AND c.removed_at IS NULL
+UNION ALL
+SELECT m.organisation_id AS id, m.role, 'organisation' AS kind FROM organisation_member m WHERE m.user_id = $1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Memberships:
+    """What somebody belongs to: id → role."""
+
+    channels: dict[int, str]
+    organisations: dict[int, str]
+
+
+class Core:
+    """Everything that the API, the websocket and the command line ask for.
+
+    Args:
+        settings: all of them.
+        clock: tells the time.
+        database: opened and migrated.
+        log: running, when anything is to be written.
+        throttle: slows down who guesses passwords.
+        tell: sends a control message to all nodes.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock, database: Database, log: Log, throttle: Throttle, tell: Callable[[Control], None]
+    ) -> None:
+        self.settings, self.clock, self.database, self.log = settings, clock, database, log
+        self._tell = tell
+        members = Members(database)
+        self.passwords = Passwords(settings.passwords)
+        self.presence = PresenceService(database, log, clock, tell)
+        self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, tell)
+        self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)
+        self.channels = Channels(database, log, members, self.presence)
+        self.marks = Marks(database, log, self.channels, tell)
+        self.messages = Messages(database, log, self.channels, self.marks, settings.limits.contents_characters)
+
+    def close(self) -> None:
+        """End what runs beside the event loop."""
+        self.presence.close()
+        self.passwords.close()
+
+    # ---- what takes several services
+
+    async def memberships(self, user_id: int) -> Memberships:
+        """What somebody belongs to now."""
+        rows = await self.database.fetch(MEMBERSHIPS, user_id)
+        return Memberships(
+            channels={row["id"]: row["role"] for row in rows if row["kind"] == "channel"},
+            organisations={row["id"]: row["role"] for row in rows if row["kind"] == "organisation"},
+        )
+
+    async def channel_page(self, actor: Actor, channel_id: int) -> ChannelPage:
+        """A channel with its first members and its pins.
+
+        Raises:
+            NotFound: it is not there, or not the caller's to see.
+        """
+        channel = await self.channels.read(actor, channel_id)
+        return ChannelPage(
+            **msgspec.structs.asdict(channel),
+            members=await self.channels.members_of(channel_id, 0, MEMBERS_MAX),
+            pins=await self.messages.pins(actor.user_id, channel_id),
+        )
+
+    async def snapshot(self, actor: Actor, channel_id: int, messages: int) -> Raw | None:
+        """The `data` of a `channel` frame, encoded: the channel, members with the viewer among them, the newest `messages`.
+
+        None where the viewer may not see it (any more).
+        """
+        try:
+            channel = await self.channels.read(actor, channel_id)
+        except NotFound:
+            return None
+        shown = self.settings.websocket.members_shown
+        members = [member.user for member in await self.channels.members_of(channel_id, 0, shown)]
+        if all(member.id != str(actor.user_id) for member in members):
+            members = [*members[: shown - 1], await self.accounts.viewed(actor.user_id)]
+        page = await self.messages.page(actor.user_id, channel_id, limit=max(messages, 1))
+        frame = ChannelFrame(
+            **msgspec.structs.asdict(channel),
+            members=members,
+            messages=page.messages if messages else [],
+            has_more=page.next is not None if messages else bool(page.messages),
+        )
+        return Raw(msgspec.json.encode(frame))
+
+    async def typing(self, actor: Actor, channel_id: int, state: str) -> None:
+        """Tell the others in a channel that the caller has started or stopped typing.
+
+        Raises:
+            NotFound, Forbidden, Gone: as in `rights.may`.
+        """
+        await self.channels.standing_row(actor, channel_id, "type")
+        self._tell(Typing(channel_id, actor.user_id, state))

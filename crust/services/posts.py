@@ -1,0 +1,208 @@
+"""Posting: all messages that arrive together are checked and written together, without the ORM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from crust.clock import rfc3339
+from crust.errors import CrustError, Forbidden, NotFound
+from crust.events.objects import Message
+from crust.log import Change
+from crust.models.database import Database, Row
+from crust.services import keys, views
+from crust.services.actor import Actor
+from crust.services.keys import Key
+from crust.services.rights import may
+from crust.services.standing import STANDING, record_in_channel, standing
+
+MESSAGE_COLUMNS = {
+    "id": "bigint", "channel_id": "bigint", "user_id": "bigint", "type": "text", "contents": "text", "reply_to": "bigint",
+    "replies": "int", "mentions": "text", "pinned_by": "bigint", "client_msg_id": "text", "origin": "text", "version": "int",
+    "created_at": "bigint", "edited_at": "bigint", "removed_at": "bigint",
+}  # fmt: skip
+MENTION_COLUMNS = {"id": "bigint", "user_id": "bigint", "channel_id": "bigint", "message_id": "bigint"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """A message to be written. `named`: the folded usernames in it; `reply_to`: what it answers."""
+
+    actor: Actor
+    channel_id: int
+    contents: str
+    reply_to: int | None = None
+    named: tuple[str, ...] = ()
+    client_msg_id: str | None = None
+    key: Key | None = None
+    type: str = "MESSAGE"
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """What came of a post: the message, or of a repeat (`duplicate_of`) the id of the first one."""
+
+    message: Message | None
+    duplicate_of: int | None = None
+    mentioned: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is known of the posts of one change."""
+
+    channels: dict[int, Row]
+    members: set[tuple[int, int]]
+    threads: dict[int, Row]
+    named: dict[tuple[int, str], int]
+    keys: dict[tuple[str, str], tuple[str, int]]
+
+
+class Posts:
+    """Writes posts; `write` is handed to the log, which calls it with all that wait."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def write(self, change: Change, posts: Sequence[Post]) -> list[Posted | CrustError]:
+        """Write those that may be written; gives for each what came of it."""
+        batch = await self._gather(posts)
+        results: list[Posted | CrustError] = []
+        written: list[tuple[Post, Message, list[int]]] = []
+        for post in posts:
+            try:
+                results.append(await self._one(change, batch, post, written))
+            except CrustError as refusal:
+                results.append(refusal)
+        await self._store(change, batch, written)
+        return results
+
+    # ---- checking
+
+    async def _gather(self, posts: Sequence[Post]) -> Batch:
+        """Read what the checks need, one query a table."""
+        d = self._database
+        channels = sorted({post.channel_id for post in posts})
+        users = sorted({post.actor.user_id for post in posts})
+        sql = f"SELECT {views.CHANNEL_COLUMNS} FROM channel c WHERE c.removed_at IS NULL AND c.id IN {d.any_of(1)}"
+        rows = await d.fetch(sql, d.as_list(channels))
+        sql = (
+            'SELECT m.channel_id, m.user_id FROM channel_member m JOIN "user" u ON u.id = m.user_id '
+            f"WHERE u.suspended_at IS NULL AND m.channel_id IN {d.any_of(1)} AND m.user_id IN {d.any_of(2)}"
+        )
+        members = await d.fetch(sql, d.as_list(channels), d.as_list(users))
+        return Batch(
+            channels={row["id"]: row for row in rows},
+            members={(row["channel_id"], row["user_id"]) for row in members},
+            threads=await self._threads([post.reply_to for post in posts if post.reply_to]),
+            named=await self.members_named(channels, sorted({name for post in posts for name in post.named})),
+            keys=await keys.results(d, [post.key for post in posts if post.key]),
+        )
+
+    async def _threads(self, ids: Sequence[int]) -> dict[int, Row]:
+        if not ids:
+            return {}
+        sql = f"SELECT id, channel_id, reply_to FROM message WHERE removed_at IS NULL AND id IN {self._database.any_of(1)}"
+        return {row["id"]: row for row in await self._database.fetch(sql, self._database.as_list(sorted(set(ids))))}
+
+    async def members_named(self, channels: Sequence[int], named: Sequence[str]) -> dict[tuple[int, str], int]:
+        """(channel, folded username) → user id, of members: nobody is called into a channel that they are not in."""
+        if not named:
+            return {}
+        d = self._database
+        sql = (
+            'SELECT m.channel_id, u.username_key, u.id FROM "user" u JOIN channel_member m ON m.user_id = u.id '
+            f"WHERE u.username_key IN {d.any_of(1, 'text')} AND m.channel_id IN {d.any_of(2)}"
+        )
+        rows = await d.fetch(sql, d.as_list(list(named)), d.as_list(list(channels)))
+        return {(row["channel_id"], row["username_key"]): row["id"] for row in rows}
+
+    async def _one(self, change: Change, batch: Batch, post: Post, written: list[tuple[Post, Message, list[int]]]) -> Posted:
+        if post.key and (known := batch.keys.get((post.key.scope, post.key.key))):
+            return Posted(None, duplicate_of=keys.match(post.key, known))
+        await self._check(batch, post)
+        thread = self._thread(batch, post)
+        mentioned = [batch.named[post.channel_id, name] for name in post.named if (post.channel_id, name) in batch.named]
+        message = new_message(change, replace(post, reply_to=thread), mentioned)
+        written.append((post, message, mentioned))
+        if post.key:
+            batch.keys[post.key.scope, post.key.key] = (post.key.fingerprint, int(message.id))
+        others = tuple(user_id for user_id in mentioned if user_id != post.actor.user_id)
+        return Posted(message, mentioned=others)
+
+    async def _check(self, batch: Batch, post: Post) -> None:
+        """The common case needs no query of its own; who is refused is told why by the rules."""
+        channel = batch.channels.get(post.channel_id)
+        if channel and channel["archived_at"] is None and (post.channel_id, post.actor.user_id) in batch.members:
+            return
+        rows = await self._database.fetch(STANDING, post.actor.user_id, post.channel_id)
+        if not rows:
+            raise NotFound("There is no such channel.", field="channel_id")
+        may("post", standing(rows[0]))
+        raise Forbidden("This account is suspended.")
+
+    def _thread(self, batch: Batch, post: Post) -> int | None:
+        """The head of the thread: a reply to a reply belongs to the same one."""
+        if post.reply_to is None:
+            return None
+        target = batch.threads.get(post.reply_to)
+        if target is None or target["channel_id"] != post.channel_id:
+            raise NotFound("There is no such message to reply to in this channel.", field="reply_to")
+        return int(target["reply_to"] or target["id"])
+
+    # ---- writing
+
+    async def _store(self, change: Change, batch: Batch, written: Sequence[tuple[Post, Message, list[int]]]) -> None:
+        if not written:
+            return
+        d = self._database
+        await d.insert("message", MESSAGE_COLUMNS, [message_row(post, message, change.now) for post, message, _ in written])
+        for post, message, _ in written:
+            record_in_channel(change, batch.channels[post.channel_id], "message", "created", message, object_=int(message.id))
+        mentions = [(change.next_id(), user, post.channel_id, int(message.id)) for post, message, users in written for user in users]
+        await d.insert("mention", MENTION_COLUMNS, mentions)
+        await keys.keep_all(d, change, [(post.key, int(message.id)) for post, message, _ in written if post.key])
+        for channel_id, last in {post.channel_id: int(message.id) for post, message, _ in written}.items():
+            await d.execute("UPDATE channel SET last_message_id = $1 WHERE id = $2", last, channel_id)
+        for head in [int(message.reply_to) for _, message, _ in written if message.reply_to]:
+            await d.execute("UPDATE message SET replies = replies + 1 WHERE id = $1", head)
+
+
+def new_message(change: Change, post: Post, mentioned: Sequence[int]) -> Message:
+    return Message(
+        id=str(change.next_id()),
+        channel_id=str(post.channel_id),
+        user_id=str(post.actor.user_id),
+        type=post.type,
+        contents=post.contents,
+        reply_to=views.id_or_none(post.reply_to),
+        replies=0,
+        attachments=[],
+        reactions=[],
+        mentions=[str(user_id) for user_id in mentioned],
+        preview=None,
+        pinned=False,
+        client_msg_id=post.client_msg_id,
+        origin=None,
+        version=1,
+        created_at=rfc3339(change.now),
+        edited_at=None,
+    )
+
+
+def message_row(post: Post, message: Message, now: int) -> tuple[object, ...]:
+    """A new message as its table has it."""
+    return (
+        int(message.id), post.channel_id, post.actor.user_id, message.type, message.contents,
+        None if message.reply_to is None else int(message.reply_to), 0, " ".join(message.mentions), None, message.client_msg_id,
+        message.origin, message.version, now, None, None,
+    )  # fmt: skip
+
+
+async def system_message(database: Database, change: Change, channel: Row, user_id: int, type_: str, contents: str) -> None:
+    """Inside a change: tell in a channel what happened to it (CREATE, RENAME, TOPIC)."""
+    post = Post(actor=Actor(user_id, "", 0, ""), channel_id=channel["id"], contents=contents, type=type_)
+    message = new_message(change, post, [])
+    await database.insert("message", MESSAGE_COLUMNS, [message_row(post, message, change.now)])
+    await database.execute("UPDATE channel SET last_message_id = $1 WHERE id = $2", int(message.id), channel["id"])
+    record_in_channel(change, channel, "message", "created", message, object_=int(message.id))

@@ -1,0 +1,92 @@
+"""Who is there: what people chose to say, and whether any socket of theirs is open.
+
+State, not log: the last writer wins, and a node that missed a change learns the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from crust.clock import Clock, rfc3339_or_none
+from crust.errors import Invalid
+from crust.events.control import Control, PresenceChanged
+from crust.events.objects import Presence
+from crust.log import Log
+from crust.models.database import Database, Row
+from crust.services.actor import Actor
+from crust.services.times import milliseconds
+
+STATUSES = frozenset({"available", "away", "dnd"})
+GRACE_S = 60.0  # a closed laptop or a change of network is no farewell
+TEXT_MAX = 200
+
+
+class PresenceService:
+    """See the module.
+
+    Args:
+        tell: sends a control message to all nodes.
+    """
+
+    def __init__(self, database: Database, log: Log, clock: Clock, tell: Callable[[Control], None]) -> None:
+        self._database, self._log, self._clock, self._tell = database, log, clock, tell
+        self._online: set[int] = set()
+        self._leaving: dict[int, asyncio.TimerHandle] = {}
+
+    def of(self, row: Row) -> Presence:
+        """How reachable a user is; `row` has the presence columns and the id."""
+        if row["id"] not in self._online:
+            return Presence(status="offline")
+        until = row["presence_until"]
+        if until is not None and until <= self._clock.now():
+            return Presence(status="available")
+        return Presence(status=row["presence_status"], text=row["presence_text"], until=rfc3339_or_none(until))
+
+    async def choose(self, actor: Actor, status: str, text: str | None, until: str | None) -> Presence:
+        """Say how reachable one is, until a time if given (RFC 3339).
+
+        Raises:
+            Invalid: an unknown status, a text over 200 characters, a time that is none.
+        """
+        if status not in STATUSES:
+            raise Invalid(f"status must be one of {', '.join(sorted(STATUSES))}.", field="status")
+        if text is not None and len(text) > TEXT_MAX:
+            raise Invalid(f"text must have at most {TEXT_MAX} characters.", field="text")
+        end = None if until is None else milliseconds(until, "until")
+        async with self._log.change():
+            sql = 'UPDATE "user" SET presence_status = $1, presence_text = $2, presence_until = $3 WHERE id = $4'
+            await self._database.execute(sql, status, text, end, actor.user_id)
+        chosen = Presence(status=status, text=text, until=rfc3339_or_none(end))
+        self._tell(PresenceChanged(actor.user_id, chosen))
+        return chosen
+
+    # ---- sockets
+
+    async def connected(self, user_id: int) -> None:
+        """The first socket of a user on this node has opened."""
+        leaving = self._leaving.pop(user_id, None)
+        if leaving is not None:
+            leaving.cancel()
+        if user_id in self._online:
+            return
+        self._online.add(user_id)
+        sql = 'SELECT id, presence_status, presence_text, presence_until FROM "user" WHERE id = $1'
+        for row in await self._database.fetch(sql, user_id):
+            self._tell(PresenceChanged(user_id, self.of(row)))
+
+    def disconnected(self, user_id: int) -> None:
+        """The last socket of a user on this node has closed; told to others after a minute's grace."""
+        if user_id not in self._leaving:
+            self._leaving[user_id] = asyncio.get_running_loop().call_later(GRACE_S, self._left, user_id)
+
+    def _left(self, user_id: int) -> None:
+        self._leaving.pop(user_id, None)
+        self._online.discard(user_id)
+        self._tell(PresenceChanged(user_id, Presence(status="offline")))
+
+    def close(self) -> None:
+        """Forget who is leaving."""
+        for handle in self._leaving.values():
+            handle.cancel()
+        self._leaving.clear()

@@ -1,0 +1,191 @@
+"""Signing in and out. A session is a secret that the client holds and we store hashed, bound to one user and one client."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from crust import settings
+from crust.clock import Clock, rfc3339
+from crust.errors import NotFound, Unauthenticated
+from crust.events.control import Control, SessionEnded
+from crust.events.objects import SessionRevoked
+from crust.ids import hash_secret, new_secret
+from crust.log import Change, Log, NewEvent
+from crust.models.database import Database, Row
+from crust.models.tables import Session, User
+from crust.services import names
+from crust.services.actor import Actor
+from crust.services.passwords import Passwords
+from crust.services.views import SessionView
+
+DAY_MS = 86_400_000
+TOUCH_MS = 300_000  # how exact `seen_at` is; a write for every request would be the busiest of all
+FIND = """
+SELECT s.id, s.user_id, s.client_id, s.seen_at, s.ends_at, u.username, u.is_admin, u.suspended_at
+FROM session s JOIN "user" u ON u.id = s.user_id WHERE s.token_hash = $1
+"""
+WRONG = "Wrong username or password."
+ENDED = "There is no such session, or it has ended: sign in."
+
+
+class Throttle(Protocol):
+    """What slows down who guesses passwords."""
+
+    def check(self, account: str, address: str) -> None:
+        """Raise RateLimited where a try is not allowed now."""
+        ...
+
+    def failed(self, account: str, address: str) -> None: ...
+
+    def succeeded(self, account: str, address: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """What a sign-in gives: `secret` is the Session ID, shown this once; `expires_at` in milliseconds since 1970."""
+
+    actor: Actor
+    secret: str
+    expires_at: int
+
+
+class Sessions:
+    """See the module.
+
+    Args:
+        tell: sends a control message to all nodes, so that an ended session's sockets close at once.
+    """
+
+    def __init__(
+        self, database: Database, log: Log, clock: Clock, lifetimes: settings.Sessions, passwords: Passwords, throttle: Throttle,
+        tell: Callable[[Control], None],
+    ) -> None:  # fmt: skip
+        self._database, self._log, self._clock, self._lifetimes = database, log, clock, lifetimes
+        self._passwords, self._throttle, self._tell = passwords, throttle, tell
+
+    # ---- in
+
+    async def sign_in(self, name: str, password: str, client_id: str | None, address: str, agent: str) -> SignedIn:
+        """Start a session by username or email.
+
+        A wrong password, an unknown name and a suspended account are one answer, after the same time.
+
+        Raises:
+            Unauthenticated: that answer.
+            RateLimited: too many failures before.
+        """
+        self._throttle.check(name, address)
+        key = names.fold(name.strip())
+        user = await User.filter(username_key=key).first() or await User.filter(email_key=key).first()
+        right = await self._passwords.verify(user.password_hash if user else None, password)
+        if user is None or not right or user.suspended_at is not None:
+            self._throttle.failed(name, address)
+            raise Unauthenticated(WRONG)
+        self._throttle.succeeded(name, address)
+        await self._rehash(user, password)
+        return await self.start(user, client_id or secrets.token_urlsafe(16), address, agent)
+
+    async def _rehash(self, user: User, password: str) -> None:
+        """Bring a hash of another cost up to today's, now that the password is at hand."""
+        if user.password_hash and self._passwords.outdated(user.password_hash):
+            stronger = await self._passwords.hash(password)
+            async with self._log.change():
+                sql = 'UPDATE "user" SET password_hash = $1 WHERE id = $2 AND password_hash = $3'
+                await self._database.execute(sql, stronger, user.id, user.password_hash)
+
+    async def start(self, user: User, client_id: str, address: str, agent: str) -> SignedIn:
+        """A new session for somebody who has proved who they are."""
+        secret = new_secret()
+        async with self._log.change() as change:
+            session = await Session.create(
+                id=change.next_id(), token_hash=hash_secret(secret), user_id=user.id, client_id=client_id, address=address[:64],
+                agent=agent[:255], created_at=change.now, seen_at=change.now,
+                ends_at=change.now + self._lifetimes.absolute_days * DAY_MS,
+            )  # fmt: skip
+        actor = Actor(user.id, user.username, session.id, client_id, bool(user.is_admin))
+        return SignedIn(actor, secret, self._expires(session.seen_at, session.ends_at))
+
+    def _expires(self, seen_at: int, ends_at: int) -> int:
+        return min(seen_at + self._lifetimes.idle_days * DAY_MS, ends_at)
+
+    # ---- who is it
+
+    async def authenticate(self, secret: str, client_id: str | None) -> Actor:
+        """Who holds this secret.
+
+        Args:
+            client_id: the Client ID that came with it, if any.
+
+        Raises:
+            Unauthenticated: nobody, any more; or it comes with another Client ID than its own.
+        """
+        rows = await self._database.fetch(FIND, hash_secret(secret))
+        now = self._clock.now()
+        if not rows or rows[0]["suspended_at"] is not None or now >= self._expires(rows[0]["seen_at"], rows[0]["ends_at"]):
+            raise Unauthenticated(ENDED)
+        (row,) = rows
+        if client_id is not None and client_id != row["client_id"]:
+            raise Unauthenticated("This session belongs to another Client ID.")
+        if now - row["seen_at"] > TOUCH_MS:
+            await self._log.together(self._touch, (row["id"], now))
+        return Actor(row["user_id"], row["username"], row["id"], row["client_id"], bool(row["is_admin"]))
+
+    async def _touch(self, change: Change, seen: Sequence[tuple[int, int]]) -> list[None]:
+        for session_id, at in seen:
+            await self._database.execute("UPDATE session SET seen_at = $1 WHERE id = $2 AND seen_at < $1", at, session_id)
+        return [None] * len(seen)
+
+    # ---- the list
+
+    async def all(self, actor: Actor) -> list[SessionView]:
+        """The caller's sessions that have not expired, newest first."""
+        sql = "SELECT id, client_id, address, agent, created_at, seen_at, ends_at FROM session WHERE user_id = $1 ORDER BY id DESC"
+        rows = await self._database.fetch(sql, actor.user_id)
+        return [self._view(row, actor) for row in rows if self._expires(row["seen_at"], row["ends_at"]) > self._clock.now()]
+
+    def _view(self, row: Row, actor: Actor) -> SessionView:
+        return SessionView(
+            id=str(row["id"]),
+            client_id=row["client_id"],
+            address=row["address"],
+            agent=row["agent"],
+            created_at=rfc3339(row["created_at"]),
+            seen_at=rfc3339(row["seen_at"]),
+            expires_at=rfc3339(self._expires(row["seen_at"], row["ends_at"])),
+            current=row["id"] == actor.session_id,
+        )
+
+    # ---- out
+
+    async def end(self, actor: Actor, session_id: int) -> None:
+        """End one of the caller's sessions and close its sockets.
+
+        Raises:
+            NotFound: it is not theirs, or has ended.
+        """
+        async with self._log.change() as change:
+            session = await Session.get_or_none(id=session_id, user_id=actor.user_id)
+            if session is None:
+                raise NotFound("You have no such session.", field="id")
+            await self._end(change, session)
+        self.tell_ended([session_id])
+
+    async def end_all(self, change: Change, user_id: int) -> list[int]:
+        """Inside a change: end all sessions of somebody; gives their ids, for `tell_ended` after the commit."""
+        sessions = await Session.filter(user_id=user_id)
+        for session in sessions:
+            await self._end(change, session)
+        return [session.id for session in sessions]
+
+    async def _end(self, change: Change, session: Session) -> None:
+        await session.delete()
+        body = SessionRevoked(id=str(session.id))
+        change.record(NewEvent(type="session", event="revoked", body=body, recipient=session.user_id, object=session.id))
+
+    def tell_ended(self, session_ids: Sequence[int]) -> None:
+        """Close the sockets of ended sessions on every node, ahead of the log."""
+        for session_id in session_ids:
+            self._tell(SessionEnded(session_id))

@@ -1,0 +1,152 @@
+"""Rows as the objects of the API: what the shared ones look like, and what one viewer sees around them.
+
+A viewer's own fields (flagged, unread, mentions, email) are in the `Own*` and `Viewed*` classes only, which no event bears.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from crust.clock import rfc3339, rfc3339_or_none
+from crust.events import objects
+from crust.events.objects import IdText, Presence, TimeText
+from crust.models.database import Row
+
+
+class ViewedUser(objects.User, frozen=True, kw_only=True):
+    """A user with their presence of this moment; `email` is there for oneself alone."""
+
+    presence: Presence
+    email: str | None = None
+    is_admin: bool | None = None
+    organisation_id: IdText | None = None
+
+
+class ViewedMember(Struct, frozen=True, kw_only=True):
+    """A member of a channel; `id` is the user's."""
+
+    id: IdText
+    user: ViewedUser
+    role: str
+    joined_at: TimeText
+
+
+class ViewedMessage(objects.Message, frozen=True, kw_only=True):
+    """A message, and whether the viewer flagged it. `duplicate`: the request was a repeat, and this is what came of the first."""
+
+    flagged: bool = False
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class ViewedChannel(objects.Channel, frozen=True, kw_only=True):
+    """A channel, and what is new in it for the viewer (0 for those who are no members); counted to 1,000."""
+
+    unread: int = 0
+    mentions: int = 0
+    last_read_id: IdText | None = None
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class ChannelPage(ViewedChannel, frozen=True, kw_only=True):
+    """A channel with its first members and its pins."""
+
+    members: list[ViewedMember]
+    pins: list[ViewedMessage]
+
+
+class ChannelFrame(ViewedChannel, frozen=True, kw_only=True):
+    """What the websocket tells of a channel when it comes into view."""
+
+    members: list[ViewedUser]
+    messages: list[ViewedMessage]
+    has_more: bool
+
+
+class SessionView(Struct, frozen=True, kw_only=True):
+    """A signed-in client; `current`: the one that asks."""
+
+    id: IdText
+    client_id: str
+    address: str
+    agent: str
+    created_at: TimeText
+    seen_at: TimeText
+    expires_at: TimeText
+    current: bool
+
+
+USER_COLUMNS = "u.id, u.username, u.name, u.avatar, u.kind, u.origin, u.created_at, u.suspended_at"
+PRESENCE_COLUMNS = "u.presence_status, u.presence_text, u.presence_until"
+CHANNEL_COLUMNS = (
+    "c.id, c.organisation_id, c.type, c.name, c.topic, c.members_count, c.last_message_id, c.created_at, c.updated_at, c.archived_at"
+)
+MESSAGE_COLUMNS = (
+    "x.id, x.channel_id, x.user_id, x.type, x.contents, x.reply_to, x.replies, x.mentions, x.pinned_by, x.client_msg_id, x.origin, "
+    "x.version, x.created_at, x.edited_at"
+)
+
+
+def user(row: Row) -> objects.User:
+    return objects.User(
+        id=str(row["id"]),
+        username=row["username"],
+        name=row["name"],
+        avatar=row["avatar"],
+        kind=row["kind"],
+        origin=row["origin"],
+        created_at=rfc3339(row["created_at"]),
+        suspended_at=rfc3339_or_none(row["suspended_at"]),
+    )
+
+
+def viewed_user(row: Row, presence: Presence) -> ViewedUser:
+    return ViewedUser(**msgspec.structs.asdict(user(row)), presence=presence)
+
+
+def id_or_none(value: int | None) -> IdText | None:
+    return None if value is None else str(value)
+
+
+def channel(row: Row) -> objects.Channel:
+    return objects.Channel(
+        id=str(row["id"]),
+        organisation_id=str(row["organisation_id"]),
+        team_ids=[],
+        name=row["name"],
+        topic=row["topic"],
+        type=row["type"],
+        members_count=row["members_count"],
+        last_message_id=id_or_none(row["last_message_id"]),
+        bridged=[],
+        created_at=rfc3339(row["created_at"]),
+        updated_at=rfc3339(row["updated_at"]),
+        archived_at=rfc3339_or_none(row["archived_at"]),
+    )
+
+
+def message(row: Row) -> objects.Message:
+    return objects.Message(
+        id=str(row["id"]),
+        channel_id=str(row["channel_id"]),
+        user_id=str(row["user_id"]),
+        type=row["type"],
+        contents=row["contents"],
+        reply_to=id_or_none(row["reply_to"]),
+        replies=row["replies"],
+        attachments=[],
+        reactions=[],
+        mentions=row["mentions"].split(),
+        preview=None,
+        pinned=row["pinned_by"] is not None,
+        client_msg_id=row["client_msg_id"],
+        origin=row["origin"],
+        version=row["version"],
+        created_at=rfc3339(row["created_at"]),
+        edited_at=rfc3339_or_none(row["edited_at"]),
+    )
+
+
+def viewed_message(shared: objects.Message, *, flagged: bool = False, duplicate: bool = False) -> ViewedMessage:
+    fields = {name: getattr(shared, name) for name in objects.Message.__struct_fields__}
+    return ViewedMessage(**fields, flagged=flagged, duplicate=duplicate or msgspec.UNSET)

@@ -4,7 +4,8 @@
     log = get_logger(__name__)
     log.info("drained", sockets=12)
 
-Values under keys that name a secret are masked. So a public session id is logged as `session`; `session_id` is the secret that clients hold.
+Values under keys that name a secret are masked. So a session's public id is logged as `session`: `session_id` is what clients call the
+secret that they hold.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import structlog
 from structlog.typing import Processor
@@ -50,7 +51,7 @@ def configure(level: Level = "info", format: Format = "auto") -> None:
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module, by its `__name__`. It may be made before `configure` is called."""
-    return cast("structlog.stdlib.BoundLogger", structlog.stdlib.get_logger(name))
+    return structlog.stdlib.get_logger(name)  # a proxy that looks at the configuration when it is first used
 
 
 def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
@@ -87,7 +88,7 @@ def _shared() -> list[Processor]:
 def _formatter(*, console: bool) -> logging.Formatter:
     # Tracebacks are plain text: structlog's richer ones show local variables, and with them secrets.
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
         if console
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=repr)]
     )

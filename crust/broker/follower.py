@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-
-
 from crust.broker.base import Broker
 from crust.errors import Unavailable
 from crust.events.event import Event

@@ -16,10 +16,11 @@ class Typing(Struct, frozen=True, tag="typing"):
 
 
 class PresenceChanged(Struct, frozen=True, tag="presence"):
-    """`user_id` has another presence; goes to those who share a channel with them."""
+    """`user_id` has another presence; goes to those who are with them in one of `channels`, which are all that they are in."""
 
     user_id: int
     presence: Presence
+    channels: tuple[int, ...]
 
 
 class MarkMoved(Struct, frozen=True, tag="mark"):

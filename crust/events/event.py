@@ -11,7 +11,8 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=False):
     `position` is contiguous and rises in the order of commits. A 0 means "none" in `organisation`, `channel`, `recipient` and `object`.
 
     Who it goes to follows from these fields alone: with a `channel`, its members; with a `recipient`, that person (both: both); with
-    neither, the organisation's members (guests left out). `object` is the id of what changed, by which a removal finds what to blank.
+    neither, the organisation's members, guests left out. (An organisation's own `member` events go to its members and the recipient.)
+    `object` is the id of what changed, by which a removal finds what to blank.
     `via` lists the links that it came through, `origin` the network it was first said on (None: here).
     """
 

@@ -6,6 +6,8 @@ is never in these; the API adds it around them.
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 IdText = str
@@ -91,10 +93,10 @@ class Message(Struct, frozen=True, kw_only=True):
     contents: str | None
     reply_to: IdText | None
     replies: int
-    attachments: list[dict[str, object]]
-    reactions: list[dict[str, object]]
+    attachments: list[dict[str, Any]]
+    reactions: list[dict[str, Any]]
     mentions: list[IdText]
-    preview: dict[str, object] | None
+    preview: dict[str, Any] | None
     pinned: bool
     client_msg_id: str | None
     origin: str | None

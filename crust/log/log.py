@@ -113,7 +113,7 @@ class Log:
         d = self._database
         sql = (
             f"{EVENTS} AND (recipient = $3 OR (channel <> 0 AND channel IN {d.any_of(4)})"
-            f" OR (channel = 0 AND recipient = 0 AND organisation IN {d.any_of(5)})) ORDER BY position LIMIT $6"
+            f" OR (channel = 0 AND (recipient = 0 OR type = 'member') AND organisation IN {d.any_of(5)})) ORDER BY position LIMIT $6"
         )
         own = [organisation for organisation, role in organisations.items() if role != "guest"]
         rows = await d.fetch(sql, after, upto, user_id, d.as_list(list(channels)), d.as_list(own), limit)

@@ -15,16 +15,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-
 from tortoise.backends.base.client import TransactionalDBClient
 
 from crust import settings
-from crust.telemetry import get_logger
 from crust.clock import Clock
 from crust.errors import CrustError, Unavailable
 from crust.events.event import Event
 from crust.log.change import Change
 from crust.models.database import Database, is_failure, not_available
+from crust.telemetry import get_logger
 
 log = get_logger(__name__)
 

@@ -146,7 +146,8 @@ class Database:
     @property
     def tortoise_apps(self) -> dict[str, dict[str, Any]]:
         """Which models there are, and where their migrations lie."""
-        return {"crust": {"models": ["crust.models.tables"], "default_connection": self._reader, "migrations": "crust.models.migrations"}}
+        models, migrations = ["crust.models.tables"], "crust.models.migrations"
+        return {"crust": {"models": models, "default_connection": self._reader, "migrations": migrations}}
 
     def _sqlite_connections(self) -> dict[str, Any]:
         busy_ms = round(self._settings.database.lock_timeout_s * 1000)
@@ -188,7 +189,10 @@ class Database:
         size = self._settings.database.pool_size
         reading = {"default_transaction_read_only": "on"}
         return {
-            self._writer: {"engine": engine, "credentials": {**common, "minsize": 1, "maxsize": 2, "server_settings": self._writer_settings()}},
+            self._writer: {
+                "engine": engine,
+                "credentials": {**common, "minsize": 1, "maxsize": 2, "server_settings": self._writer_settings()},
+            },
             self._reader: {"engine": engine, "credentials": {**common, "minsize": 1, "maxsize": size, "server_settings": reading}},
         }
 

@@ -16,12 +16,13 @@ from crust.models.database import Database
 from crust.services.accounts import Accounts
 from crust.services.actor import Actor
 from crust.services.channels import MEMBERS_MAX, Channels
+from crust.services.limits import LoginThrottle
 from crust.services.marks import Marks
 from crust.services.members import Members
 from crust.services.messages import Messages
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
-from crust.services.sessions import Sessions, Throttle
+from crust.services.sessions import Sessions
 from crust.services.views import ChannelFrame, ChannelPage
 from crust.settings import Settings
 
@@ -54,7 +55,7 @@ class Core:
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, database: Database, log: Log, throttle: Throttle, tell: Callable[[Control], None]
+        self, settings: Settings, clock: Clock, database: Database, log: Log, throttle: LoginThrottle, tell: Callable[[Control], None]
     ) -> None:
         self.settings, self.clock, self.database, self.log = settings, clock, database, log
         self._tell = tell

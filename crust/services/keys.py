@@ -32,6 +32,11 @@ def fingerprint(call: str, *parts: object) -> str:
     return hashlib.sha256(msgspec.json.encode([call, *parts])).hexdigest()
 
 
+def request_key(scope: str, key: str | None, call: str, *parts: object) -> Key | None:
+    """The key of a request, if it bears one."""
+    return None if key is None else Key(scope, key, fingerprint(call, *parts))
+
+
 async def results(database: Database, keys: Sequence[Key]) -> dict[tuple[str, str], tuple[str, int]]:
     """What is known of these keys: (scope, key) → (fingerprint, result)."""
     if not keys:

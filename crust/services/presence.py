@@ -6,7 +6,7 @@ State, not log: the last writer wins, and a node that missed a change learns the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from crust.clock import Clock, rfc3339_or_none
 from crust.errors import Invalid
@@ -58,8 +58,12 @@ class PresenceService:
             sql = 'UPDATE "user" SET presence_status = $1, presence_text = $2, presence_until = $3 WHERE id = $4'
             await self._database.execute(sql, status, text, end, actor.user_id)
         chosen = Presence(status=status, text=text, until=rfc3339_or_none(end))
-        self._tell(PresenceChanged(actor.user_id, chosen))
+        await self._tell_others(actor.user_id, chosen)
         return chosen
+
+    async def _tell_others(self, user_id: int, presence: Presence) -> None:
+        rows = await self._database.fetch("SELECT channel_id FROM channel_member WHERE user_id = $1", user_id)
+        self._tell(PresenceChanged(user_id, presence, tuple(row["channel_id"] for row in rows)))
 
     # ---- sockets
 
@@ -73,17 +77,17 @@ class PresenceService:
         self._online.add(user_id)
         sql = 'SELECT id, presence_status, presence_text, presence_until FROM "user" WHERE id = $1'
         for row in await self._database.fetch(sql, user_id):
-            self._tell(PresenceChanged(user_id, self.of(row)))
+            await self._tell_others(user_id, self.of(row))
 
-    def disconnected(self, user_id: int) -> None:
-        """The last socket of a user on this node has closed; told to others after a minute's grace."""
+    def disconnected(self, user_id: int, channels: Iterable[int]) -> None:
+        """The last socket of a user on this node has closed; told to those in these channels after a minute's grace."""
         if user_id not in self._leaving:
-            self._leaving[user_id] = asyncio.get_running_loop().call_later(GRACE_S, self._left, user_id)
+            self._leaving[user_id] = asyncio.get_running_loop().call_later(GRACE_S, self._left, user_id, tuple(channels))
 
-    def _left(self, user_id: int) -> None:
+    def _left(self, user_id: int, channels: tuple[int, ...]) -> None:
         self._leaving.pop(user_id, None)
         self._online.discard(user_id)
-        self._tell(PresenceChanged(user_id, Presence(status="offline")))
+        self._tell(PresenceChanged(user_id, Presence(status="offline"), channels))
 
     def close(self) -> None:
         """Forget who is leaving."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from crust import settings
 from crust.clock import Clock, rfc3339
@@ -18,6 +17,7 @@ from crust.models.database import Database, Row
 from crust.models.tables import Session, User
 from crust.services import names
 from crust.services.actor import Actor
+from crust.services.limits import LoginThrottle
 from crust.services.passwords import Passwords
 from crust.services.views import SessionView
 
@@ -29,18 +29,6 @@ FROM session s JOIN "user" u ON u.id = s.user_id WHERE s.token_hash = $1
 """
 WRONG = "Wrong username or password."
 ENDED = "There is no such session, or it has ended: sign in."
-
-
-class Throttle(Protocol):
-    """What slows down who guesses passwords."""
-
-    def check(self, account: str, address: str) -> None:
-        """Raise RateLimited where a try is not allowed now."""
-        ...
-
-    def failed(self, account: str, address: str) -> None: ...
-
-    def succeeded(self, account: str, address: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +48,7 @@ class Sessions:
     """
 
     def __init__(
-        self, database: Database, log: Log, clock: Clock, lifetimes: settings.Sessions, passwords: Passwords, throttle: Throttle,
+        self, database: Database, log: Log, clock: Clock, lifetimes: settings.Sessions, passwords: Passwords, throttle: LoginThrottle,
         tell: Callable[[Control], None],
     ) -> None:  # fmt: skip
         self._database, self._log, self._clock, self._lifetimes = database, log, clock, lifetimes
@@ -77,12 +65,11 @@ class Sessions:
             Unauthenticated: that answer.
             RateLimited: too many failures before.
         """
-        self._throttle.check(name, address)
+        self._throttle.begin(name, address)
         key = names.fold(name.strip())
         user = await User.filter(username_key=key).first() or await User.filter(email_key=key).first()
         right = await self._passwords.verify(user.password_hash if user else None, password)
         if user is None or not right or user.suspended_at is not None:
-            self._throttle.failed(name, address)
             raise Unauthenticated(WRONG)
         self._throttle.succeeded(name, address)
         await self._rehash(user, password)

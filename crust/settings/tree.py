@@ -117,9 +117,7 @@ class Database(Section):
         " that waits outlives one that froze",
     )
     group_size: int = Field(default=500, ge=1, le=10_000, description="Most changes that are committed together")
-    waiting_max: Positive = Field(
-        default=10_000, description="Changes that may wait for the writer; further ones are answered with 503"
-    )
+    waiting_max: Positive = Field(default=10_000, description="Changes that may wait for the writer; further ones are answered with 503")
 
 
 class Limits(Section):
@@ -134,16 +132,10 @@ class Limits(Section):
     reads_burst: Positive = Field(default=500, description="Reads at once")
     uploads_per_minute: Positive = Field(default=30, description="Uploads a minute and session")
     sockets_per_minute: Positive = Field(default=300, description="Websockets a minute and address")
-    login_failures: Positive = Field(
-        default=5, description="Failed logins in login_window_s, per account and address, before a delay"
-    )
+    login_failures: Positive = Field(default=5, description="Failed logins in login_window_s, per account and address, before a delay")
     login_window_s: Seconds = Field(default=900.0, description="Seconds in which failed logins are counted")
-    login_delay_max_s: Seconds = Field(
-        default=900.0, description="Longest delay, in seconds, that failed logins bring upon an account"
-    )
-    body_bytes: int = Field(
-        default=1_048_576, ge=1024, description="Largest request body, in bytes; uploads have a limit of their own"
-    )
+    login_delay_max_s: Seconds = Field(default=900.0, description="Longest delay, in seconds, that failed logins bring upon an account")
+    body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body, in bytes; uploads have a limit of their own")
     contents_characters: Positive = Field(default=16_000, description="Longest message, in characters")
 
 
@@ -159,17 +151,13 @@ class Websocket(Section):
     in_flight: Positive = Field(default=32, description="Requests of one connection that may be under way")
     unusable_frames: Positive = Field(default=20, description="Unusable frames in a row that close a connection")
     backlog_messages: int = Field(default=50, ge=0, le=200, description="Messages of each channel on a fresh connection")
-    channels_with_messages: int = Field(
-        default=20, ge=0, description="Most recent channels that bear messages on a fresh connection"
-    )
+    channels_with_messages: int = Field(default=20, ge=0, description="Most recent channels that bear messages on a fresh connection")
     members_shown: Positive = Field(default=100, description="Most members listed in a channel frame")
     replay_events: int = Field(default=2000, ge=0, description="Most events sent on a resume; more make it a fresh start")
     replay_positions: int = Field(default=100_000, ge=0, description="Most positions that a resume may go back")
     connections_per_user: Positive = Field(default=50, description="Connections that one person may have")
     send_timeout_s: Seconds = Field(default=30.0, description="Seconds that a client may take for one frame")
-    deflate: bool = Field(
-        default=False, description="Whether permessage-deflate is offered; it costs memory and time per connection"
-    )
+    deflate: bool = Field(default=False, description="Whether permessage-deflate is offered; it costs memory and time per connection")
 
 
 class Log(Section):

@@ -1,0 +1,257 @@
+"""The API over HTTP: a Quart app in which every call of a registry is a route."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from quart import Quart, Request, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from crust.api.calls import Context, Cookie, Outcome, Registry
+from crust.api.identity import Identity
+from crust.api.openapi import openapi
+from crust.api.params import from_json, from_pairs
+from crust.errors import (
+    BadRequest,
+    CrustError,
+    Forbidden,
+    Internal,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
+from crust.services.actor import Actor
+from crust.settings import Settings
+from crust.telemetry import get_logger
+
+log = get_logger(__name__)
+
+Authenticate = Callable[[str, str | None], Awaitable[Actor]]
+Ready = Callable[[], Awaitable[str | None]]
+
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+KEY = re.compile(r"[\x20-\x7e]{1,64}")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def create_app(settings: Settings, registry: Registry, authenticate: Authenticate, identity: Identity, ready: Ready) -> Quart:
+    """The app.
+
+    Args:
+        registry: its calls.
+        authenticate: (Session ID, Client ID or None) → who it is.
+        ready: why the server cannot work now, or None.
+    """
+    app = Quart("crust", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = None  # counted in `read_body`: Quart does not count a body without Content-Length
+    http = HttpCalls(settings, registry, authenticate, identity)
+    for path, methods in registry.calls.items():
+        app.add_url_rule(path, path, http.answer, methods=list(methods), provide_automatic_options=False)
+    add_health(app, ready)
+    document = msgspec.json.encode(openapi(registry))
+
+    @app.get("/openapi.json")
+    async def description() -> Response:
+        return Response(document, content_type="application/json")
+
+    app.before_request(begin)
+    app.register_error_handler(Exception, failed)
+    app.after_request(finished)
+    return app
+
+
+def add_health(app: Quart, ready: Ready) -> None:
+    """`/health/live`: the process answers; `/health/ready`: it can do its work."""
+
+    @app.get("/health/live")
+    async def live() -> Response:
+        return as_json({"response": {"status": "live"}})
+
+    @app.get("/health/ready")
+    async def is_ready() -> Response:
+        reason = await ready()
+        if reason is not None:
+            raise Unavailable(f"Not ready: {reason}.", retry_after=1)
+        return as_json({"response": {"status": "ready"}})
+
+
+class HttpCalls:
+    """Turns a request into a call, and what comes of it into a response."""
+
+    def __init__(self, settings: Settings, registry: Registry, authenticate: Authenticate, identity: Identity) -> None:
+        self._limit = settings.limits.body_bytes
+        self._registry, self._authenticate, self._identity = registry, authenticate, identity
+
+    async def answer(self) -> Response:
+        """Answer the request at hand: first who asks, then what for."""
+        method = "GET" if request.method == "HEAD" else request.method
+        call = self._registry.find(method, request.path)
+        source = request._get_current_object()  # type: ignore[attr-defined]  # a proxy of Werkzeug's
+        actor = await self._caller(source) if call.access == "session" else None
+        raw = await self._parameters()
+        context = Context(
+            request_id=g.request_id,
+            address=self._identity.address(source),
+            user_agent=request.headers.get("User-Agent", ""),
+            client_id=self._identity.client_id(source, raw.get("client_id")),
+            idempotency_key=checked_key(request.headers.get("Idempotency-Key")) if call.creates else None,
+            actor=actor,
+        )
+        return self._response(await self._registry.run(call, context, raw), secure=self._identity.secure(source))
+
+    # ---- who
+
+    async def _caller(self, source: Request) -> Actor:
+        secret, by_cookie = self._identity.secret(source)
+        if secret is None:
+            raise Unauthenticated("Sign in first: no session came with the request.")
+        # A page of another site can send a cookie along, but neither this site's Origin nor, unasked, a header of its own.
+        same_site = "X-Client-ID" in source.headers or self._identity.from_here(source)
+        if by_cookie and source.method not in SAFE_METHODS and not same_site:
+            raise Forbidden("A change that is asked for with a cookie needs this site's Origin, or the header X-Client-ID.")
+        return await self._authenticate(secret, self._identity.client_id(source))
+
+    # ---- what
+
+    async def _parameters(self) -> dict[str, Any]:
+        """What the query and the body say; the body wins."""
+        query = from_pairs(request.args.items(multi=True))
+        body = await self._body()
+        return {**query, **body}
+
+    async def _body(self) -> Mapping[str, Any]:
+        """The body, read whole: what is larger than the limit is not read to its end."""
+        kind = request.mimetype
+        if kind == "multipart/form-data":
+            return await self._multipart()
+        body = await read_body(self._limit)
+        if not body:
+            return {}
+        if kind == "application/x-www-form-urlencoded":
+            return from_pairs(form_pairs(body))
+        if kind == "application/json":
+            return from_json(body)
+        raise BadRequest(
+            f"The body is {kind or 'of no stated type'}; "
+            "taken are application/json, application/x-www-form-urlencoded and multipart/form-data."
+        )
+
+    async def _multipart(self) -> Mapping[str, Any]:
+        """A multipart form. Quart's parser counts what it reads; files in it are no parameters."""
+        request.max_content_length = self._limit
+        form = await request.form
+        return from_pairs(form.items(multi=True))
+
+    def _response(self, outcome: Outcome, *, secure: bool) -> Response:
+        response = Response(outcome.envelope, content_type="application/json")
+        for cookie in outcome.cookies:
+            set_cookie(response, cookie, secure=secure)
+        if outcome.allowance is not None:
+            response.headers["RateLimit-Limit"] = str(outcome.allowance.limit)
+            response.headers["RateLimit-Remaining"] = str(outcome.allowance.remaining)
+            response.headers["RateLimit-Reset"] = str(round(outcome.allowance.reset_s))
+        return response
+
+
+def set_cookie(response: Response, cookie: Cookie, *, secure: bool) -> None:
+    response.set_cookie(cookie.name, cookie.value, max_age=cookie.max_age, path="/", httponly=True, samesite="Lax", secure=secure)
+
+
+# ---- reading a request
+
+
+def begin() -> None:
+    """Give the request an id: the one that it came with, if it is fit to be logged."""
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def checked_key(value: str | None) -> str | None:
+    """
+    Raises:
+        Invalid: it is longer than 64 characters, or not printable ASCII.
+    """
+    if value and not KEY.fullmatch(value):
+        raise Invalid("Idempotency-Key must be 1 to 64 printable characters.", field="Idempotency-Key")
+    return value or None
+
+
+async def read_body(limit: int) -> bytes:
+    """The body, counted as it comes: Quart itself does not count one without Content-Length.
+
+    Raises:
+        TooLarge: it is longer than `limit` bytes.
+    """
+    body = bytearray()
+    if (request.content_length or 0) <= limit:
+        async for chunk in request.body:
+            body += chunk
+            if len(body) > limit:
+                break
+        else:
+            return bytes(body)
+    raise TooLarge(f"The body must have at most {limit} bytes.")
+
+
+def form_pairs(body: bytes) -> list[tuple[str, str]]:
+    """The fields of an urlencoded form.
+
+    Raises:
+        BadRequest: it is not UTF-8, or has more than 1,000 fields.
+    """
+    try:
+        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+    except ValueError as error:
+        raise BadRequest(f"The form cannot be read: {error}") from None
+
+
+# ---- answering
+
+
+def as_json(value: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, content_type="application/json")
+
+
+async def failed(error: Exception) -> Response:
+    """Any error in the envelope; what is not meant for callers is logged, not told."""
+    shown = error if isinstance(error, CrustError) else known(error)
+    if shown is None:
+        log.error("a request failed", exc_info=error, request_id=g.get("request_id"), path=request.path)
+        shown = Internal("Something went wrong on the server; the request id finds it in the log.")
+    response = as_json({"error": {**shown.as_dict(), "request_id": g.get("request_id")}}, shown.status)
+    if isinstance(error, HTTPException):
+        response.headers.extend({name: value for name, value in error.get_headers() if name == "Allow"})
+    if shown.status == Unauthenticated.status:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if shown.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, round(shown.retry_after)))
+    return response
+
+
+def known(error: Exception) -> CrustError | None:
+    """What the framework itself refuses, in our words."""
+    status = error.code if isinstance(error, HTTPException) else None
+    return {
+        400: BadRequest("The request cannot be read."),
+        404: NotFound("There is no such path."),
+        405: MethodNotAllowed("This path takes other methods."),
+        408: BadRequest("The body did not come in time."),
+        413: TooLarge("The body is too large."),
+    }.get(status or 0)
+
+
+def finished(response: Response) -> Response:
+    """What every response bears."""
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response

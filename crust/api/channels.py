@@ -1,0 +1,128 @@
+"""`/channel/…`: sequences of messages with a subject."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from crust.api.calls import Context, Page, Registry
+from crust.api.params import Id
+from crust.services.core import Core
+from crust.services.keys import request_key
+from crust.services.views import ChannelPage, ViewedChannel, ViewedMember
+
+Limit = Annotated[int, Meta(ge=1, le=200, description="How many at most.")]
+Type = Literal["public", "private", "direct"]
+
+
+class ChannelEdit(Struct, kw_only=True):
+    id: Annotated[Id | None, Meta(description="The channel to change; left out: make one.")] = None
+    name: str
+    topic: str
+    type: Type | None = None
+    organisation_id: Id | None = None
+    members: Annotated[list[Id], Meta(max_length=1000, description="User ids, when making one.")] = []
+
+
+class ChannelId(Struct, kw_only=True):
+    id: Id
+
+
+class ChannelUser(Struct, kw_only=True):
+    id: Id
+    user_id: Id
+
+
+class ChannelSearch(Struct, kw_only=True):
+    query: str = ""
+    organisation_id: Id | None = None
+    type: Type | None = None
+    archived: bool = False
+    after: Id | None = None
+    limit: Limit = 50
+
+
+class ChannelMembers(Struct, kw_only=True):
+    id: Id
+    after: Id | None = None
+    limit: Limit = 50
+
+
+class ChannelView(Struct, kw_only=True):
+    id: Id
+    message_id: Annotated[Id | None, Meta(description="Up to which all is read; left out: everything.")] = None
+
+
+class ChannelCalls:
+    """The handlers."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def edit(self, context: Context, params: ChannelEdit) -> ViewedChannel:
+        """Make a channel, or give one another name or topic.
+
+        What changed is told in the channel by a CREATE, RENAME or TOPIC message. Making a direct channel that exists returns it.
+        """
+        if params.id is not None:
+            return await self._core.channels.change(context.caller, params.id, name=params.name, topic=params.topic, type_=params.type)
+        key = request_key(
+            context.caller.scope, context.idempotency_key,
+            "channel/edit", params.name, params.topic, params.type, params.organisation_id, params.members,
+        )  # fmt: skip
+        return await self._core.channels.create(
+            context.caller, name=params.name, topic=params.topic, type_=params.type or "public",
+            organisation_id=params.organisation_id, members=params.members, key=key,
+        )  # fmt: skip
+
+    async def read(self, context: Context, params: ChannelId) -> ChannelPage:
+        """A channel with its first 100 members, its pins, and what is unread."""
+        return await self._core.channel_page(context.caller, params.id)
+
+    async def search(self, context: Context, params: ChannelSearch) -> Page[ViewedChannel]:
+        """The channels that one may see and whose name, or one of its words, begins with `query`."""
+        found = await self._core.channels.search(
+            context.caller, params.query, organisation_id=params.organisation_id, type_=params.type, archived=params.archived,
+            after=params.after or 0, limit=params.limit + 1,
+        )  # fmt: skip
+        return Page.of(found, params.limit)
+
+    async def join(self, context: Context, params: ChannelId) -> ViewedChannel:
+        """Join a public channel; again is no error."""
+        return await self._core.channels.join(context.caller, params.id)
+
+    async def part(self, context: Context, params: ChannelId) -> None:
+        """Leave a channel; again is no error."""
+        await self._core.channels.part(context.caller, params.id)
+
+    async def invite(self, context: Context, params: ChannelUser) -> None:
+        """Bring somebody of the organisation into a channel that one is in."""
+        await self._core.channels.invite(context.caller, params.id, params.user_id)
+
+    async def kick(self, context: Context, params: ChannelUser) -> None:
+        """Remove somebody from a channel."""
+        await self._core.channels.kick(context.caller, params.id, params.user_id)
+
+    async def members(self, context: Context, params: ChannelMembers) -> Page[ViewedMember]:
+        """Who is in a channel, by user id."""
+        found = await self._core.channels.members(context.caller, params.id, params.after or 0, params.limit + 1)
+        return Page.of(found, params.limit)
+
+    async def view(self, context: Context, params: ChannelView) -> None:
+        """Say up to where one has read a channel."""
+        await self._core.marks.move(context.caller, params.id, params.message_id)
+
+
+def register(registry: Registry, core: Core) -> None:
+    """Add the calls to a registry."""
+    calls = ChannelCalls(core)
+    registry.add("POST", "/channel/edit", calls.edit, creates=True)
+    registry.add("GET", "/channel/read", calls.read)
+    registry.add("GET", "/channel/search", calls.search)
+    registry.add("POST", "/channel/join", calls.join)
+    registry.add("POST", "/channel/part", calls.part)
+    registry.add("POST", "/channel/invite", calls.invite)
+    registry.add("POST", "/channel/kick", calls.kick)
+    registry.add("GET", "/channel/members", calls.members)
+    registry.add("POST", "/channel/view", calls.view)

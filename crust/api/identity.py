@@ -1,0 +1,82 @@
+"""Who a request or an upgrade comes from: Session ID, Client ID, address, and whether another site's page may have made it."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from quart.wrappers.base import BaseRequestWebsocket
+
+from crust.errors import Invalid
+from crust.settings import Settings
+
+CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class Identity:
+    """Reads what a request says of where it comes from.
+
+    Args:
+        settings: `public_url`, `allowed_origins` and `trusted_proxies` count.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._origins = {origin_of(settings.effective_public_url), *settings.allowed_origins}
+        self._proxies = [ipaddress.ip_network(each) for each in settings.trusted_proxies]
+
+    def secret(self, source: BaseRequestWebsocket) -> tuple[str | None, bool]:
+        """The Session ID, and whether a cookie bore it. Never taken from the query, which lands in logs."""
+        scheme, _, bearer = source.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and bearer.strip():
+            return bearer.strip(), False
+        if header := source.headers.get("X-Session-ID"):
+            return header, False
+        cookie = source.cookies.get("crust_session")
+        return cookie or None, cookie is not None
+
+    def client_id(self, source: BaseRequestWebsocket, parameter: Any = None) -> str | None:
+        """The Client ID: of the header, else of the parameters, else of the cookie.
+
+        Raises:
+            Invalid: it is not 1 to 64 of the characters that it may have.
+        """
+        value = source.headers.get("X-Client-ID") or source.args.get("client_id") or parameter or source.cookies.get("crust_client")
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str) or not CLIENT_ID.fullmatch(value):
+            raise Invalid("client_id must be 1 to 64 letters, digits, dots, hyphens or underscores.", field="client_id")
+        return value
+
+    def from_here(self, source: BaseRequestWebsocket) -> bool:
+        """Whether its Origin, which browsers send truly, is this site's or one that is allowed."""
+        origin = source.headers.get("Origin")
+        own = f"{'https' if self.secure(source) else 'http'}://{source.headers.get('Host', '')}"
+        return origin is not None and origin in {own, *self._origins}
+
+    def secure(self, source: BaseRequestWebsocket) -> bool:
+        """Whether the client speaks TLS, to us or to a trusted proxy."""
+        forwarded = source.headers.get("X-Forwarded-Proto") if self._is_proxy(source.remote_addr or "") else None
+        return (forwarded or source.scheme) in ("https", "wss")
+
+    def address(self, source: BaseRequestWebsocket) -> str:
+        """The peer's address, or what trusted proxies say of it: the right-most that is not one of them."""
+        chain = [part.strip() for part in ",".join(source.headers.getlist("X-Forwarded-For")).split(",") if part.strip()]
+        chain.append(source.remote_addr or "")
+        while len(chain) > 1 and self._is_proxy(chain[-1]):
+            chain.pop()
+        return chain[-1]
+
+    def _is_proxy(self, address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._proxies)
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of an address, as a browser's Origin has them."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

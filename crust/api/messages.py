@@ -1,0 +1,108 @@
+"""`/message/…`: what people say."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from crust.api.calls import Context, Page, Registry
+from crust.api.channels import Limit
+from crust.api.params import Id
+from crust.errors import Invalid
+from crust.services.core import Core
+from crust.services.keys import request_key
+from crust.services.views import ViewedMessage
+
+ClientMessageId = Annotated[
+    str, Meta(min_length=1, max_length=64, description="The client's own name for it: a repeat is no second message.")
+]
+
+
+class MessageEdit(Struct, kw_only=True):
+    id: Annotated[Id | None, Meta(description="The message to change; left out: post one.")] = None
+    channel_id: Annotated[Id | None, Meta(description="Where to post; required without id.")] = None
+    contents: Annotated[str, Meta(description="Markdown.")]
+    reply_to: Id | None = None
+    client_msg_id: ClientMessageId | None = None
+    version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+
+
+class MessageId(Struct, kw_only=True):
+    id: Id
+
+
+class MessageRead(Struct, kw_only=True):
+    id: Annotated[Id | None, Meta(description="One message; left out: a page of a channel.")] = None
+    channel_id: Id | None = None
+    before: Id | None = None
+    after: Id | None = None
+    around: Id | None = None
+    limit: Limit = 50
+
+
+class MessageCalls:
+    """The handlers."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def edit(self, context: Context, params: MessageEdit) -> ViewedMessage:
+        """Post a message to a channel, or change one of one's own.
+
+        With `client_msg_id` (or the header Idempotency-Key) a repeat gives the first message, with `duplicate`.
+        """
+        if params.id is not None:
+            return await self._core.messages.edit(context.caller, params.id, params.contents, params.version)
+        if params.channel_id is None:
+            raise Invalid("channel_id is required to post; id, to edit.", field="channel_id")
+        key = request_key(
+            context.caller.scope, params.client_msg_id or context.idempotency_key,
+            "message/edit", params.channel_id, params.contents, params.reply_to,
+        )  # fmt: skip
+        return await self._core.messages.post(
+            context.caller, params.channel_id, params.contents, reply_to=params.reply_to, client_msg_id=params.client_msg_id, key=key
+        )
+
+    async def read(self, context: Context, params: MessageRead) -> ViewedMessage | Page[ViewedMessage]:
+        """One message by id, or a page of a channel, oldest first: the newest, those before or after an id, or around one."""
+        if params.id is not None:
+            return await self._core.messages.read_one(context.caller, params.id)
+        if params.channel_id is None:
+            raise Invalid("channel_id is required, or the id of one message.", field="channel_id")
+        page = await self._core.messages.read(
+            context.caller, params.channel_id, before=params.before, after=params.after, around=params.around, limit=params.limit
+        )
+        return Page(page.messages, page.next)
+
+    async def remove(self, context: Context, params: MessageId) -> None:
+        """Take a message back; nobody can read it any more, anywhere."""
+        await self._core.messages.remove(context.caller, params.id)
+
+    async def pin(self, context: Context, params: MessageId) -> None:
+        """Pin a message for all in its channel; again is no error."""
+        await self._core.messages.pin(context.caller, params.id)
+
+    async def unpin(self, context: Context, params: MessageId) -> None:
+        """Take a pin away; again is no error."""
+        await self._core.messages.unpin(context.caller, params.id)
+
+    async def flag(self, context: Context, params: MessageId) -> None:
+        """Flag a message for oneself alone; again is no error."""
+        await self._core.messages.flag(context.caller, params.id, flagged=True)
+
+    async def unflag(self, context: Context, params: MessageId) -> None:
+        """Take one's flag away; again is no error."""
+        await self._core.messages.flag(context.caller, params.id, flagged=False)
+
+
+def register(registry: Registry, core: Core) -> None:
+    """Add the calls to a registry."""
+    calls = MessageCalls(core)
+    registry.add("POST", "/message/edit", calls.edit, creates=True, rate=lambda params: "writes" if params.id else "messages")
+    registry.add("GET", "/message/read", calls.read)
+    registry.add("DELETE", "/message/remove", calls.remove)
+    registry.add("POST", "/message/pin", calls.pin)
+    registry.add("POST", "/message/unpin", calls.unpin)
+    registry.add("POST", "/message/flag", calls.flag)
+    registry.add("POST", "/message/unflag", calls.unflag)

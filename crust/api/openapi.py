@@ -1,0 +1,120 @@
+"""The OpenAPI 3.1 description, made from the same structs that parse the requests."""
+
+from __future__ import annotations
+
+import types
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+from msgspec import Struct
+
+from crust import __version__
+from crust.api.calls import Answer, Call, Page, Registry
+from crust.errors import CODES
+
+ENCODINGS = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "code": {"type": "string", "enum": list(CODES)},
+                "field": {"type": "string"},
+                "retry_after": {"type": "number", "description": "Seconds."},
+                "request_id": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+SUCCESS = {
+    "type": "object",
+    "required": ["success"],
+    "properties": {"success": {"type": "object", "required": ["message"], "properties": {"message": {"const": "OK"}}}},
+}
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The Session ID."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-Session-ID"},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": "crust_session"},
+}
+CLIENT_ID = {"name": "X-Client-ID", "in": "header", "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}}
+IDEMPOTENCY_KEY = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 64}}
+
+
+def openapi(registry: Registry) -> dict[str, Any]:
+    """The whole document."""
+    calls = [call for methods in registry.calls.values() for call in methods.values()]
+    kinds = [part for call in calls for part in (call.params, *results(call))]
+    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    by_type = {str(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
+    paths: dict[str, Any] = {}
+    for call in calls:
+        paths.setdefault(call.path, {})[call.method.lower()] = operation(call, by_type, components)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Crust", "version": __version__, "description": "Parameters go as query, form, multipart or JSON alike."},
+        "paths": paths,
+        "components": {"schemas": {**components, "Error": ERROR}, "securitySchemes": SECURITY},
+    }
+
+
+def results(call: Call) -> list[Any]:
+    """The types that a call's result may have: lists as the type of the whole list, None left out."""
+    parts = get_args(call.result) if get_origin(call.result) in (Union, types.UnionType) else (call.result,)
+    return [part for part in map(unwrapped, parts) if part not in (None, type(None))]
+
+
+def unwrapped(result: Any) -> Any:
+    if get_origin(result) is Answer:
+        return unwrapped(get_args(result)[0])
+    if get_origin(result) is Page:
+        return list[get_args(result)[0]]  # type: ignore[misc]  # a type made at run time
+    return result
+
+
+def operation(call: Call, by_type: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+    """One call."""
+    summary, _, rest = call.description.partition("\n")
+    body = {"description": "What was asked for.", "content": {"application/json": {"schema": answer(call, by_type)}}}
+    error = {"description": "Refused.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    described: dict[str, Any] = {
+        "summary": summary.rstrip("."),
+        "description": rest.strip(),
+        "operationId": call.path.strip("/").replace("/", "_"),
+        "parameters": [CLIENT_ID, *([IDEMPOTENCY_KEY] if call.creates else [])],
+        "responses": {"200": body, "default": error},
+        "security": [] if call.access == "open" else [{name: []} for name in SECURITY],
+        "tags": [call.path.split("/")[1]],
+    }
+    schema = components[call.params.__name__]
+    if call.method in ("GET", "DELETE"):
+        described["parameters"] += query(call.params, schema)
+    elif schema.get("properties"):
+        described["requestBody"] = {
+            "required": bool(schema.get("required")),
+            "content": {encoding: {"schema": by_type[str(call.params)]} for encoding in ENCODINGS},
+        }
+    return described
+
+
+def query(params: type[Struct], schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """A struct's fields as parameters in the query."""
+    required = schema.get("required", [])
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": field} for name, field in schema.get("properties", {}).items()
+    ]
+
+
+def answer(call: Call, by_type: dict[str, Any]) -> dict[str, Any]:
+    """The envelope around a result."""
+    kinds = [by_type[str(kind)] for kind in results(call)]
+    if not kinds:
+        return SUCCESS
+    inner = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    properties: dict[str, Any] = {"response": inner}
+    if "Page" in str(call.result):
+        properties["next"] = {"type": ["string", "null"], "description": "What to pass on for more."}
+    return {"type": "object", "required": ["response"], "properties": properties}

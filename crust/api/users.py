@@ -1,0 +1,114 @@
+"""`/user/…`: signing in and out, and who is there."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from crust.api.calls import Answer, Context, Cookie, Page, Registry
+from crust.api.channels import Limit
+from crust.api.params import Id
+from crust.clock import rfc3339
+from crust.events.objects import Presence, TimeText
+from crust.services.core import Core
+from crust.services.views import SessionView, ViewedUser
+
+
+class Login(Struct, kw_only=True):
+    username: Annotated[str, Meta(description="Username, or email address.")]
+    password: str
+
+
+class SignedIn(Struct, kw_only=True):
+    session_id: Annotated[str, Meta(description="A secret: keep it like a password.")]
+    client_id: str
+    expires_at: TimeText
+    user: ViewedUser
+
+
+class UserSearch(Struct, kw_only=True):
+    query: str = ""
+    after: Id | None = None
+    limit: Limit = 50
+
+
+class PresenceChoice(Struct, kw_only=True):
+    status: Annotated[str, Meta(description="available, away or dnd.")]
+    text: str | None = None
+    until: Annotated[TimeText | None, Meta(description="Until when; after it, available.")] = None
+
+
+class SessionId(Struct, kw_only=True):
+    id: Id
+
+
+class Nothing(Struct, kw_only=True):
+    """No parameters."""
+
+
+class UserCalls:
+    """The handlers."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def login(self, context: Context, params: Login) -> Answer[SignedIn]:
+        """Start a session by username or email; gives the Session ID, and cookies that bear it.
+
+        A wrong password and an unknown user are the same answer, in the same time.
+        """
+        signed_in = await self._core.sessions.sign_in(
+            params.username, params.password, context.client_id, context.address, context.user_agent
+        )
+        actor = signed_in.actor
+        seconds = (signed_in.expires_at - self._core.clock.now()) // 1000
+        body = SignedIn(
+            session_id=signed_in.secret,
+            client_id=actor.client_id,
+            expires_at=rfc3339(signed_in.expires_at),
+            user=await self._core.accounts.me(actor),
+        )
+        cookies = [
+            Cookie("crust_session", signed_in.secret, max_age=seconds),
+            Cookie("crust_client", actor.client_id, max_age=seconds),
+        ]
+        return Answer(body, cookies=cookies)
+
+    async def logout(self, context: Context, params: Nothing) -> Answer[None]:
+        """End this session, and close its websockets."""
+        await self._core.sessions.end(context.caller, context.caller.session_id)
+        return Answer(None, cookies=[Cookie("crust_session", "", max_age=0)])
+
+    async def me(self, context: Context, params: Nothing) -> ViewedUser:
+        """Oneself."""
+        return await self._core.accounts.me(context.caller)
+
+    async def search(self, context: Context, params: UserSearch) -> Page[ViewedUser]:
+        """The people that share an organisation with one, whose username or name, or one of its words, begins with `query`."""
+        found = await self._core.accounts.search(context.caller, params.query, params.after or 0, params.limit + 1)
+        return Page.of(found, params.limit)
+
+    async def sessions(self, context: Context, params: Nothing) -> list[SessionView]:
+        """One's sessions; `current` is the one that asks."""
+        return await self._core.sessions.all(context.caller)
+
+    async def end_session(self, context: Context, params: SessionId) -> None:
+        """End one of one's sessions, by the id that /user/sessions gives, and close its websockets."""
+        await self._core.sessions.end(context.caller, params.id)
+
+    async def presence(self, context: Context, params: PresenceChoice) -> Presence:
+        """Say how reachable one is."""
+        return await self._core.presence.choose(context.caller, params.status, params.text, params.until)
+
+
+def register(registry: Registry, core: Core) -> None:
+    """Add the calls to a registry."""
+    calls = UserCalls(core)
+    registry.add("POST", "/user/login", calls.login, access="open", rate="none")  # failures are throttled by themselves
+    registry.add("POST", "/user/logout", calls.logout)
+    registry.add("GET", "/user/me", calls.me)
+    registry.add("GET", "/user/search", calls.search)
+    registry.add("GET", "/user/sessions", calls.sessions)
+    registry.add("DELETE", "/user/session", calls.end_session)
+    registry.add("POST", "/user/presence", calls.presence)

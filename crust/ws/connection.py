@@ -1,0 +1,477 @@
+"""One websocket: signing in, catching up, then requests in and frames out, until either side ends it.
+
+Three tasks: a reader, which starts a task for each request; a writer, which alone sends, at the pace at which the client reads; and a
+watch, which ends what is silent, stuck or no longer signed in. What is pulled by the writer itself (snapshots, replay) costs no queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from crust import __version__
+from crust.clock import rfc3339
+from crust.errors import CrustError, Internal, RateLimited, Unauthenticated
+from crust.events.event import Event
+from crust.log import Head
+from crust.services.actor import Actor
+from crust.services.core import Core, Memberships
+from crust.services.limits import TokenBuckets
+from crust.settings import Settings
+from crust.telemetry import get_logger
+from crust.ws.hub import BROUGHT_INTO_VIEW, Connection, Hub
+from crust.ws.outbox import Item, Outbox, Reply, Snapshot
+from crust.ws.protocol import (
+    Call,
+    Close,
+    Closing,
+    Inbound,
+    Login,
+    Options,
+    Refused,
+    Request,
+    Typing,
+    control_frame,
+    error_frame,
+    event_frame,
+    joined,
+    reply_frame,
+)
+
+log = get_logger(__name__)
+
+JOINED_MAX = 262_144  # characters of a joined frame
+CATCH_UP_STEP = 1000  # events that are read from the log at a time, once live
+WATCH_S = 5.0  # how often the watch looks
+LINGER_S = 3.0  # for what is queued, and the client's own close, once the connection is to end
+SESSION_CHECK_S = 60.0  # how soon a session that expires by itself ends its sockets; revoked ones end at once
+RATE_LIMITED_MAX = 200  # refusals in a row before persistence is abuse
+OK = b'{"success":{"message":"OK"}}'
+
+Invoke = Callable[[str, str, Actor, Mapping[str, Any]], Awaitable[bytes]]
+"""(method, path, actor, parameters) → the envelope of an API call, encoded; raises CrustError."""
+
+
+class Socket(Protocol):
+    """What a connection needs of the network."""
+
+    async def receive(self) -> str | bytes:
+        """The next frame. When the other side is gone, the task that runs the connection is cancelled."""
+        ...
+
+    async def send(self, frame: str) -> None: ...
+
+    async def close(self, code: int, reason: str) -> None: ...
+
+    def abort(self) -> None:
+        """Drop the connection without a farewell, for a peer that does not read one."""
+        ...
+
+    def silence(self) -> float | None:
+        """Seconds since anything came in, pongs included; None where the server below watches that itself."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all connections of a node share."""
+
+    settings: Settings
+    core: Core
+    hub: Hub
+    limiter: TokenBuckets
+    invoke: Invoke
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who it is, and with which secret they proved it."""
+
+    actor: Actor
+    secret: str
+
+
+class WebsocketConnection:
+    """See the module.
+
+    Args:
+        credentials: from the upgrade; None waits for a `login` frame.
+        place: epoch and position to resume from, if the client gave them.
+        admit: called with the user id once it is known; tells whether they may have one more socket.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        socket: Socket,
+        credentials: Credentials | None,
+        place: tuple[str, int] | None,
+        admit: Callable[[int], bool],
+    ) -> None:
+        self._services, self._socket, self._place, self._admit = services, socket, place, admit
+        self._credentials = credentials
+        own = services.settings.websocket
+        self._own = own
+        self._inbound = Inbound(own.frame_bytes, own.in_flight, own.unusable_frames, signed_in=credentials is not None)
+        self.outbox = Outbox(own.queue_frames, own.queue_bytes)
+        self._requests: set[asyncio.Task[None]] = set()
+        self._batch = False
+        self._rate_limited = 0
+        self._sending_since: float | None = None
+        self._gone = False
+        self._connection: Connection | None = None
+
+    async def run(self) -> None:
+        """Serve the socket to its end. Raises nothing but cancellation."""
+        try:
+            if self._credentials is None:
+                await self._wait_for_login()
+            if self._credentials is not None and self.outbox.closing is None:
+                if self._admit(self._credentials.actor.user_id):
+                    await self._serve(self._credentials)
+                else:
+                    self.outbox.close(Closing(Close.TOO_MANY, "too many connections"))
+        except asyncio.CancelledError:
+            self._gone = True
+            raise
+        except CrustError as error:
+            log.warning("a websocket was given up", reason=error.message)
+            self.outbox.close(Closing(Close.INTERNAL, "the server cannot go on with this connection"))
+        finally:
+            await self._end()
+
+    # ---- signing in
+
+    async def _wait_for_login(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._own.login_timeout_s):
+                while self._credentials is None and self.outbox.closing is None:
+                    await self._before_login(await self._socket.receive())
+        if self._credentials is None:
+            self.outbox.close(Closing(Close.SESSION_ENDED, "sign in first"))
+
+    async def _before_login(self, frame: str | bytes) -> None:
+        answer = self._inbound.received(frame)
+        if isinstance(answer, Closing):
+            self.outbox.close(answer)
+        elif isinstance(answer, Refused):
+            await self._socket.send(error_frame(answer.reply_to, answer.error))
+        else:
+            await self._login(answer)
+
+    async def _login(self, request: Request) -> None:
+        assert isinstance(request.data, Login)
+        self._inbound.answered(request)
+        try:
+            actor = await self._services.core.sessions.authenticate(request.data.session_id, request.data.client_id)
+        except CrustError as error:
+            await self._socket.send(error_frame(request.id, error))
+            self.outbox.close(Closing(Close.SESSION_ENDED, "sign in first"))
+            return
+        self._credentials = Credentials(actor, request.data.session_id)
+        self._inbound.signed_in = True
+        await self._socket.send(reply_frame(request.id, OK))
+
+    # ---- serving
+
+    async def _serve(self, credentials: Credentials) -> None:
+        self._connection = Connection(credentials.actor, self.outbox)
+        tasks = [
+            asyncio.create_task(work, name=f"websocket {name}")
+            for name, work in (("reader", self._read()), ("writer", self._write(self._connection)), ("watch", self._watch(credentials)))
+        ]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (*tasks, *self._requests):
+                task.cancel()
+            results = await asyncio.gather(*tasks, *self._requests, return_exceptions=True)
+            left = self._services.hub.detach(self._connection)
+            if left is not None:
+                self._services.core.presence.disconnected(credentials.actor.user_id, left)
+        for result in results:
+            if isinstance(result, Exception):
+                self._failed(result)
+
+    def _failed(self, error: Exception) -> None:
+        """The boundary: a connection's failure is its own."""
+        if not isinstance(error, CrustError):
+            log.error("a websocket failed", exc_info=error)
+        self.outbox.close(Closing(Close.INTERNAL, "the server cannot go on with this connection"), at_once=True)
+
+    async def _end(self) -> None:
+        """Say why, if there is somebody to hear it."""
+        closing = self.outbox.closing or Closing(Close.NORMAL, "")
+        if self._gone:
+            return
+        try:
+            async with asyncio.timeout(LINGER_S):
+                await self._socket.close(closing.code, closing.reason)
+        except TimeoutError:
+            self._socket.abort()
+
+    # ---- in
+
+    async def _read(self) -> None:
+        while True:
+            answer = self._inbound.received(await self._socket.receive())
+            if isinstance(answer, Closing):
+                self.outbox.close(answer, at_once=True)
+                await asyncio.sleep(LINGER_S)  # the writer ends first, which ends this
+            elif isinstance(answer, Refused):
+                self._refuse(answer)
+            else:
+                # Started in the order of arrival, tasks put their changes into the log's queue in that order too: nothing on the way
+                # there waits for anything. So messages of one connection keep their order without waiting for each other's commit.
+                task = asyncio.create_task(self._answer(answer), name=f"websocket {answer.verb}")
+                self._requests.add(task)
+                task.add_done_callback(self._requests.discard)
+
+    def _refuse(self, refused: Refused) -> None:
+        self.outbox.put(error_frame(refused.reply_to, refused.error))
+        self._count_refusal(refused.error)
+
+    def _count_refusal(self, error: CrustError | None) -> None:
+        self._rate_limited = self._rate_limited + 1 if isinstance(error, RateLimited) else 0
+        if self._rate_limited > RATE_LIMITED_MAX:
+            self.outbox.close(Closing(Close.RATE, "too many requests"))
+
+    async def _answer(self, request: Request) -> None:
+        """Act upon a request; whatever happens, it gets a reply."""
+        try:
+            frame = reply_frame(request.id, await self._do(request))
+            self._count_refusal(None)
+        except CrustError as error:
+            frame = error_frame(request.id, error)
+            self._count_refusal(error)
+        except Exception:  # the boundary: a request's failure is its own
+            log.exception("a websocket request failed", verb=request.verb)
+            frame = error_frame(request.id, Internal("Something went wrong on the server."))
+        self.outbox.put_reply(Reply(request, frame))
+        if request.verb == "quit":
+            self.outbox.close(Closing(Close.NORMAL, "goodbye"))
+
+    async def _do(self, request: Request) -> bytes:
+        data = request.data
+        match request.verb:
+            case "message":
+                return await self._message(data)
+            case "join" | "part":
+                return await self._call("POST", f"/channel/{request.verb}", {"id": data.get("channel_id")})
+            case "read":
+                return await self._call("POST", "/channel/view", {"id": data.get("channel_id"), "message_id": data.get("message_id")})
+            case "presence":
+                return await self._call("POST", "/user/presence", data)
+            case "call":
+                assert isinstance(data, Call)
+                return await self._call(data.method, data.path, data.params)
+        self._services.limiter.take("reads", str(self._actor.session_id))
+        return await self._do_here(request.verb, data)
+
+    async def _do_here(self, verb: str, data: Any) -> bytes:
+        """The verbs that are no API calls."""
+        if verb == "typing":
+            assert isinstance(data, Typing)
+            await self._services.core.typing(self._actor, data.channel_id, data.state)
+        elif verb == "options":
+            assert isinstance(data, Options)
+            self._batch = data.batch
+        elif verb == "ping":
+            return msgspec.json.encode({"response": {"time": rfc3339(self._services.core.clock.now())}})
+        return OK
+
+    async def _message(self, data: Mapping[str, Any]) -> bytes:
+        """Post or edit; with `user_id` instead of a channel, in the direct channel with them, which is opened if need be."""
+        if data.get("user_id") is not None and data.get("channel_id") is None and data.get("id") is None:
+            fields = {"type": "direct", "name": "", "topic": "", "members": [data["user_id"]]}
+            opened = msgspec.json.decode(await self._call("POST", "/channel/edit", fields))
+            data = {**data, "channel_id": opened["response"]["id"]}
+        return await self._call("POST", "/message/edit", data)
+
+    async def _call(self, method: str, path: str, params: Mapping[str, Any]) -> bytes:
+        try:
+            return await self._services.invoke(method, path, self._actor, params)
+        except CrustError as error:
+            if error.field == "id" and path.startswith("/channel/"):
+                error.field = "channel_id"
+            raise
+
+    @property
+    def _actor(self) -> Actor:
+        assert self._credentials is not None
+        return self._credentials.actor
+
+    # ---- out
+
+    async def _write(self, connection: Connection) -> None:
+        async for item in self._opening(connection):
+            await self._send([item])
+        while True:
+            items = await self.outbox.take()
+            if not items:
+                return
+            await self._send(items)
+
+    async def _send(self, items: Sequence[Item]) -> None:
+        frames = [frame for item in items if (frame := await self._frame(item)) is not None]
+        for text in joined_up_to(frames, JOINED_MAX) if self._batch else frames:
+            self._sending_since = self._now()
+            await self._socket.send(text)
+        self._sending_since = None
+        for item in items:
+            if isinstance(item, Reply):
+                self._inbound.answered(item.request)
+
+    async def _frame(self, item: Item) -> str | None:
+        """The frame of an item; a snapshot is made now, and only if the viewer may see it now."""
+        if isinstance(item, str):
+            return item
+        if isinstance(item, Reply):
+            return item.frame
+        data = await self._services.core.snapshot(
+            self._actor, item.channel_id, self._own.backlog_messages if item.messages is None else item.messages
+        )
+        return None if data is None else f'{{"type":"channel","data":{bytes(data).decode()}}}'
+
+    async def _opening(self, connection: Connection) -> AsyncIterator[Item]:
+        """Everything from `hello` to the moment at which the connection is live."""
+        core = self._services.core
+        head = await core.log.head()
+        memberships = await core.memberships(self._actor.user_id)
+        missed = await self._missed(head, memberships)
+        yield control_frame("hello", await self._hello(head, resumed=missed is not None))
+        if missed is None:
+            for number, channel_id in enumerate(await core.channels.mine(self._actor.user_id)):
+                yield Snapshot(channel_id, self._own.backlog_messages if number < self._own.channels_with_messages else 0)
+        else:
+            for item in replayed(missed, self._actor.user_id, memberships):
+                yield item
+        yield control_frame("ready", {})
+        async for item in self._caught_up(connection, head.position, memberships):
+            yield item
+        await core.presence.connected(self._actor.user_id)
+
+    async def _missed(self, head: Head, memberships: Memberships) -> list[Event] | None:
+        """What a resume replays; None for a fresh start."""
+        if self._place is None:
+            return None
+        epoch, after = self._place
+        too_far = head.position - after > self._own.replay_positions
+        if epoch != head.epoch or after > head.position or too_far or after + 1 < await self._services.core.log.oldest():
+            return None
+        most = self._own.replay_events
+        events = await self._visible(memberships, after, head.position, most + 1)
+        return events if len(events) <= most else None
+
+    async def _visible(self, memberships: Memberships, after: int, upto: int, limit: int) -> list[Event]:
+        return await self._services.core.log.visible(
+            self._actor.user_id, memberships.channels, memberships.organisations, after, upto, limit
+        )
+
+    async def _hello(self, head: Head, *, resumed: bool) -> dict[str, Any]:
+        settings = self._services.settings
+        return {
+            "connection_id": secrets.token_hex(8),
+            "epoch": head.epoch,
+            "position": head.position,
+            "resumed": resumed,
+            "server": {"name": settings.server_name, "version": __version__},
+            "user": await self._services.core.accounts.me(self._actor),
+            "heartbeat": self._own.ping_interval_s,
+            "limits": {
+                "frame_bytes": self._own.frame_bytes,
+                "contents_characters": settings.limits.contents_characters,
+                "in_flight": self._own.in_flight,
+                "queue_frames": self._own.queue_frames,
+                "replay_events": self._own.replay_events,
+            },
+        }
+
+    async def _caught_up(self, connection: Connection, after: int, memberships: Memberships) -> AsyncIterator[Item]:
+        """From `after` to the hub's own position; while the hub is too far ahead, in steps through the log."""
+        core = self._services.core
+        while True:
+            items = self._services.hub.attach(connection, after, memberships.channels, memberships.organisations)
+            if items is not None:
+                break
+            upto = min((await core.log.head()).position, after + CATCH_UP_STEP)
+            memberships = await core.memberships(self._actor.user_id)
+            for item in replayed(await self._visible(memberships, after, upto, CATCH_UP_STEP), self._actor.user_id, memberships):
+                yield item
+            after = upto
+        for item in items:
+            yield item
+
+    # ---- watching
+
+    async def _watch(self, credentials: Credentials) -> None:
+        """End what is silent, stuck, signed out, or was told to end and does not."""
+        checked = self._now()
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_S):
+                    await self.outbox.closed.wait()
+                await asyncio.sleep(LINGER_S)
+                return
+            silence = self._socket.silence()
+            if silence is not None and silence > self._own.silence_s:
+                self.outbox.close(Closing(Close.SILENT, "nothing was heard of you"), at_once=True)
+            elif self._sending_since is not None and self._now() - self._sending_since > self._own.send_timeout_s:
+                self.outbox.close(Closing(Close.SLOW, "you do not read: come back and resume"), at_once=True)
+            elif self._now() - checked > SESSION_CHECK_S:
+                checked = self._now()
+                await self._check_session(credentials)
+
+    async def _check_session(self, credentials: Credentials) -> None:
+        try:
+            await self._services.core.sessions.authenticate(credentials.secret, credentials.actor.client_id)
+        except Unauthenticated:
+            self.outbox.close(Closing(Close.SESSION_ENDED, "the session has ended"))
+        except CrustError:
+            log.warning("a session could not be checked; trying again")
+
+    def _now(self) -> float:
+        return self._services.core.clock.monotonic()
+
+
+def replayed(events: Sequence[Event], user_id: int, memberships: Memberships) -> list[Item]:
+    """Events of the past for somebody with these memberships now.
+
+    A channel that came into view meanwhile is shown once, in place of its events; of one that went out of view only the `parted` is told.
+    """
+    shown: set[int] = set()
+    new = {event.channel for event in events if event.channel in memberships.channels and came_into_view(event, user_id)}
+    items: list[Item] = []
+    for event in events:
+        if event.channel in new:
+            if event.channel not in shown:
+                shown.add(event.channel)
+                items.append(Snapshot(event.channel))
+        elif not event.channel or event.channel in memberships.channels or (event.type, event.event) == ("member", "parted"):
+            items.append(event_frame(event))
+    return items
+
+
+def came_into_view(event: Event, user_id: int) -> bool:
+    if event.type == "member":
+        return event.event == "joined" and event.recipient == user_id
+    return event.type == "channel" and event.event in BROUGHT_INTO_VIEW
+
+
+def joined_up_to(frames: Sequence[str], most: int) -> list[str]:
+    """Frames joined into as few as possible, none longer than `most` characters unless it was alone."""
+    groups: list[list[str]] = []
+    size = most
+    for frame in frames:
+        size += len(frame) + 1
+        if size > most or not groups:
+            groups.append([])
+            size = len(frame) + 1
+        groups[-1].append(frame)
+    return [joined(group) for group in groups]

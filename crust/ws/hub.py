@@ -1,0 +1,260 @@
+"""A node's fan-out: every event of the log to the sockets of those who may see it, encoded once.
+
+No sockets in here. The hub applies events in the log's order, membership included, so who may see what is at every position what the
+database said at that position. A connection that comes in is brought up to the hub's position from the last few thousand events, which
+the hub keeps, or is told to read further from the log by itself first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+from msgspec import Raw
+
+from crust.events.control import Control, MarkMoved, PresenceChanged, SessionEnded, Typing
+from crust.events.event import Event
+from crust.events.objects import Member
+from crust.services.actor import Actor
+from crust.ws.outbox import Item, Outbox, Snapshot
+from crust.ws.protocol import Close, Closing, control_frame, event_frame
+
+RING = 4096  # events kept for those who come in: at 200 messages a second the last 20 seconds
+BROUGHT_INTO_VIEW = frozenset({"moved", "unarchived", "merged"})
+"""What happens to a channel after which its members are shown it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An event with its frame."""
+
+    event: Event
+    frame: str
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """A socket as the hub knows it; it gets events above `after` only."""
+
+    actor: Actor
+    outbox: Outbox
+    after: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class Person:
+    """Somebody with a socket on this node, and what they belong to at the hub's position."""
+
+    channels: set[int]
+    organisations: dict[int, str]
+    connections: set[Connection] = field(default_factory=set)
+
+
+class Hub:
+    """See the module.
+
+    Args:
+        after: the position to start from.
+    """
+
+    def __init__(self, after: int) -> None:
+        self.offset = after
+        self._ring: deque[Sent] = deque(maxlen=RING)
+        self._people: dict[int, Person] = {}
+        self._members: dict[int, set[int]] = {}
+        self._sessions: dict[int, set[Connection]] = {}
+
+    async def run(self, batches: AsyncIterator[Sequence[Event]]) -> None:
+        """Apply what the log says, for ever."""
+        async for events in batches:
+            for event in events:
+                self.apply(event)
+
+    # ---- coming and going
+
+    def attach(self, connection: Connection, after: int, channels: Iterable[int], organisations: Mapping[int, str]) -> list[Item] | None:
+        """Let a connection take part from now on.
+
+        Args:
+            after: the position up to which it has been served.
+            channels, organisations: what its person belongs to, as read from the database at `after` or later.
+
+        Returns:
+            What it has to be sent first: events above `after` that the hub has applied already. None where those reach further back than
+            the hub remembers: read the log up to a later position and ask again.
+        """
+        oldest = self._ring[0].event.position if self._ring else self.offset + 1
+        if after + 1 < oldest and after < self.offset:
+            return None
+        user = connection.actor.user_id
+        person = self._people.get(user) or Person(set(channels), dict(organisations))
+        missed: list[Item] = []
+        for sent in self._ring:
+            if sent.event.position > after:
+                missed += self._for(user, person, sent)
+                if user not in self._people:
+                    self._change_membership(user, person, sent.event)
+        connection.after = max(after, self.offset)
+        self._register(user, person, connection)
+        return missed
+
+    def _register(self, user: int, person: Person, connection: Connection) -> None:
+        if user not in self._people:
+            self._people[user] = person
+            for channel in person.channels:
+                self._members.setdefault(channel, set()).add(user)
+        person.connections.add(connection)
+        self._sessions.setdefault(connection.actor.session_id, set()).add(connection)
+
+    def detach(self, connection: Connection) -> frozenset[int] | None:
+        """Forget a connection; of a person's last one on this node, gives the channels that they are in. Idempotent."""
+        session = self._sessions.get(connection.actor.session_id, set())
+        session.discard(connection)
+        if not session:
+            self._sessions.pop(connection.actor.session_id, None)
+        user = connection.actor.user_id
+        person = self._people.get(user)
+        if person is None or connection not in person.connections:
+            return None
+        person.connections.discard(connection)
+        if person.connections:
+            return None
+        del self._people[user]
+        for channel in person.channels:
+            self._leave(channel, user)
+        return frozenset(person.channels)
+
+    def _leave(self, channel: int, user: int) -> None:
+        members = self._members.get(channel)
+        if members is not None:
+            members.discard(user)
+            if not members:
+                del self._members[channel]
+
+    # ---- events
+
+    def apply(self, event: Event) -> None:
+        """The next event of the log: keep it, send it, and let it take effect."""
+        sent = Sent(event, event_frame(event))
+        if event.type == "message" and event.event == "removed":
+            self._blank(event.object)
+        self._ring.append(sent)
+        self.offset = event.position
+        for user in self._audience(event):
+            person = self._people.get(user)
+            if person is not None:
+                for item in self._for(user, person, sent):
+                    self._send(person, event.position, item)
+        self._take_effect(event)
+
+    def _audience(self, event: Event) -> set[int]:
+        """The connected people whom an event may concern; `_for` decides."""
+        people = set(self._members.get(event.channel, ())) if event.channel else set()
+        if event.recipient:
+            people.add(event.recipient)
+        if not event.channel and event.organisation:
+            people.update(user for user, person in self._people.items() if event.organisation in person.organisations)
+        return people
+
+    def _for(self, user: int, person: Person, sent: Sent) -> list[Item]:
+        """What somebody is sent of an event: nothing where they may not see it; the channel first where it comes into view."""
+        event = sent.event
+        if event.recipient == user:
+            mine = event.type == "member" and event.event == "joined" and event.channel
+            return [Snapshot(event.channel), sent.frame] if mine else [sent.frame]
+        if event.channel:
+            if event.channel not in person.channels:
+                return []
+            shown_anew = event.type == "channel" and event.event in BROUGHT_INTO_VIEW
+            return [sent.frame, Snapshot(event.channel)] if shown_anew else [sent.frame]
+        if event.recipient and event.type != "member":
+            return []
+        return [sent.frame] if person.organisations.get(event.organisation, "guest") != "guest" else []
+
+    def _send(self, person: Person, position: int, item: Item) -> None:
+        for connection in person.connections:
+            if position > connection.after:
+                connection.outbox.put(item)
+
+    def _take_effect(self, event: Event) -> None:
+        if event.type == "member" and (person := self._people.get(event.recipient)):
+            self._change_membership(event.recipient, person, event)
+        elif event.type == "session" and event.event == "revoked":
+            self._end(self._sessions.get(event.object, ()), "the session has ended")
+        elif event.type == "user" and event.event in ("suspended", "removed") and (person := self._people.get(event.object)):
+            self._end(person.connections, "the account is suspended")
+
+    def _change_membership(self, user: int, person: Person, event: Event) -> None:
+        """Apply a member event to somebody; on the people that are registered, also to the index by channel."""
+        if event.type != "member" or event.recipient != user:
+            return
+        registered = self._people.get(user) is person
+        if event.channel and event.event == "joined":
+            person.channels.add(event.channel)
+            if registered:
+                self._members.setdefault(event.channel, set()).add(user)
+        elif event.channel and event.event == "parted":
+            person.channels.discard(event.channel)
+            if registered:
+                self._leave(event.channel, user)
+        elif not event.channel and event.event == "parted":
+            person.organisations.pop(event.organisation, None)
+        elif not event.channel:
+            person.organisations[event.organisation] = msgspec.json.decode(event.body, type=Member).role or "guest"
+
+    def _end(self, connections: Iterable[Connection], reason: str) -> None:
+        for connection in list(connections):
+            connection.outbox.close(Closing(Close.SESSION_ENDED, reason))
+
+    def _blank(self, message_id: int) -> None:
+        """Take what a removed message said out of the ring."""
+        for at, sent in enumerate(self._ring):
+            if sent.event.type == "message" and sent.event.object == message_id:
+                known = msgspec.json.decode(sent.event.body)
+                body = {**known, "contents": None, "mentions": []} if "contents" in known else known
+                event = msgspec.structs.replace(sent.event, body=Raw(msgspec.json.encode(body)))
+                self._ring[at] = replace(sent, event=event, frame=event_frame(event))
+
+    # ---- what is not in the log
+
+    def control(self, message: Control) -> None:
+        """A control message of any node."""
+        if isinstance(message, Typing):
+            self._typing(message)
+        elif isinstance(message, PresenceChanged):
+            self._presence(message)
+        elif isinstance(message, MarkMoved):
+            self._mark(message)
+        elif isinstance(message, SessionEnded):
+            self._end(self._sessions.get(message.session_id, ()), "the session has ended")
+
+    def _typing(self, message: Typing) -> None:
+        data = {"channel_id": str(message.channel_id), "user_id": str(message.user_id), "state": message.state}
+        key = ("typing", message.channel_id, message.user_id)
+        self._send_ephemeral(self._members.get(message.channel_id, set()) - {message.user_id}, key, control_frame("typing", data))
+
+    def _presence(self, message: PresenceChanged) -> None:
+        others = {user for channel in message.channels for user in self._members.get(channel, ())} - {message.user_id}
+        data = {"user_id": str(message.user_id), **msgspec.structs.asdict(message.presence)}
+        self._send_ephemeral(others, ("presence", message.user_id), control_frame("presence", data))
+
+    def _send_ephemeral(self, users: Iterable[int], key: tuple[object, ...], frame: str) -> None:
+        for user in users:
+            for connection in self._people[user].connections:
+                connection.outbox.put_ephemeral(key, frame)
+
+    def _mark(self, message: MarkMoved) -> None:
+        person = self._people.get(message.user_id)
+        if person is None:
+            return
+        data = {
+            "channel_id": str(message.channel_id),
+            "unread": message.unread,
+            "mentions": message.mentions,
+            "last_read_id": str(message.last_read_id),
+        }
+        frame = control_frame("unread", data)
+        for connection in person.connections:
+            connection.outbox.put(frame)

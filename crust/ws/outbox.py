@@ -1,0 +1,92 @@
+"""What waits to be sent to one socket: bounded, so that a slow client costs little and is told to come back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from crust.ws.protocol import Close, Closing, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """In place of a frame: the socket's writer makes the `channel` frame when it gets here, if the viewer may still see the channel."""
+
+    channel_id: int
+    messages: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a request. It takes no room: a request is in flight until its answer is sent, and those are limited."""
+
+    request: Request
+    frame: str
+
+
+Item = str | Snapshot | Reply
+
+
+class Outbox:
+    """A queue with limits; its owner pulls, everybody else puts and never waits.
+
+    Args:
+        frames: the most frames.
+        size: the most characters in them. (Frames are nearly all ASCII, and counting bytes would mean encoding each once a socket.)
+    """
+
+    def __init__(self, frames: int, size: int) -> None:
+        self._frames, self._size = frames, size
+        self._items: deque[Item] = deque()
+        self._ephemeral: dict[Hashable, str] = {}
+        self._waiting = 0
+        self._ready = asyncio.Event()
+        self.closing: Closing | None = None
+        self.closed = asyncio.Event()
+
+    def put(self, item: Item) -> None:
+        """Queue what must arrive; when there is no room, the connection is closed as slow instead."""
+        if self.closing is not None:
+            return
+        size = len(item) if isinstance(item, str) else 0
+        if len(self._items) >= self._frames or self._waiting + size > self._size:
+            self.close(Closing(Close.SLOW, "you read too slowly: come back and resume"), at_once=True)
+            return
+        self._items.append(item)
+        self._waiting += size
+        self._ready.set()
+
+    def put_reply(self, reply: Reply) -> None:
+        """Queue the answer to a request."""
+        if self.closing is None:
+            self._items.append(reply)
+            self._ready.set()
+
+    def put_ephemeral(self, key: Hashable, frame: str) -> None:
+        """Queue what may be lost: of one key only the latest, and nothing once half of the room is taken."""
+        if self.closing is None and len(self._items) < self._frames // 2 and self._waiting < self._size // 2:
+            self._ephemeral[key] = frame
+            self._ready.set()
+
+    def close(self, closing: Closing, *, at_once: bool = False) -> None:
+        """End the connection after what is queued, or `at_once`, forgetting that. The first reason counts."""
+        if self.closing is None:
+            self.closing = closing
+            self.closed.set()
+        if at_once:
+            self._items.clear()
+            self._ephemeral.clear()
+        self._ready.set()
+
+    async def take(self) -> list[Item]:
+        """All that is queued, once there is something; empty when the connection is to be closed now."""
+        while not self._items and not self._ephemeral and self.closing is None:
+            self._ready.clear()
+            await self._ready.wait()
+        items = [*self._items, *self._ephemeral.values()]
+        self._items.clear()
+        self._ephemeral.clear()
+        self._waiting = 0
+        return items

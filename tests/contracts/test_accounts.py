@@ -1,0 +1,144 @@
+"""Accounts and sessions: who may sign in, and when that ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from crust.clock import ManualClock
+from crust.errors import Conflict, Gone, Invalid, NotFound, RateLimited, Unauthenticated
+from crust.events.control import SessionEnded
+from crust.models.tables import Session
+from crust.runtime import Node, opened
+from crust.services.sessions import SignedIn
+from crust.settings import Settings
+
+pytestmark = pytest.mark.asyncio
+PASSWORD = "correct horse"
+DAY_S = 86_400
+
+
+async def sign_in(node: Node, name: str = "ana", password: str = PASSWORD, client: str | None = "laptop", address: str = "127.0.0.1") -> SignedIn:
+    return await node.core.sessions.sign_in(name, password, client, address, "test")
+
+
+async def test_the_first_administrator_owns_home_and_later_ones_are_its_admins(settings: Settings) -> None:
+    """An empty server starts with one organisation; whoever is added belongs to it."""
+    async with opened(settings) as node:
+        for name, is_admin in (("ana", True), ("bob", True), ("cem", False)):
+            await node.core.accounts.add(name, password=PASSWORD, is_admin=is_admin)
+        roles = []
+        for each in await node.core.accounts.all():
+            (role,) = (await node.core.memberships(int(str(each["id"])))).organisations.values()
+            roles.append(role)
+    assert roles == ["owner", "admin", "member"]
+
+
+async def test_names_and_addresses_clash_whatever_their_case(settings: Settings) -> None:
+    """Nobody can be taken for somebody else by spelling; what is wrong is named."""
+    async with opened(settings) as node:
+        await node.core.accounts.add("Ana", password=PASSWORD, email="Ana@example.org")
+        for name, email, error, field in (
+            ("aNA", None, Conflict, "username"),
+            ("bob", "ana@EXAMPLE.org", Conflict, "email"),
+            ("b b", None, Invalid, "username"),
+            ("bob", "nowhere", Invalid, "email"),
+        ):
+            with pytest.raises(error) as caught:
+                await node.core.accounts.add(name, password=PASSWORD, email=email)
+            assert caught.value.field == field
+        with pytest.raises(Invalid):
+            await node.core.accounts.add("bob", password="short")
+        with pytest.raises(Invalid):
+            await node.core.accounts.add("bob", password=PASSWORD, name="bob\u202e")
+
+
+async def test_sign_in_by_name_or_address_and_one_answer_for_every_failure(settings: Settings) -> None:
+    """A wrong password and an unknown user cannot be told apart."""
+    async with opened(settings) as node:
+        ana = await node.core.accounts.add("ana", password=PASSWORD, email="ana@example.org")
+        for name in ("ana", "ANA", "ana@Example.org"):
+            assert (await sign_in(node, name)).actor.user_id == int(ana.id)
+        messages = set()
+        for name, password in (("ana", "wrong"), ("nobody", PASSWORD), ("", "")):
+            with pytest.raises(Unauthenticated) as caught:
+                await sign_in(node, name, password)
+            messages.add(caught.value.message)
+        assert len(messages) == 1
+
+
+async def test_a_session_is_bound_to_its_client_and_stored_as_a_hash(settings: Settings) -> None:
+    """Another Client ID is refused; the secret is in no table."""
+    async with opened(settings) as node:
+        await node.core.accounts.add("ana", password=PASSWORD)
+        signed_in = await sign_in(node)
+        assert await node.core.sessions.authenticate(signed_in.secret, "laptop") == signed_in.actor
+        assert await node.core.sessions.authenticate(signed_in.secret, None) == signed_in.actor
+        for secret, client in ((signed_in.secret, "phone"), ("0" * 43, None)):
+            with pytest.raises(Unauthenticated):
+                await node.core.sessions.authenticate(secret, client)
+        assert signed_in.secret not in str([dict(row) for row in await Session.all().values()])
+        issued = await sign_in(node, client=None)
+        assert len(issued.actor.client_id) >= 16
+
+
+async def test_sessions_expire_when_idle_and_in_the_end_anyway(settings: Settings) -> None:
+    """30 days without a request end a session, and 180 days end it however busy it was."""
+    clock = ManualClock()
+    async with opened(settings, clock) as node:
+        await node.core.accounts.add("ana", password=PASSWORD)
+        idle, busy = await sign_in(node), await sign_in(node)
+        for _ in range(8):
+            clock.advance(20 * DAY_S)
+            await node.core.sessions.authenticate(busy.secret, None)
+        with pytest.raises(Unauthenticated):
+            await node.core.sessions.authenticate(idle.secret, None)
+        clock.advance(21 * DAY_S)
+        with pytest.raises(Unauthenticated):
+            await node.core.sessions.authenticate(busy.secret, None)
+
+
+async def test_ending_sessions_is_told_to_all_nodes(settings: Settings) -> None:
+    """One's own and only one's own; another password ends them all."""
+    async with opened(settings) as node:
+        await node.core.accounts.add("ana", password=PASSWORD)
+        await node.core.accounts.add("bob", password=PASSWORD)
+        told: list[object] = []
+        node.broker.on_control(told.append)
+        one, two, bobs = await sign_in(node), await sign_in(node), await sign_in(node, "bob")
+        with pytest.raises(NotFound):
+            await node.core.sessions.end(bobs.actor, one.actor.session_id)
+        await node.core.sessions.end(two.actor, one.actor.session_id)
+        assert [view.current for view in await node.core.sessions.all(two.actor)] == [True]
+        await node.core.accounts.set_password("ana", "another horse")
+        assert told == [SessionEnded(one.actor.session_id), SessionEnded(two.actor.session_id)]
+        with pytest.raises(Unauthenticated):
+            await node.core.sessions.authenticate(two.secret, None)
+        await sign_in(node, password="another horse")
+        revoked = [event.recipient for event in await node.log.read(0, 10**6) if event.type == "session"]
+        assert revoked == [one.actor.user_id] * 2
+
+
+async def test_guessing_is_throttled(settings: Settings) -> None:
+    """After five failures the right password has to wait too."""
+    async with opened(settings) as node:
+        await node.core.accounts.add("ana", password=PASSWORD)
+        for _ in range(5):
+            with pytest.raises(Unauthenticated):
+                await sign_in(node, password="wrong")
+        with pytest.raises(RateLimited) as caught:
+            await sign_in(node)
+        assert caught.value.retry_after
+
+
+async def test_the_setup_link_works_once_and_only_while_nobody_is_there(settings: Settings) -> None:
+    """A wrong token is not found; after the first account the link is gone."""
+    async with opened(settings) as node:
+        token = node.core.accounts.new_setup_token()
+        with pytest.raises(NotFound):
+            await node.core.accounts.create_first("x" * 43, "ana", "Ana", "ana@example.org", PASSWORD)
+        with pytest.raises(Invalid):
+            await node.core.accounts.create_first(token, "ana", "Ana", "ana@example.org", "short")
+        await node.core.accounts.create_first(token, "ana", "Ana", "ana@example.org", PASSWORD)
+        with pytest.raises(Gone):
+            await node.core.accounts.create_first(token, "eve", "Eve", "eve@example.org", PASSWORD)
+        assert (await node.core.accounts.all())[0]["is_admin"] is True

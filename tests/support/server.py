@@ -1,0 +1,118 @@
+"""A Crust server as an operator runs it: its own process, started and ended as often as a test likes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+START_S = 30.0
+PASSWORD = "correct horse battery"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """`crust serve` on a data directory (or a PostgreSQL database) of its own.
+
+    Args:
+        folder: where everything is kept, the log of the process included.
+        environment: further `CRUST_*` variables.
+    """
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRUST_")}
+        self.environment = {**inherited, "CRUST_DATA_DIR": str(folder / "data"), "CRUST_LOG__FORMAT": "json", **environment}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    # ---- the process
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "crust.cli.main", *arguments]
+
+    def run(self, *arguments: str, stdin: str = "", timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Another command beside it, or before it."""
+        return subprocess.run(
+            self.command(*arguments), env=self.environment, cwd=self.folder, input=stdin, text=True, capture_output=True, timeout=timeout,
+            check=False,
+        )  # fmt: skip
+
+    def add_user(self, name: str, *flags: str) -> None:
+        done = self.run("user", "add", name, "--email", f"{name}@example.org", "--password-stdin", *flags, stdin=PASSWORD + "\n")
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        """Start it, and wait until it is ready."""
+        with (self.folder / "serve.log").open("ab") as out:
+            self.process = subprocess.Popen(
+                self.command("serve", "--host", "127.0.0.1", "--port", str(self.port)),
+                env=self.environment, cwd=self.folder, stdout=out, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        deadline = time.monotonic() + START_S
+        while not self.ready():
+            assert self.process.poll() is None, f"it ended: {self.log()}"
+            assert time.monotonic() < deadline, f"not ready after {START_S} s: {self.log()}"
+            time.sleep(0.05)
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(self.url + "/health/ready", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def log(self) -> str:
+        """What the process has said since its folder was made."""
+        return (self.folder / "serve.log").read_text()
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL: no farewell of any kind."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(20)
+
+    def stop(self) -> int:
+        """SIGTERM; gives the exit status. It has 20 s, by the operations contract."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(20)
+
+    # ---- its users
+
+    def sign_in(self, name: str, client_id: str = "test") -> httpx.Client:
+        """An HTTP client that is signed in."""
+        client = httpx.Client(base_url=self.url, timeout=20, headers={"X-Client-ID": client_id})
+        answer = client.post("/user/login", data={"username": name, "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        client.cookies.clear()
+        client.headers["X-Session-ID"] = answer.json()["response"]["session_id"]
+        return client
+
+    @property
+    def websocket_url(self) -> str:
+        return self.url.replace("http", "ws", 1) + "/websocket/client"
+
+
+def call(client: httpx.Client, method: str, path: str, **fields: object) -> dict[str, object]:
+    """One API call that must succeed; gives the response."""
+    where = "params" if method in ("GET", "DELETE") else "data"
+    answer = client.request(method, path, **{where: fields})  # type: ignore[arg-type]  # which keyword it is depends on the method
+    assert answer.status_code == 200, f"{method} {path}: {answer.status_code} {answer.text}"
+    body: dict[str, object] = answer.json()
+    return body.get("response", body)  # type: ignore[return-value]  # lists come back as well

@@ -9,19 +9,19 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-import pytest_asyncio
 
 POSTGRES_URL = os.environ.get("CRUST_TEST_POSTGRES_URL", "")
 REQUIRED = os.environ.get("CRUST_TEST_REQUIRE", "").replace(",", " ").split()
 CONNECT_TIMEOUT_S = 10
 LEFT_OUT = pytest.StashKey[int]()
 HOW_TO_START = (
-    "export CRUST_TEST_POSTGRES_URL=postgres://USER@HOST:PORT/postgres for a server of yours, or start one as no root:"
+    "export CRUST_TEST_POSTGRES_URL=postgres://USER@HOST:PORT/postgres for a server of yours, or, as any user but root, start one:"
     " PATH=$PATH:$(echo /usr/lib/postgresql/*/bin); initdb -A trust -U postgres /tmp/crust-pg &&"
     " pg_ctl -D /tmp/crust-pg -l /tmp/crust-pg.log -o '-p 5499 -h 127.0.0.1 -k /tmp' -w start &&"
     " export CRUST_TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:5499/postgres"
@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not POSTGRES_URL:
         raise pytest.UsageError(f"CRUST_TEST_REQUIRE wants PostgreSQL, but CRUST_TEST_POSTGRES_URL is not set: {HOW_TO_START}")
     try:
-        asyncio.run(_execute("SELECT 1"))
+        _run("SELECT 1")
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         raise pytest.UsageError(f"CRUST_TEST_REQUIRE wants PostgreSQL, but CRUST_TEST_POSTGRES_URL fails: {error!r}") from None
 
@@ -57,15 +57,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{count} tests that need PostgreSQL were left out. To run them: {HOW_TO_START}", yellow=True)
 
 
-@pytest_asyncio.fixture
-async def postgres_url() -> AsyncIterator[str]:
-    """The URL of an empty PostgreSQL database that is this test's own."""
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """The URL of an empty PostgreSQL database that is this test's own. A test may ask for it while its loop runs, too."""
     name = f"crust_test_{secrets.token_hex(8)}"
-    await _execute(f"CREATE DATABASE {name}")
+    _run(f"CREATE DATABASE {name}")
     try:
         yield urlunsplit(urlsplit(POSTGRES_URL)._replace(path=f"/{name}"))
     finally:
-        await _execute(f"DROP DATABASE {name} WITH (FORCE)")
+        _run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _run(statement: str) -> None:
+    """Execute it in a thread, which has a loop of its own whatever the caller's does."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, _execute(statement)).result()
 
 
 async def _execute(statement: str) -> None:

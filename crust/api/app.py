@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from quart import Quart, Request, Response, g, request
@@ -15,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from crust.api.calls import Context, Cookie, Outcome, Registry
 from crust.api.identity import Identity
 from crust.api.openapi import openapi
-from crust.api.params import from_json, from_pairs
+from crust.api.params import from_body, from_query
 from crust.errors import (
     BadRequest,
     CrustError,
@@ -39,6 +40,7 @@ Ready = Callable[[], Awaitable[str | None]]
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 KEY = re.compile(r"[\x20-\x7e]{1,64}")
+BODY_S = 60.0  # for a whole body: the largest one comes so fast on the slowest link that people bear
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -52,7 +54,8 @@ def create_app(settings: Settings, registry: Registry, authenticate: Authenticat
         ready: why the server cannot work now, or None.
     """
     app = Quart("crust", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = None  # counted in `read_body`: Quart does not count a body without Content-Length
+    app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes  # Quart 0.23 counts only a body with Content-Length; see `read_body`
+    app.url_map.merge_slashes = False  # a path with a slash too many is no path, not a redirect to one
     http = HttpCalls(settings, registry, authenticate, identity)
     for path, methods in registry.calls.items():
         app.add_url_rule(path, path, http.answer, methods=list(methods), provide_automatic_options=False)
@@ -96,8 +99,12 @@ class HttpCalls:
         method = "GET" if request.method == "HEAD" else request.method
         call = self._registry.find(method, request.path)
         source = request._get_current_object()  # type: ignore[attr-defined]  # a proxy of Werkzeug's
+        query = from_query(request.query_string)
         actor = await self._caller(source) if call.access == "session" else None
-        raw = await self._parameters()
+        body = from_body(request.headers.get("Content-Type", ""), await read_body(self._limit))
+        if actor is not None and "client_id" in body:
+            actor = await self._caller(source, body["client_id"])
+        raw = {**query, **body}
         context = Context(
             request_id=g.request_id,
             address=self._identity.address(source),
@@ -108,9 +115,8 @@ class HttpCalls:
         )
         return self._response(await self._registry.run(call, context, raw), secure=self._identity.secure(source))
 
-    # ---- who
-
-    async def _caller(self, source: Request) -> Actor:
+    async def _caller(self, source: Request, client_id: Any = None) -> Actor:
+        """Who asks; `client_id` is the parameter, where the body has it."""
         secret, by_cookie = self._identity.secret(source)
         if secret is None:
             raise Unauthenticated("Sign in first: no session came with the request.")
@@ -118,38 +124,7 @@ class HttpCalls:
         same_site = "X-Client-ID" in source.headers or self._identity.from_here(source)
         if by_cookie and source.method not in SAFE_METHODS and not same_site:
             raise Forbidden("A change that is asked for with a cookie needs this site's Origin, or the header X-Client-ID.")
-        return await self._authenticate(secret, self._identity.client_id(source))
-
-    # ---- what
-
-    async def _parameters(self) -> dict[str, Any]:
-        """What the query and the body say; the body wins."""
-        query = from_pairs(request.args.items(multi=True))
-        body = await self._body()
-        return {**query, **body}
-
-    async def _body(self) -> Mapping[str, Any]:
-        """The body, read whole: what is larger than the limit is not read to its end."""
-        kind = request.mimetype
-        if kind == "multipart/form-data":
-            return await self._multipart()
-        body = await read_body(self._limit)
-        if not body:
-            return {}
-        if kind == "application/x-www-form-urlencoded":
-            return from_pairs(form_pairs(body))
-        if kind == "application/json":
-            return from_json(body)
-        raise BadRequest(
-            f"The body is {kind or 'of no stated type'}; "
-            "taken are application/json, application/x-www-form-urlencoded and multipart/form-data."
-        )
-
-    async def _multipart(self) -> Mapping[str, Any]:
-        """A multipart form. Quart's parser counts what it reads; files in it are no parameters."""
-        request.max_content_length = self._limit
-        form = await request.form
-        return from_pairs(form.items(multi=True))
+        return await self._authenticate(secret, self._identity.client_id(source, client_id))
 
     def _response(self, outcome: Outcome, *, secure: bool) -> Response:
         response = Response(outcome.envelope, content_type="application/json")
@@ -158,7 +133,7 @@ class HttpCalls:
         if outcome.allowance is not None:
             response.headers["RateLimit-Limit"] = str(outcome.allowance.limit)
             response.headers["RateLimit-Remaining"] = str(outcome.allowance.remaining)
-            response.headers["RateLimit-Reset"] = str(round(outcome.allowance.reset_s))
+            response.headers["RateLimit-Reset"] = str(math.ceil(outcome.allowance.reset_s))
         return response
 
 
@@ -186,32 +161,25 @@ def checked_key(value: str | None) -> str | None:
 
 
 async def read_body(limit: int) -> bytes:
-    """The body, counted as it comes: Quart itself does not count one without Content-Length.
+    """The body, counted as it comes: Quart itself does not count one without Content-Length, nor the files of a multipart form.
 
     Raises:
         TooLarge: it is longer than `limit` bytes.
+        BadRequest: it does not come in time.
     """
     body = bytearray()
     if (request.content_length or 0) <= limit:
-        async for chunk in request.body:
-            body += chunk
-            if len(body) > limit:
-                break
-        else:
-            return bytes(body)
+        try:
+            async with asyncio.timeout(BODY_S):
+                async for chunk in request.body:
+                    body += chunk
+                    if len(body) > limit:
+                        break
+                else:
+                    return bytes(body)
+        except TimeoutError:
+            raise BadRequest(f"The body did not come within {BODY_S:.0f} s.") from None
     raise TooLarge(f"The body must have at most {limit} bytes.")
-
-
-def form_pairs(body: bytes) -> list[tuple[str, str]]:
-    """The fields of an urlencoded form.
-
-    Raises:
-        BadRequest: it is not UTF-8, or has more than 1,000 fields.
-    """
-    try:
-        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
-    except ValueError as error:
-        raise BadRequest(f"The form cannot be read: {error}") from None
 
 
 # ---- answering
@@ -233,20 +201,20 @@ async def failed(error: Exception) -> Response:
     if shown.status == Unauthenticated.status:
         response.headers["WWW-Authenticate"] = "Bearer"
     if shown.retry_after is not None:
-        response.headers["Retry-After"] = str(max(1, round(shown.retry_after)))
+        response.headers["Retry-After"] = str(max(1, math.ceil(shown.retry_after)))
     return response
 
 
 def known(error: Exception) -> CrustError | None:
     """What the framework itself refuses, in our words."""
-    status = error.code if isinstance(error, HTTPException) else None
-    return {
-        400: BadRequest("The request cannot be read."),
-        404: NotFound("There is no such path."),
-        405: MethodNotAllowed("This path takes other methods."),
-        408: BadRequest("The body did not come in time."),
-        413: TooLarge("The body is too large."),
-    }.get(status or 0)
+    status = error.code if isinstance(error, HTTPException) and error.code else 500
+    if status == NotFound.status:
+        return NotFound("There is no such path.")
+    if status == MethodNotAllowed.status:
+        return MethodNotAllowed("This path takes other methods.")
+    if status == TooLarge.status:
+        return TooLarge("The body is too large.")
+    return BadRequest("The request cannot be read.") if 400 <= status < 500 else None
 
 
 def finished(response: Response) -> Response:

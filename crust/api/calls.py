@@ -22,7 +22,7 @@ from crust.api.params import convert
 from crust.errors import MethodNotAllowed, NotFound, Unauthenticated
 from crust.models.database import unavailable
 from crust.services.actor import Actor
-from crust.services.limits import Allowance, TokenBuckets
+from crust.services.limits import Allowance, TokenBuckets, site
 
 T = TypeVar("T")
 Access = Literal["session", "open"]
@@ -153,8 +153,10 @@ class Registry:
         """
         if call.access == "session":
             context.caller  # noqa: B018  # raises without one
+        allowance = None if callable(call.rate) else self._take(call.rate, context)  # before what costs time
         params = convert(call.params, raw)
-        allowance = self._take(call, params, context)
+        if callable(call.rate):
+            allowance = self._take(call.rate(params), context)
         with unavailable():
             result = await call.handler(context, params)
         cookies: Sequence[Cookie] = ()
@@ -162,11 +164,10 @@ class Registry:
             result, cookies = result.value, result.cookies
         return Outcome(envelope(result), cookies, allowance)
 
-    def _take(self, call: Call, params: Struct, context: Context) -> Allowance | None:
-        rate = call.rate(params) if callable(call.rate) else call.rate
+    def _take(self, rate: RateClass, context: Context) -> Allowance | None:
         if rate == "none":
             return None
-        return self.limiter.take(rate, str(context.actor.session_id) if context.actor else context.address)
+        return self.limiter.take(rate, str(context.actor.session_id) if context.actor else site(context.address))
 
 
 def envelope(result: Any) -> bytes:

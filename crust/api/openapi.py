@@ -10,9 +10,12 @@ from msgspec import Struct
 
 from crust import __version__
 from crust.api.calls import Answer, Call, Page, Registry
+from crust.api.params import ID, Types
 from crust.errors import CODES
+from crust.ids import MAX_ID
 
-ENCODINGS = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+SCHEMAS = "#/components/schemas/"
+ID_SCHEMA = {**ID, "type": ["string", "integer"], "pattern": "^[0-9]{1,19}$", "minimum": 1, "maximum": MAX_ID}
 ERROR = {
     "type": "object",
     "required": ["error"],
@@ -48,7 +51,7 @@ def openapi(registry: Registry) -> dict[str, Any]:
     """The whole document."""
     calls = [call for methods in registry.calls.values() for call in methods.values()]
     kinds = [part for call in calls for part in (call.params, *results(call))]
-    schemas, components = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    schemas, components = with_ids(msgspec.json.schema_components(kinds, ref_template=f"{SCHEMAS}{{name}}"))
     by_type = {str(kind): schema for kind, schema in zip(kinds, schemas, strict=True)}
     paths: dict[str, Any] = {}
     for call in calls:
@@ -57,14 +60,28 @@ def openapi(registry: Registry) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Crust", "version": __version__, "description": "Parameters go as query, form, multipart or JSON alike."},
         "paths": paths,
-        "components": {"schemas": {**components, "Error": ERROR}, "securitySchemes": SECURITY},
+        "components": {"schemas": {**components, "Id": ID_SCHEMA, "Error": ERROR}, "securitySchemes": SECURITY},
     }
 
 
 def results(call: Call) -> list[Any]:
     """The types that a call's result may have: lists as the type of the whole list, None left out."""
-    parts = get_args(call.result) if get_origin(call.result) in (Union, types.UnionType) else (call.result,)
-    return [part for part in map(unwrapped, parts) if part not in (None, type(None))]
+    return [part for part in map(unwrapped, parts(call.result)) if part not in (None, type(None))]
+
+
+def parts(result: Any) -> tuple[Any, ...]:
+    """The members of a union, or the type itself."""
+    return get_args(result) if get_origin(result) in (Union, types.UnionType) else (result,)
+
+
+def with_ids(value: Any) -> Any:
+    """A schema in which every id may be text too: the number that msgspec sees in it is more than JavaScript can hold."""
+    if isinstance(value, dict):
+        if value.get("title") == ID["title"]:
+            own = {key: each for key, each in value.items() if key in ("description", "default") and each != ID["description"]}
+            return {"$ref": f"{SCHEMAS}Id", **own}
+        return {key: with_ids(each) for key, each in value.items()}
+    return type(value)(map(with_ids, value)) if isinstance(value, list | tuple) else value
 
 
 def unwrapped(result: Any) -> Any:
@@ -79,7 +96,7 @@ def operation(call: Call, by_type: dict[str, Any], components: dict[str, Any]) -
     """One call."""
     summary, _, rest = call.description.partition("\n")
     body = {"description": "What was asked for.", "content": {"application/json": {"schema": answer(call, by_type)}}}
-    error = {"description": "Refused.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+    error = {"description": "Refused.", "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}Error"}}}}
     described: dict[str, Any] = {
         "summary": summary.rstrip("."),
         "description": rest.strip(),
@@ -89,13 +106,13 @@ def operation(call: Call, by_type: dict[str, Any], components: dict[str, Any]) -
         "security": [] if call.access == "open" else [{name: []} for name in SECURITY],
         "tags": [call.path.split("/")[1]],
     }
-    schema = components[call.params.__name__]
+    schema = components[by_type[str(call.params)]["$ref"].removeprefix(SCHEMAS)]  # its name is longer where two are called the same
     if call.method in ("GET", "DELETE"):
         described["parameters"] += query(call.params, schema)
     elif schema.get("properties"):
         described["requestBody"] = {
             "required": bool(schema.get("required")),
-            "content": {encoding: {"schema": by_type[str(call.params)]} for encoding in ENCODINGS},
+            "content": {encoding: {"schema": by_type[str(call.params)]} for encoding in Types},
         }
     return described
 
@@ -115,6 +132,6 @@ def answer(call: Call, by_type: dict[str, Any]) -> dict[str, Any]:
         return SUCCESS
     inner = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
     properties: dict[str, Any] = {"response": inner}
-    if "Page" in str(call.result):
+    if any(get_origin(part) is Page for part in parts(call.result)):
         properties["next"] = {"type": ["string", "null"], "description": "What to pass on for more."}
     return {"type": "object", "required": ["response"], "properties": properties}

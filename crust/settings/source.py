@@ -37,7 +37,8 @@ class SettingsError(Exception):
 class Effective:
     """One setting as it is in force.
 
-    `source` is `default`, `file`, `environment` or `option`; a secret inside `value` reads `***`.
+    `value` is as it would stand in the file, but for a secret inside, which reads `***`. `source` is `default`, `file`, `environment`
+    or `option`.
     """
 
     path: str
@@ -63,7 +64,7 @@ def explain(config: Path | None = None, **options: object) -> list[Effective]:
     sources = _sources(config, options)
     settings = _merge(sources)
     origins = {path: source.name for source in sources for path in source.paths()}
-    return [Effective(path, _masked(_get(settings, path)), origins.get(path, "default")) for path, _ in leaves()]
+    return [Effective(path, _shown(_get(settings, path)), origins.get(path, "default")) for path, _ in leaves()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ def _get(settings: Settings, path: str) -> Any:
     return value
 
 
-def _masked(value: Any) -> Any:
-    if not isinstance(value, str):
+def _shown(value: Any) -> Any:
+    if not isinstance(value, str | Path):
         return value
-    return QUERY_PASSWORD.sub(r"\1***", USER_INFO_PASSWORD.sub(r"\1***@", value))
+    return QUERY_PASSWORD.sub(r"\1***", USER_INFO_PASSWORD.sub(r"\1***@", str(value)))

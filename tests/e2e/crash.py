@@ -27,7 +27,7 @@ from websockets.exceptions import WebSocketException
 
 from tests.support.server import Server, call
 
-SENDERS, RECEIVERS = 5, 5
+SENDERS, RECEIVERS = 10, 5
 AWAY = (httpx.TransportError, OSError, WebSocketException)
 
 
@@ -80,15 +80,17 @@ class Receiver:
 
 
 async def send(number: int, server: Server, headers: dict[str, str], channel_id: str, rate: float, stop: asyncio.Event, ledger: Ledger) -> None:
-    """Post at a steady rate, each until it is acknowledged."""
+    """Post at a rate, each until it is acknowledged; who was held up catches up."""
     done = ledger.acknowledged.setdefault(number, [])
+    due = time.monotonic()
     async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=5) as client:
         for count in itertools.count():
             if stop.is_set():
                 return
+            due += random.expovariate(rate)
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
             text = f"{number}-{count}"
             done.append((text, await post(client, channel_id, text, ledger)))
-            await asyncio.sleep(random.expovariate(rate))
 
 
 async def post(client: httpx.AsyncClient, channel_id: str, text: str, ledger: Ledger) -> int:
@@ -144,7 +146,7 @@ async def run(folder: Path, kills: int, rate: float, database: str, seed: int) -
     try:
         return await _under_load(server, chance, kills, rate)
     finally:
-        server.kill()
+        server.close()
 
 
 async def _under_load(server: Server, chance: random.Random, kills: int, rate: float) -> dict[str, int]:
@@ -161,7 +163,7 @@ async def _under_load(server: Server, chance: random.Random, kills: int, rate: f
     ]
     for _ in range(kills):
         await asyncio.sleep(chance.uniform(0.5, 3))
-        server.kill()
+        await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.start)
     await asyncio.sleep(1)
     stop.set()

@@ -37,6 +37,7 @@ class Server:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRUST_")}
         self.environment = {**inherited, "CRUST_DATA_DIR": str(folder / "data"), "CRUST_LOG__FORMAT": "json", **environment}
         self.process: subprocess.Popen[bytes] | None = None
+        self._clients: list[httpx.Client] = []
 
     # ---- the process
 
@@ -87,6 +88,12 @@ class Server:
             self.process.kill()
             self.process.wait(20)
 
+    def close(self) -> None:
+        """End it, whatever it does, and all clients that were handed out."""
+        self.kill()
+        for client in self._clients:
+            client.close()
+
     def stop(self) -> int:
         """SIGTERM; gives the exit status. It has 20 s, by the operations contract."""
         assert self.process is not None
@@ -98,6 +105,7 @@ class Server:
     def sign_in(self, name: str, client_id: str = "test") -> httpx.Client:
         """An HTTP client that is signed in."""
         client = httpx.Client(base_url=self.url, timeout=20, headers={"X-Client-ID": client_id})
+        self._clients.append(client)
         answer = client.post("/user/login", data={"username": name, "password": PASSWORD})
         assert answer.status_code == 200, answer.text
         client.cookies.clear()

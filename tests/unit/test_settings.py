@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -138,6 +139,11 @@ def test_what_wins(monkeypatch: pytest.MonkeyPatch) -> None:
         "limits.writes_burst": "file",
         "log.level": "environment",
     }
+
+
+def test_what_is_explained_can_be_written_down() -> None:
+    """The values in force are plain data: `config show --json` prints them as they are."""
+    assert json.loads(json.dumps([entry.value for entry in explain()]))[:3] == ["localhost", "", "data"]
 
 
 def test_text_in_the_environment_becomes_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,166 @@
+"""The server as its operator meets it: starting, stopping, and commands beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.support.server import PASSWORD, Server, call
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server that is not started yet."""
+    server = Server(tmp_path)
+    yield server
+    server.close()
+
+
+def test_an_empty_server_prints_a_link_that_works_once(server: Server) -> None:
+    """The printed link makes the first administrator; afterwards neither it nor another start offers one."""
+    server.start()
+    link = re.search(r"http://\S+/setup\?token=\S+", server.log())
+    assert link
+    page = httpx.get(link[0])
+    assert page.status_code == 200
+    assert "form" in page.text
+    token = link[0].partition("token=")[2]
+    fields = {"token": token, "username": "ana", "name": "Ana", "email": "ana@example.org", "password": "short"}
+    refused = httpx.post(server.url + "/setup", data=fields)
+    assert refused.status_code == 422
+    assert 'value="ana@example.org"' in refused.text, "what was typed is kept"
+    assert httpx.post(server.url + "/setup", data={**fields, "password": PASSWORD}).status_code == 200
+    assert httpx.post(server.url + "/setup", data={**fields, "username": "eve", "password": PASSWORD}).status_code == 410
+    me = call(server.sign_in("ana"), "GET", "/user/me")
+    assert me["is_admin"] is True
+    before = server.log()
+    assert server.stop() == 0
+    server.start()
+    assert "/setup?token=" not in server.log()[len(before) :]
+
+
+def test_user_add_beside_a_running_server_is_seen_and_nothing_collides(server: Server) -> None:
+    """Accounts are added by another process while messages pour in: all succeed on both sides, in one gapless order."""
+    server.environment["CRUST_LIMITS__ENABLED"] = "false"
+    server.add_user("ana", "--admin")
+    server.start()
+    ana = server.sign_in("ana")
+    channel = call(ana, "POST", "/channel/edit", name="busy", topic="")["id"]
+    adding = [
+        subprocess.Popen(
+            server.command("user", "add", f"user{number}", "--password-stdin"),
+            env=server.environment, cwd=server.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for number in range(4)
+    ]  # fmt: skip
+    for process in adding:
+        assert process.stdin is not None
+        process.stdin.write(PASSWORD + "\n")
+        process.stdin.flush()
+    posted = 0
+    while any(process.poll() is None for process in adding) or posted < 50:
+        call(ana, "POST", "/message/edit", channel_id=channel, contents=f"line {posted}", client_msg_id=f"k{posted}")
+        posted += 1
+        assert posted < 5000
+    assert [process.wait() for process in adding] == [0] * 4, [process.communicate()[1] for process in adding]
+    for process in adding:
+        process.communicate()
+    server.sign_in("user3")
+    found = call(ana, "GET", "/user/search", query="user")
+    assert len(found) == 4
+    listed = server.run("events", "tail", "--lines", "100000", "--json").stdout.splitlines()
+    positions = [json.loads(line)["position"] for line in listed]
+    assert positions == list(range(1, len(positions) + 1))
+
+
+def test_a_websocket_hears_of_an_account_that_another_process_made(server: Server) -> None:
+    """What another process writes reaches the sockets within a second or two: the node looks at the log's head."""
+    server.add_user("ana", "--admin")
+    server.start()
+    ana = server.sign_in("ana")
+
+    async def hear() -> None:
+        headers = {"X-Session-ID": ana.headers["X-Session-ID"], "X-Client-ID": "test"}
+        async with connect(server.websocket_url, additional_headers=headers) as socket:
+            while json.loads(await socket.recv())["type"] != "ready":
+                pass
+            await asyncio.to_thread(server.add_user, "bob")
+            async with asyncio.timeout(5):
+                while (frame := json.loads(await socket.recv()))["type"] != "user":
+                    pass
+            assert (frame["event"], frame["data"]["username"]) == ("CREATED", "bob")
+
+    asyncio.run(hear())
+
+
+def test_sigterm_tells_the_sockets_finishes_and_exits_with_0(server: Server) -> None:
+    """Sockets get `shutdown` with a time to come back and close 1001; the process ends within 20 s, and again with SIGINT."""
+    server.add_user("ana", "--admin")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        server.start()
+        ana = server.sign_in("ana")
+
+        async def farewell(headers: dict[str, str], number: signal.Signals) -> int | None:
+            async with connect(server.websocket_url, additional_headers=headers) as socket:
+                while json.loads(await socket.recv())["type"] != "ready":
+                    pass
+                server.signal(number)
+                assert json.loads(await socket.recv())["data"]["reconnect_after"] >= 1
+                with pytest.raises(ConnectionClosed):
+                    await socket.recv()
+                return socket.close_code
+
+        headers = {"X-Session-ID": ana.headers["X-Session-ID"], "X-Client-ID": "test"}
+        assert asyncio.run(farewell(headers, number)) == 1001
+        assert server.process is not None
+        assert server.process.wait(20) == 0
+        ana.close()
+
+
+def test_mistakes_are_one_clear_line(server: Server) -> None:
+    """A wrong setting, a name that is taken, an address in use: exit status 1, what to do, no traceback."""
+    server.add_user("ana")
+    taken = server.run("user", "add", "ANA", "--password-stdin", stdin=PASSWORD + "\n")
+    assert (taken.returncode, taken.stderr) == (1, "crust: The username ANA is taken.\n")
+    server.environment["CRUST_LIMITS__MESSAGES_BURST"] = "many"
+    wrong = server.run("config", "check")
+    assert wrong.returncode == 1
+    assert "MESSAGES_BURST" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+    del server.environment["CRUST_LIMITS__MESSAGES_BURST"]
+    server.start()
+    again = server.run("serve", "--port", str(server.port))
+    assert again.returncode == 1
+    assert "in use" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_init_writes_a_config_that_works(tmp_path: Path) -> None:
+    """`crust init` in an empty folder, then `config check` and `migrate`, from there."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CRUST_")}
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "crust.cli.main", *arguments], env=environment, cwd=tmp_path, text=True, capture_output=True, check=True
+        )
+        return done.stdout
+
+    assert "wrote config.toml" in run("init")
+    assert (tmp_path / "data" / "crust.db").exists()
+    assert "good" in run("config", "check")
+    assert "up to date" in run("migrate")
+    assert "stays as it is" in run("init")
+    shown = json.loads(run("config", "show", "--json"))
+    assert {row["source"] for row in shown} == {"default"}

@@ -8,6 +8,7 @@ the server, it is given what it missed, once. Each line that is typed bears a ke
 
 import argparse
 import asyncio
+import contextlib
 import getpass
 import json
 import os
@@ -67,10 +68,8 @@ class Talk:
 
     async def send(self, key: str) -> None:
         data = {"channel_id": self.channel, "contents": self.unsent[key], "client_msg_id": key}
-        try:
+        with contextlib.suppress(AttributeError, WebSocketException):  # not connected: `resend` will
             await self.socket.send(json.dumps({"id": key, "type": "message", "data": data}))
-        except (AttributeError, WebSocketException):
-            pass  # not connected: `resend` will
 
     async def resend(self) -> None:
         for key in list(self.unsent):

@@ -17,7 +17,9 @@ PASSWORD = "correct horse"
 DAY_S = 86_400
 
 
-async def sign_in(node: Node, name: str = "ana", password: str = PASSWORD, client: str | None = "laptop", address: str = "127.0.0.1") -> SignedIn:
+async def sign_in(
+    node: Node, name: str = "ana", password: str = PASSWORD, client: str | None = "laptop", address: str = "127.0.0.1"
+) -> SignedIn:
     return await node.core.sessions.sign_in(name, password, client, address, "test")
 
 

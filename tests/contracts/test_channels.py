@@ -101,7 +101,11 @@ async def test_only_what_changed_is_told(settings: Settings) -> None:
         for name, topic in (("Room", ""), ("Hall", ""), ("Hall", "talk"), ("Hall", "talk")):
             await node.core.channels.change(ana, channel, name=name, topic=topic, type_=None)
         page = await node.core.messages.read(ana, channel, before=None, after=None, around=None, limit=10)
-        assert [(message.type, message.contents) for message in page.messages] == [("CREATE", "Room"), ("RENAME", "Hall"), ("TOPIC", "talk")]
+        assert [(message.type, message.contents) for message in page.messages] == [
+            ("CREATE", "Room"),
+            ("RENAME", "Hall"),
+            ("TOPIC", "talk"),
+        ]
 
 
 async def test_joining_reads_what_was_said_before(settings: Settings) -> None:

@@ -79,7 +79,9 @@ class Receiver:
                 self.messages.append(int(data["id"]))
 
 
-async def send(number: int, server: Server, headers: dict[str, str], channel_id: str, rate: float, stop: asyncio.Event, ledger: Ledger) -> None:
+async def send(
+    number: int, server: Server, headers: dict[str, str], channel_id: str, rate: float, stop: asyncio.Event, ledger: Ledger
+) -> None:
     """Post at a rate, each until it is acknowledged; who was held up catches up."""
     done = ledger.acknowledged.setdefault(number, [])
     due = time.monotonic()
@@ -158,9 +160,7 @@ async def _under_load(server: Server, chance: random.Random, kills: int, rate: f
     listening = [asyncio.create_task(receiver.run(server.websocket_url, headers, channel_id)) for receiver in receivers]
     while any(not receiver.place for receiver in receivers):
         await asyncio.sleep(0.05)
-    sending = [
-        asyncio.create_task(send(number, server, headers, channel_id, rate / SENDERS, stop, ledger)) for number in range(SENDERS)
-    ]
+    sending = [asyncio.create_task(send(number, server, headers, channel_id, rate / SENDERS, stop, ledger)) for number in range(SENDERS)]
     for _ in range(kills):
         await asyncio.sleep(chance.uniform(0.5, 3))
         await asyncio.to_thread(server.kill)
@@ -175,7 +175,13 @@ async def _under_load(server: Server, chance: random.Random, kills: int, rate: f
     await asyncio.gather(*listening, return_exceptions=True)
     figures = faults(ledger, receivers, found)
     acknowledged = sum(map(len, ledger.acknowledged.values()))
-    return {**figures, "kills": kills, "acknowledged": acknowledged, "repeated": ledger.repeats, "resumes": sum(r.resumes for r in receivers)}
+    return {
+        **figures,
+        "kills": kills,
+        "acknowledged": acknowledged,
+        "repeated": ledger.repeats,
+        "resumes": sum(r.resumes for r in receivers),
+    }
 
 
 async def caught_up(receivers: Sequence[Receiver], last: int, seconds: float = 20) -> None:

@@ -176,7 +176,9 @@ def test_a_silent_peer_is_closed_although_it_reads(server: Server, ana: httpx.Cl
     assert b"\x88" + bytes([2 + len(b"nothing was heard of you")]) + struct.pack("!H", 4009) in received
 
 
-def test_a_peer_that_never_reads_is_dropped_and_others_don_t_notice(server: Server, ana: httpx.Client, bob: httpx.Client, channel: str) -> None:
+def test_a_peer_that_never_reads_is_dropped_and_others_don_t_notice(
+    server: Server, ana: httpx.Client, bob: httpx.Client, channel: str
+) -> None:
     """It is closed in time, and meanwhile every message reaches the others at once."""
 
     async def go() -> None:
@@ -197,7 +199,9 @@ def test_a_peer_that_never_reads_is_dropped_and_others_don_t_notice(server: Serv
 
 
 @pytest.mark.asyncio
-async def test_who_reads_too_slowly_is_told_so_and_resumes_without_loss(server: Server, ana: httpx.Client, bob: httpx.Client, channel: str) -> None:
+async def test_who_reads_too_slowly_is_told_so_and_resumes_without_loss(
+    server: Server, ana: httpx.Client, bob: httpx.Client, channel: str
+) -> None:
     """A client that stops reading while 600 messages come is closed 4008; with its place it gets every one of them, once."""
     seen: list[str] = []
     place = ""
@@ -226,7 +230,9 @@ async def test_who_reads_too_slowly_is_told_so_and_resumes_without_loss(server: 
 
 
 @pytest.mark.asyncio
-async def test_a_mention_and_a_moved_mark_are_told_to_ones_own_sockets(server: Server, ana: httpx.Client, bob: httpx.Client, channel: str) -> None:
+async def test_a_mention_and_a_moved_mark_are_told_to_ones_own_sockets(
+    server: Server, ana: httpx.Client, bob: httpx.Client, channel: str
+) -> None:
     """`unread` frames bear absolute counts."""
     async with opened(server, bob) as socket:
         call(ana, "POST", "/message/edit", channel_id=channel, contents="hey @bob")
@@ -240,11 +246,10 @@ async def test_a_mention_and_a_moved_mark_are_told_to_ones_own_sockets(server: S
 async def test_presence_is_told_to_those_who_share_a_channel(server: Server, ana: httpx.Client, bob: httpx.Client, channel: str) -> None:
     """Coming online and saying how one is; nobody is told of themselves."""
     call(ana, "POST", "/user/presence", status="available")
-    async with opened(server, bob) as watching:
-        async with opened(server, ana) as talking:
-            await talking.send('{"id": "1", "type": "presence", "data": {"status": "dnd", "text": "writing"}}')
-            while (frame := await until(watching, "presence"))["data"]["status"] != "dnd":
-                pass
-            assert (frame["data"]["user_id"], frame["data"]["text"]) == (call(ana, "GET", "/user/me")["id"], "writing")
-            assert "presence" not in [json.loads(await talking.recv()).get("type")]
+    async with opened(server, bob) as watching, opened(server, ana) as talking:
+        await talking.send('{"id": "1", "type": "presence", "data": {"status": "dnd", "text": "writing"}}')
+        while (frame := await until(watching, "presence"))["data"]["status"] != "dnd":
+            pass
+        assert (frame["data"]["user_id"], frame["data"]["text"]) == (call(ana, "GET", "/user/me")["id"], "writing")
+        assert "presence" not in [json.loads(await talking.recv()).get("type")]
     assert channel

@@ -24,7 +24,11 @@ def answer(verb: str, standing: Standing) -> str:
 @pytest.mark.parametrize("verb", RULES)
 def test_nothing_can_be_done_to_what_one_may_not_see(verb: str) -> None:
     """Outsiders, guests who were not let in, and everybody outside a private or direct channel: not found, whatever the verb."""
-    for type_, role in [("public", OUTSIDER), ("public", GUEST), *itertools.product(("private", "direct"), (GUEST, MEMBER, ADMIN, "owner", OUTSIDER))]:
+    for type_, role in [
+        ("public", OUTSIDER),
+        ("public", GUEST),
+        *itertools.product(("private", "direct"), (GUEST, MEMBER, ADMIN, "owner", OUTSIDER)),
+    ]:
         assert answer(verb, Standing(type_, role, None)) == "not_found"
 
 

@@ -251,5 +251,8 @@ async def test_presence_is_told_to_those_who_share_a_channel(server: Server, ana
         while (frame := await until(watching, "presence"))["data"]["status"] != "dnd":
             pass
         assert (frame["data"]["user_id"], frame["data"]["text"]) == (call(ana, "GET", "/user/me")["id"], "writing")
-        assert "presence" not in [json.loads(await talking.recv()).get("type")]
+        await talking.send('{"id": "2", "type": "ping"}')
+        async with asyncio.timeout(5):
+            while (frame := json.loads(await talking.recv())).get("reply_to") != "2":
+                assert frame.get("type") != "presence" or frame["data"]["text"] != "writing"
     assert channel

@@ -146,11 +146,17 @@ async def test_compression_is_not_agreed_to(server: Server, ana: httpx.Client) -
         assert "Sec-WebSocket-Extensions" not in connection.response.headers
 
 
-def raw_upgrade(server: Server, client: httpx.Client, receive_buffer: int) -> socket.socket:
-    """A TCP connection that has shaken hands, and on which nobody answers pings."""
+def small_socket(server: Server, receive_buffer: int) -> socket.socket:
+    """A TCP connection that takes little in before it is read."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     connection.connect(("127.0.0.1", server.port))
+    return connection
+
+
+def raw_upgrade(server: Server, client: httpx.Client, receive_buffer: int) -> socket.socket:
+    """A TCP connection that has shaken hands, and on which nobody answers pings."""
+    connection = small_socket(server, receive_buffer)
     key = base64.b64encode(os.urandom(16)).decode()
     lines = [
         "GET /websocket/client HTTP/1.1",
@@ -205,7 +211,10 @@ async def test_who_reads_too_slowly_is_told_so_and_resumes_without_loss(
     """A client that stops reading while 600 messages come is closed 4008; with its place it gets every one of them, once."""
     seen: list[str] = []
     place = ""
-    async with connect(server.websocket_url, additional_headers=headers(bob), max_size=None, max_queue=1, ping_interval=None) as slow:
+    options: dict[str, Any] = {"max_size": None, "max_queue": 1, "ping_interval": None}
+    # A small buffer: with the usual one the kernel would take all 6 MB, and the server never notice.
+    narrow = small_socket(server, 4096)
+    async with connect(server.websocket_url, sock=narrow, additional_headers=headers(bob), **options) as slow:
         hello = json.loads(await slow.recv())["data"]
         place = f"{hello['epoch']}.{hello['position']}"
         await until(slow, "ready")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from msgspec import Meta, Struct
 from quart import Quart, Response
+from werkzeug.datastructures import Headers
 
 from crust.api import app as http
 from crust.api.app import create_app
@@ -114,7 +115,8 @@ async def ready() -> str | None:
 
 def made(ready: Callable[[], Awaitable[str | None]] = ready, **settings: Any) -> Quart:
     """The app."""
-    whole = Settings(**{"limits": Limits(body_bytes=BODY_BYTES), "public_url": "https://chat.example.org"} | settings)
+    usual: dict[str, Any] = {"limits": Limits(body_bytes=BODY_BYTES), "public_url": "https://chat.example.org"}
+    whole = Settings(**usual | settings)
     registry = Registry(TokenBuckets.of(whole.limits, ManualClock()))
     calls = ThingCalls()
     registry.add("POST", "/thing/edit", calls.edit, creates=True)
@@ -135,7 +137,7 @@ class Answered:
     """A response, read."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Headers
     body: bytes
     cookies: list[str]
 
@@ -168,7 +170,7 @@ class Client:
                 await connection.send(chunk)
                 await asyncio.sleep(0)
             await connection.send_complete()
-        return await read(await connection.as_response())  # type: ignore[arg-type]  # Quart's response
+        return await read(await connection.as_response())
 
 
 @pytest_asyncio.fixture
@@ -490,7 +492,7 @@ async def test_a_body_that_does_not_come_is_given_up(client: Client, monkeypatch
     async with client._client.request("/open/edit", method="POST", headers={"Content-Type": "application/json"}) as connection:
         await connection.send(b"{")
         await asyncio.sleep(0.2)
-    answer = await read(await connection.as_response())  # type: ignore[arg-type]  # Quart's response
+    answer = await read(await connection.as_response())
     assert (answer.status, answer.error["code"]) == (400, "bad_request")
 
 

@@ -27,12 +27,13 @@ class Server:
 
     Args:
         folder: where everything is kept, the log of the process included.
+        port: where it listens; else a free one.
         environment: further `CRUST_*` variables.
     """
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, port: int | None = None, **environment: str) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRUST_")}
         self.environment = {**inherited, "CRUST_DATA_DIR": str(folder / "data"), "CRUST_LOG__FORMAT": "json", **environment}

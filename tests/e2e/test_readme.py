@@ -1,0 +1,133 @@
+"""The README's commands, word for word."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import Server, call
+
+ROOT = Path(__file__).parents[2]
+PASSWORD = "correct horse battery"
+RUN_ELSEWHERE = ("make ", "examples/talk.py", "tests.e2e.crash")
+"""Commands of the README that CI itself runs, or that other tests here do."""
+
+
+def blocks(section: str) -> list[str]:
+    """The shell blocks of a section."""
+    text = (ROOT / "README.md").read_text()
+    body = text.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    assert body, f"the README has a section {section!r}"
+    return re.findall(r"```sh\n(.*?)```", body, re.DOTALL)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server on the README's port, seen from a folder in which `.venv/bin/crust` is this installation's."""
+    server = Server(tmp_path, port=8400)
+    bin_ = tmp_path / ".venv" / "bin"
+    bin_.mkdir(parents=True)
+    for program in ("crust", "python"):
+        found = Path(sys.executable).with_name(program)
+        (bin_ / program).write_text(f'#!/bin/sh\nexec "{found}" "$@"\n')
+        (bin_ / program).chmod(0o755)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    yield server
+    server.close()
+
+
+def shell(server: Server, script: str) -> str:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=server.folder, env=server.environment, text=True, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_tour_works_as_written(server: Server) -> None:
+    """Every command of the ten minutes, in order, in one shell; the answers are what the text says."""
+    server.add_user("ana", "--admin")
+    server.start()
+    commands = [block for block in blocks("Ten minutes with Crust") if not any(name in block for name in RUN_ELSEWHERE)]
+    assert len(commands) >= 4
+    output = shell(server, "\n".join(commands))
+    assert '"error"' not in output
+    assert output.count('"contents":"Hello **world**"') == 4, "posted, repeated, read, and in the log"
+    assert output.count('"duplicate":true') == 1
+    assert "message created" in output, "the log"
+
+
+@pytest.mark.parametrize("section", ["Configuration"])
+def test_other_commands_work_as_written(server: Server, section: str) -> None:
+    """They need nothing but the installation."""
+    for block in blocks(section):
+        shell(server, block)
+
+
+def test_two_people_talk_with_the_example_client_over_a_kill(server: Server) -> None:
+    """Two terminals; a line that is typed while the server is killed arrives, once, and the talk goes on where it was."""
+    for name in ("ana", "bob"):
+        server.add_user(name)
+    server.start()
+    terminals = []
+    try:
+        for name in ("ana", "bob"):
+            terminals.append(Terminal(server, name))
+            terminals[-1].expect("ana: made general")
+        ana, bob = terminals
+        ana.type("hello bob")
+        bob.expect("ana: hello bob")
+        server.kill()
+        ana.type("are you there?")
+        ana.expect("not connected")
+        server.start()
+        bob.expect("ana: are you there?")
+        bob.type("all the time")
+        ana.expect("bob: all the time")
+    finally:
+        for terminal in terminals:
+            terminal.close()
+    client = server.sign_in("ana")
+    channel = call(client, "GET", "/channel/search", query="general")[0]["id"]  # type: ignore[index]  # a list
+    said = [message["contents"] for message in call(client, "GET", "/message/read", channel_id=channel)]  # type: ignore[index, union-attr, call-overload]  # a list of objects
+    assert said[-3:] == ["hello bob", "are you there?", "all the time"]
+
+
+class Terminal:
+    """Somebody at `examples/talk.py`."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self._ours, theirs = pty.openpty()
+        self._seen = ""
+        environment = {**server.environment, "CRUST_PASSWORD": PASSWORD}
+        command = [sys.executable, "examples/talk.py", name, "general"]
+        self._process = subprocess.Popen(command, cwd=server.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        os.set_blocking(self._ours, False)
+
+    def type(self, line: str) -> None:
+        os.write(self._ours, line.encode() + b"\n")
+
+    def expect(self, text: str, seconds: float = 20) -> None:
+        """Wait until a text is shown."""
+        deadline = time.monotonic() + seconds
+        while text not in self._seen:
+            assert time.monotonic() < deadline, f"no {text!r} in {self._seen!r}"
+            try:
+                self._seen += os.read(self._ours, 65536).decode()
+            except BlockingIOError:
+                time.sleep(0.05)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        os.close(self._ours)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from quart.wrappers.base import BaseRequestWebsocket
 
 from crust.errors import Invalid
 from crust.settings import Settings
 
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -23,7 +23,7 @@ class Identity:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._origins = {origin_of(settings.effective_public_url), *settings.allowed_origins}
+        self._origins = set(map(origin_of, (settings.effective_public_url, *settings.allowed_origins)))
         self._proxies = [ipaddress.ip_network(each) for each in settings.trusted_proxies]
 
     def secret(self, source: BaseRequestWebsocket) -> tuple[str | None, bool]:
@@ -52,13 +52,13 @@ class Identity:
     def from_here(self, source: BaseRequestWebsocket) -> bool:
         """Whether its Origin, which browsers send truly, is this site's or one that is allowed."""
         origin = source.headers.get("Origin")
-        own = f"{'https' if self.secure(source) else 'http'}://{source.headers.get('Host', '')}"
-        return origin is not None and origin in {own, *self._origins}
+        own = origin_of(f"{'https' if self.secure(source) else 'http'}://{source.headers.get('Host', '')}")
+        return origin is not None and origin_of(origin) in {own, *self._origins}
 
     def secure(self, source: BaseRequestWebsocket) -> bool:
         """Whether the client speaks TLS, to us or to a trusted proxy."""
-        forwarded = source.headers.get("X-Forwarded-Proto") if self._is_proxy(source.remote_addr or "") else None
-        return (forwarded or source.scheme) in ("https", "wss")
+        forwarded = source.headers.get("X-Forwarded-Proto", "") if self._is_proxy(source.remote_addr or "") else ""
+        return (forwarded.rpartition(",")[2].strip().lower() or source.scheme) in ("https", "wss")
 
     def address(self, source: BaseRequestWebsocket) -> str:
         """The peer's address, or what trusted proxies say of it: the right-most that is not one of them."""
@@ -66,17 +66,28 @@ class Identity:
         chain.append(source.remote_addr or "")
         while len(chain) > 1 and self._is_proxy(chain[-1]):
             chain.pop()
-        return chain[-1]
+        return without_port(chain[-1])
 
     def _is_proxy(self, address: str) -> bool:
         try:
-            parsed = ipaddress.ip_address(address)
+            parsed = ipaddress.ip_address(without_port(address))
         except ValueError:
             return False
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
         return any(parsed in network for network in self._proxies)
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of an address, as a browser's Origin has them."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+    """Scheme, host and port of an address as a browser's Origin has them: lower case, and no port where it is the scheme's own."""
+    scheme, _, rest = url.lower().partition("://")
+    host = rest.partition("/")[0]
+    return f"{scheme}://{host.removesuffix(DEFAULT_PORTS.get(scheme, ' '))}"
+
+
+def without_port(address: str) -> str:
+    """An address as some proxies forward it, with the port of the connection: `192.0.2.1:5555`, `[2001:db8::1]:5555`."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    host, colon, port = address.partition(":")
+    return host if colon and port.isdigit() else address

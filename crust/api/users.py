@@ -105,7 +105,7 @@ class UserCalls:
 def register(registry: Registry, core: Core) -> None:
     """Add the calls to a registry."""
     calls = UserCalls(core)
-    registry.add("POST", "/user/login", calls.login, access="open", rate="none")  # failures are throttled by themselves
+    registry.add("POST", "/user/login", calls.login, access="open")
     registry.add("POST", "/user/logout", calls.logout)
     registry.add("GET", "/user/me", calls.me)
     registry.add("GET", "/user/search", calls.search)

@@ -63,8 +63,9 @@ class Accounts:
     # ---- adding
 
     async def add(
-        self, username: str, *, password: str | None, email: str | None = None, name: str | None = None, is_admin: bool = False
-    ) -> objects.User:
+        self, username: str, *, password: str | None, email: str | None = None, name: str | None = None, is_admin: bool = False,
+        only_if_empty: bool = False,
+    ) -> objects.User:  # fmt: skip
         """Add a person to the home organisation, which is made if need be.
 
         The server's first administrator owns the home organisation, later ones are its admins, everybody else is a member.
@@ -73,8 +74,10 @@ class Accounts:
             username: their handle, unique whatever its case.
             password: None for an account that cannot sign in.
             is_admin: whether they administer the server.
+            only_if_empty: refuse when anybody has an account already.
 
         Raises:
+            Gone: somebody has, and `only_if_empty`.
             Invalid: a name, address or password is not as it must be.
             Conflict: the name or the address is taken.
         """
@@ -83,6 +86,8 @@ class Accounts:
         address = None if email is None else names.email(email)
         password_hash = await self._hashed(password)
         async with self._log.change() as change:
+            if only_if_empty and not await self.empty():
+                raise Gone("This link has been used: the server has an administrator.")
             await self._check_free(handle, address)
             home = await self._home(change)
             role = await self._home_role(home, is_admin=is_admin)
@@ -146,9 +151,7 @@ class Accounts:
         """
         if self._setup_token is None or not secrets.compare_digest(hash_secret(token), self._setup_token):
             raise NotFound("This link is wrong, or belongs to an earlier start of the server.")
-        if not await self.empty():
-            raise Gone("This link has been used: the server has an administrator.")
-        return await self.add(username, name=name or None, email=email, password=password, is_admin=True)
+        return await self.add(username, name=name or None, email=email, password=password, is_admin=True, only_if_empty=True)
 
     # ---- for operators
 

@@ -20,6 +20,7 @@ from quart.wrappers import Websocket
 from quart.wrappers.base import BaseRequestWebsocket
 
 from crust.errors import CrustError, Forbidden, Unavailable
+from crust.services.limits import site
 from crust.ws.connection import Credentials, Services, Socket, WebsocketConnection
 from crust.ws.hypercorn import ABORT, SILENCE
 from crust.ws.protocol import Close, Closing, control_frame, resume_place
@@ -131,7 +132,7 @@ class Gateway:
         """
         if self._draining:
             raise Unavailable("The server is shutting down.", retry_after=5)
-        self._services.limiter.take("sockets", self._identity.address(source))
+        self._services.limiter.take("sockets", site(self._identity.address(source)))
         secret, by_cookie = self._identity.secret(source)
         if secret is None:
             return None

@@ -142,7 +142,7 @@ async def run(folder: Path, kills: int, rate: float, database: str, seed: int) -
     """The whole trial; gives the figures, faults first."""
     chance = random.Random(seed)
     url = {} if database == "sqlite" else {"CRUST_DATABASE_URL": database}
-    server = Server(folder, CRUST_LIMITS__ENABLED="false", **url)
+    server = Server(folder, {"CRUST_LIMITS__ENABLED": "false", **url})
     server.add_user("ana", "--admin")
     server.start()
     try:

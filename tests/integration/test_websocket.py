@@ -34,7 +34,7 @@ LIMITS = {
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with short times, and ana and bob on it."""
-    server = Server(Path(tmp_path_factory.mktemp("websocket")), **LIMITS)
+    server = Server(Path(tmp_path_factory.mktemp("websocket")), LIMITS)
     for name in ("ana", "bob"):
         server.add_user(name)
     server.start()

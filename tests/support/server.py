@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -27,16 +28,16 @@ class Server:
 
     Args:
         folder: where everything is kept, the log of the process included.
-        port: where it listens; else a free one.
         environment: further `CRUST_*` variables.
+        port: where it listens; else a free one.
     """
 
-    def __init__(self, folder: Path, port: int | None = None, **environment: str) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None, *, port: int | None = None) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRUST_")}
-        self.environment = {**inherited, "CRUST_DATA_DIR": str(folder / "data"), "CRUST_LOG__FORMAT": "json", **environment}
+        self.environment = {**inherited, "CRUST_DATA_DIR": str(folder / "data"), "CRUST_LOG__FORMAT": "json", **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self._clients: list[httpx.Client] = []
 

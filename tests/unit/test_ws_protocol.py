@@ -158,7 +158,7 @@ def test_the_end_of_patience() -> None:
 
 
 def test_frames_are_joined_from_their_encoded_texts() -> None:
-    """A reply bears the envelope's own members, an event its upper-case name and text ids, and joined frames are the same frames in order."""
+    """A reply bears the envelope's own members, an event its upper-case name; joined frames are the same frames in order."""
     reply = reply_frame('a"b', b'{"response":{"id":"1"},"next":null}')
     assert json.loads(reply) == {"reply_to": 'a"b', "response": {"id": "1"}, "next": None}
     body = Raw(msgspec.json.encode({"contents": "“quoted”\n"}))

@@ -34,10 +34,10 @@ from crust.services.limits import LoginThrottle, TokenBuckets
 from crust.settings import Settings
 from crust.telemetry import get_logger
 from crust.web import setup
-from crust.ws.connection import Services
 from crust.ws.gateway import Gateway
 from crust.ws.hub import Hub
 from crust.ws.hypercorn import install
+from crust.ws.services import Services
 
 log = get_logger(__name__)
 

@@ -43,7 +43,7 @@ WHERE m.channel_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3
 """
 MINE = """
 SELECT c.id FROM channel_member m JOIN channel c ON c.id = m.channel_id WHERE m.user_id = $1 AND c.removed_at IS NULL
-AND c.archived_at IS NULL ORDER BY coalesce(c.last_message_id, 0) DESC, c.id DESC
+ORDER BY coalesce(c.last_message_id, 0) DESC, c.id DESC
 """
 
 

@@ -7,26 +7,20 @@ watch, which ends what is silent, stuck or no longer signed in. What is pulled b
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
 
-from crust import __version__
 from crust.clock import rfc3339
 from crust.errors import CrustError, Internal, RateLimited, Unauthenticated
-from crust.events.event import Event
-from crust.log import Head
 from crust.services.actor import Actor
-from crust.services.core import Core, Memberships
-from crust.services.limits import TokenBuckets
-from crust.settings import Settings
 from crust.telemetry import get_logger
-from crust.ws.hub import BROUGHT_INTO_VIEW, Connection, Hub
-from crust.ws.outbox import Item, Outbox, Reply, Snapshot
+from crust.ws.hub import Connection
+from crust.ws.opening import Opening
+from crust.ws.outbox import Item, Outbox, Reply
 from crust.ws.protocol import (
     Call,
     Close,
@@ -37,25 +31,20 @@ from crust.ws.protocol import (
     Refused,
     Request,
     Typing,
-    control_frame,
     error_frame,
-    event_frame,
     joined,
     reply_frame,
 )
+from crust.ws.services import Services
 
 log = get_logger(__name__)
 
 JOINED_MAX = 262_144  # characters of a joined frame
-CATCH_UP_STEP = 1000  # events that are read from the log at a time, once live
 WATCH_S = 5.0  # how often the watch looks
 LINGER_S = 3.0  # for what is queued, and the client's own close, once the connection is to end
 SESSION_CHECK_S = 60.0  # how soon a session that expires by itself ends its sockets; revoked ones end at once
 RATE_LIMITED_MAX = 200  # refusals in a row before persistence is abuse
 OK = b'{"success":{"message":"OK"}}'
-
-Invoke = Callable[[str, str, Actor, Mapping[str, Any]], Awaitable[bytes]]
-"""(method, path, actor, parameters) → the envelope of an API call, encoded; raises CrustError."""
 
 
 class Socket(Protocol):
@@ -76,17 +65,6 @@ class Socket(Protocol):
     def silence(self) -> float | None:
         """Seconds since anything came in, pongs included; None where the server below watches that itself."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all connections of a node share."""
-
-    settings: Settings
-    core: Core
-    hub: Hub
-    limiter: TokenBuckets
-    invoke: Invoke
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +288,7 @@ class WebsocketConnection:
     # ---- out
 
     async def _write(self, connection: Connection) -> None:
-        async for item in self._opening(connection):
+        async for item in Opening(self._services, self._actor, self._place).items(connection):
             await self._send([item])
         while True:
             items = await self.outbox.take()
@@ -338,75 +316,6 @@ class WebsocketConnection:
             self._actor, item.channel_id, self._own.backlog_messages if item.messages is None else item.messages
         )
         return None if data is None else f'{{"type":"channel","data":{bytes(data).decode()}}}'
-
-    async def _opening(self, connection: Connection) -> AsyncIterator[Item]:
-        """Everything from `hello` to the moment at which the connection is live."""
-        core = self._services.core
-        head = await core.log.head()
-        memberships = await core.memberships(self._actor.user_id)
-        missed = await self._missed(head, memberships)
-        yield control_frame("hello", await self._hello(head, resumed=missed is not None))
-        if missed is None:
-            for number, channel_id in enumerate(await core.channels.mine(self._actor.user_id)):
-                yield Snapshot(channel_id, self._own.backlog_messages if number < self._own.channels_with_messages else 0)
-        else:
-            for item in replayed(missed, self._actor.user_id, memberships):
-                yield item
-        yield control_frame("ready", {})
-        async for item in self._caught_up(connection, head.position, memberships):
-            yield item
-        await core.presence.connected(self._actor.user_id)
-
-    async def _missed(self, head: Head, memberships: Memberships) -> list[Event] | None:
-        """What a resume replays; None for a fresh start."""
-        if self._place is None:
-            return None
-        epoch, after = self._place
-        too_far = head.position - after > self._own.replay_positions
-        if epoch != head.epoch or after > head.position or too_far or after + 1 < await self._services.core.log.oldest():
-            return None
-        most = self._own.replay_events
-        events = await self._visible(memberships, after, head.position, most + 1)
-        return events if len(events) <= most else None
-
-    async def _visible(self, memberships: Memberships, after: int, upto: int, limit: int) -> list[Event]:
-        return await self._services.core.log.visible(
-            self._actor.user_id, memberships.channels, memberships.organisations, after, upto, limit
-        )
-
-    async def _hello(self, head: Head, *, resumed: bool) -> dict[str, Any]:
-        settings = self._services.settings
-        return {
-            "connection_id": secrets.token_hex(8),
-            "epoch": head.epoch,
-            "position": head.position,
-            "resumed": resumed,
-            "server": {"name": settings.server_name, "version": __version__},
-            "user": await self._services.core.accounts.me(self._actor),
-            "heartbeat": self._own.ping_interval_s,
-            "limits": {
-                "frame_bytes": self._own.frame_bytes,
-                "contents_characters": settings.limits.contents_characters,
-                "in_flight": self._own.in_flight,
-                "queue_frames": self._own.queue_frames,
-                "replay_events": self._own.replay_events,
-            },
-        }
-
-    async def _caught_up(self, connection: Connection, after: int, memberships: Memberships) -> AsyncIterator[Item]:
-        """From `after` to the hub's own position; while the hub is too far ahead, in steps through the log."""
-        core = self._services.core
-        while True:
-            items = self._services.hub.attach(connection, after, memberships.channels, memberships.organisations)
-            if items is not None:
-                break
-            upto = min((await core.log.head()).position, after + CATCH_UP_STEP)
-            memberships = await core.memberships(self._actor.user_id)
-            for item in replayed(await self._visible(memberships, after, upto, CATCH_UP_STEP), self._actor.user_id, memberships):
-                yield item
-            after = upto
-        for item in items:
-            yield item
 
     # ---- watching
 
@@ -438,30 +347,6 @@ class WebsocketConnection:
 
     def _now(self) -> float:
         return self._services.core.clock.monotonic()
-
-
-def replayed(events: Sequence[Event], user_id: int, memberships: Memberships) -> list[Item]:
-    """Events of the past for somebody with these memberships now.
-
-    A channel that came into view meanwhile is shown once, in place of its events; of one that went out of view only the `parted` is told.
-    """
-    shown: set[int] = set()
-    new = {event.channel for event in events if event.channel in memberships.channels and came_into_view(event, user_id)}
-    items: list[Item] = []
-    for event in events:
-        if event.channel in new:
-            if event.channel not in shown:
-                shown.add(event.channel)
-                items.append(Snapshot(event.channel))
-        elif not event.channel or event.channel in memberships.channels or (event.type, event.event) == ("member", "parted"):
-            items.append(event_frame(event))
-    return items
-
-
-def came_into_view(event: Event, user_id: int) -> bool:
-    if event.type == "member":
-        return event.event == "joined" and event.recipient == user_id
-    return event.type == "channel" and event.event in BROUGHT_INTO_VIEW
 
 
 def joined_up_to(frames: Sequence[str], most: int) -> list[str]:

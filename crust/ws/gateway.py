@@ -21,9 +21,10 @@ from quart.wrappers.base import BaseRequestWebsocket
 
 from crust.errors import CrustError, Forbidden, Unavailable
 from crust.services.limits import site
-from crust.ws.connection import Credentials, Services, Socket, WebsocketConnection
+from crust.ws.connection import Credentials, Socket, WebsocketConnection
 from crust.ws.hypercorn import ABORT, SILENCE
 from crust.ws.protocol import Close, Closing, control_frame, resume_place
+from crust.ws.services import Services
 
 PATH = "/websocket/client"
 DRAIN_S = 8.0  # for all sockets together to take their farewell

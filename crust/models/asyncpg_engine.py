@@ -1,16 +1,25 @@
-"""Tortoise's asyncpg client with one cure: a transaction that cannot begin gives its connection back to the pool.
+"""Tortoise's asyncpg client with two cures for connections that fail.
 
-(As shipped, each failure to begin, say while PostgreSQL restarts, would take one connection out of the pool for good.) The module's name
-must contain "asyncpg": the migration executor picks its schema editor by that.
+- A transaction that cannot begin gives its connection back to the pool. (As shipped, each failure to begin, say while PostgreSQL restarts,
+  would take one connection out of the pool for good.)
+- Whatever a connection is waited for ends in time; one that did not answer is dropped, not used again.
+
+The module's name must contain "asyncpg": the migration executor picks its schema editor by that.
 """
 
 from __future__ import annotations
 
+import asyncio
+from types import TracebackType
 from typing import Any
 
+import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
 from tortoise.backends.base.client import TransactionalDBClient, TransactionContext, TransactionContextPooled
 from tortoise.connection import get_connections
+
+ACQUIRE_S = 10.0  # for a connection of the pool, a new one if need be
+END_S = 5.0  # for a commit or rollback, and for the connection to be fit for the next
 
 
 class PooledContext(TransactionContextPooled):
@@ -18,15 +27,35 @@ class PooledContext(TransactionContextPooled):
 
     async def __aenter__(self) -> TransactionalDBClient:
         await self.ensure_connection()
-        pool = self.client._parent._pool
-        self.client._connection = await pool.acquire()
+        self.client._connection = await self.client._parent._pool.acquire(timeout=ACQUIRE_S)
         try:
             await self.client.begin()
         except BaseException:
-            await pool.release(self.client._connection)
+            await self._give_back()
             raise
         self.token = get_connections().set(self.connection_name, self.client)
         return self.client
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            async with asyncio.timeout(END_S):
+                if kind is None:
+                    await self.client.commit()
+                else:
+                    await self.client.rollback()
+        except TimeoutError:
+            self.client._connection.terminate()
+            raise
+        finally:
+            get_connections().reset(self.token)
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        """The pool itself drops a connection that cannot be made fit again."""
+        try:
+            await self.client._parent._pool.release(self.client._connection, timeout=END_S)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            self.client._connection.terminate()
 
 
 class PooledClient(AsyncpgDBClient):

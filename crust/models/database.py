@@ -40,9 +40,14 @@ FAILURES = (
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a connection raises that was cut off in the middle of an operation
     OSError,
 )
 """What a database raises that is away, locked or shutting down; for SQLite see `is_failure`."""
+
+
+OURS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.DataError)
+"""SQLite's errors that say what we did wrong."""
 
 
 class StartRefused(Exception):
@@ -58,8 +63,9 @@ def for_sqlite(sql: str) -> str:
 def is_failure(error: BaseException) -> bool:
     """Whether the database failed. Anything else (a wrong statement, a value that does not fit) is a bug of ours."""
     if isinstance(error, OperationalError):
-        cause = error.args[0] if error.args else None
-        return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR
+        return bool(error.args) and isinstance(error.args[0], sqlite3.Error) and is_failure(error.args[0])
+    if isinstance(error, sqlite3.DatabaseError):
+        return not isinstance(error, OURS) and error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_ERROR
     return isinstance(error, FAILURES)
 
 
@@ -184,10 +190,12 @@ class Database:
         }
 
     def _postgres_connections(self) -> dict[str, Any]:
-        common = {**self.postgres_address(), "application_name": "crust"}
+        own = self._settings.database
+        # A little more than the server's own limit: this one is for when the server, or the way to it, does not answer at all.
+        common = {**self.postgres_address(), "application_name": "crust", "command_timeout": own.statement_timeout_s + 1}
         engine = "crust.models.asyncpg_engine"
-        size = self._settings.database.pool_size
-        reading = {"default_transaction_read_only": "on"}
+        size = own.pool_size
+        reading = {"default_transaction_read_only": "on", "statement_timeout": f"{own.statement_timeout_s * 1000:.0f}"}
         return {
             self._writer: {
                 "engine": engine,
@@ -200,6 +208,7 @@ class Database:
         """Limits that keep a frozen process from holding up the others; the server enforces them."""
         own = self._settings.database
         return {
+            "default_transaction_isolation": "read committed",  # statements see the state after the wait for the log's row
             "lock_timeout": f"{own.lock_timeout_s * 1000:.0f}",
             "statement_timeout": f"{own.statement_timeout_s * 1000:.0f}",
             "idle_in_transaction_session_timeout": f"{own.idle_in_transaction_timeout_s * 1000:.0f}",

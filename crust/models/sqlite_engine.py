@@ -41,17 +41,27 @@ class ImmediateWrapper(SqliteTransactionWrapper):
         return super().acquire_connection()
 
     async def commit(self) -> None:
+        """Commit; what could not be committed is rolled back, so that the next transaction can begin."""
         self._over = True
-        await super().commit()
+        try:
+            await super().commit()
+        except sqlite3.Error as error:
+            await self._connection.rollback()
+            raise OperationalError(error) from error
 
     async def rollback(self) -> None:
         self._over = True
-        await super().rollback()
+        try:
+            await super().rollback()
+        except sqlite3.Error as error:
+            raise OperationalError(error) from error
 
     async def begin(self) -> None:
         try:
+            if self._connection.in_transaction:  # a failure to roll back left one behind
+                await self._connection.rollback()
             await self._connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             raise OperationalError(error) from error
 
     def _in_transaction(self) -> TransactionContext:

@@ -16,8 +16,8 @@ from crust.services.views import SessionView, ViewedUser
 
 
 class Login(Struct, kw_only=True):
-    username: Annotated[str, Meta(description="Username, or email address.")]
-    password: str
+    username: Annotated[str, Meta(max_length=254, description="Username, or email address.")]
+    password: Annotated[str, Meta(max_length=1024)]
 
 
 class SignedIn(Struct, kw_only=True):

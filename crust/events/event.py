@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from msgspec import Raw, Struct
 
+BROUGHT_INTO_VIEW = ("moved", "unarchived", "merged")
+"""What happens to a channel after which its members are shown it anew."""
+
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """What was changed, who may know, and where it stands in the one order of all changes.

@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from crust import settings
 from crust.clock import Clock
-from crust.events.event import Event
+from crust.events.event import BROUGHT_INTO_VIEW, Event
 from crust.log.change import Change
 from crust.log.writer import GroupWrite, OwnTurn, Writer
 from crust.models.database import Database, Row
@@ -110,14 +110,43 @@ class Log:
         self, user_id: int, channels: Collection[int], organisations: Mapping[int, str], after: int, upto: int, limit: int
     ) -> list[Event]:
         """Those of the events in (after, upto] that go to a person with these memberships (organisation → role), in order."""
+        sql = f"{EVENTS} AND {self._goes_to()} ORDER BY position LIMIT $6"
+        rows = await self._database.fetch(sql, after, upto, *self._who(user_id, channels, organisations), limit)
+        return [event_of(row) for row in rows]
+
+    async def count_visible(
+        self, user_id: int, channels: Collection[int], organisations: Mapping[int, str], after: int, upto: int, most: int
+    ) -> int:
+        """How many `visible` would give, counted up to `most`."""
+        within = f"SELECT 1 FROM event WHERE position > $1 AND position <= $2 AND {self._goes_to()} LIMIT $6"
+        rows = await self._database.fetch(
+            f"SELECT count(*) AS n FROM ({within}) counted", after, upto, *self._who(user_id, channels, organisations), most
+        )
+        return int(rows[0]["n"])
+
+    async def came_into_view(self, user_id: int, channels: Collection[int], after: int, upto: int) -> set[int]:
+        """Those of the channels that somebody joined in (after, upto], or that were moved, unarchived or the destination of a merge."""
         d = self._database
         sql = (
-            f"{EVENTS} AND (recipient = $3 OR (channel <> 0 AND channel IN {d.any_of(4)})"
-            f" OR (channel = 0 AND (recipient = 0 OR type = 'member') AND organisation IN {d.any_of(5)})) ORDER BY position LIMIT $6"
+            f"SELECT DISTINCT channel FROM event WHERE position > $1 AND position <= $2 AND channel IN {d.any_of(4)} AND ("
+            "(recipient = $3 AND type = 'member' AND event = 'joined')"
+            f" OR (type = 'channel' AND event IN {BROUGHT_INTO_VIEW}))"
         )
+        rows = await d.fetch(sql, after, upto, user_id, d.as_list(list(channels)))
+        return {row["channel"] for row in rows}
+
+    def _goes_to(self) -> str:
+        """The condition that an event goes to the person whom `_who` describes, as parameters 3 to 5."""
+        d = self._database
+        return (
+            f"(recipient = $3 OR (channel <> 0 AND channel IN {d.any_of(4)})"
+            f" OR (channel = 0 AND (recipient = 0 OR type = 'member') AND organisation IN {d.any_of(5)}))"
+        )
+
+    def _who(self, user_id: int, channels: Collection[int], organisations: Mapping[int, str]) -> tuple[int, Any, Any]:
+        d = self._database
         own = [organisation for organisation, role in organisations.items() if role != "guest"]
-        rows = await d.fetch(sql, after, upto, user_id, d.as_list(list(channels)), d.as_list(own), limit)
-        return [event_of(row) for row in rows]
+        return user_id, d.as_list(list(channels)), d.as_list(own)
 
 
 async def _granted(turn: OwnTurn) -> Change:

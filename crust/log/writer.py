@@ -27,6 +27,7 @@ from crust.telemetry import get_logger
 
 log = get_logger(__name__)
 
+GROUP_S = 1.0  # after which a group takes no more turns: those of other processes wait as well
 LOG_ROW = "SELECT epoch, position, last_id FROM log WHERE id = 1"
 EVENT_COLUMNS = {
     "position": "bigint", "id": "bigint", "organisation": "bigint", "channel": "bigint", "recipient": "bigint", "object": "bigint",
@@ -133,8 +134,12 @@ class Writer:
         try:
             async with self._database.transaction() as transaction:
                 change = await self._begin(transaction)
-                for some in runs(turns):
-                    await self._take(change, some, group)
+                began, waiting = self._clock.monotonic(), deque(runs(turns))
+                while waiting and self._clock.monotonic() - began < GROUP_S:
+                    await self._take(change, waiting.popleft(), group)
+                for some in reversed(waiting):  # first in the next group
+                    self._waiting.extendleft(reversed(some))
+                    turns = [turn for turn in turns if turn not in some]
                 await self._finish(change)
         except Exception as error:  # noqa: BLE001  # whatever it was, those who wait must hear of it
             self._fail(turns, error)

@@ -66,27 +66,32 @@ async def _postgres_lock(database: Database) -> AsyncIterator[None]:
     """An advisory lock on a connection of its own, so that it goes when the process does."""
     connection = await asyncpg.connect(**database.postgres_address())
     try:
-        async with asyncio.timeout(LOCK_WAIT_S):
-            await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+        try:
+            await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK, timeout=LOCK_WAIT_S)
+        except TimeoutError:
+            raise StartRefused(f"another process has been migrating this database for {LOCK_WAIT_S:.0f} s") from None
         yield
-    except TimeoutError:
-        raise StartRefused(f"another process has been migrating this database for {LOCK_WAIT_S:.0f} s") from None
     finally:
         await connection.close()
 
 
 @asynccontextmanager
 async def _file_lock(database: Database) -> AsyncIterator[None]:
-    """The exclusive lock beside the file. A running server holds the shared one, and then this waits in vain."""
+    """The exclusive lock beside the file. A running server holds the shared one."""
     with lock_file(database.sqlite_path).open("a") as file:
         for _ in range(round(LOCK_WAIT_S / 0.1)):
             if _try_lock(file, fcntl.LOCK_EX):
                 break
+            shared = _try_lock(file, fcntl.LOCK_SH)
             if not await pending(database):
                 break  # somebody else has done it meanwhile, and may serve already
+            if shared and _try_lock(file, fcntl.LOCK_EX):
+                break
+            if shared:  # so who keeps us out is no migration, but a server
+                raise StartRefused(f"{database.sqlite_path} has to be migrated, but a server runs on it: stop it first")
             await asyncio.sleep(0.1)
         else:
-            raise StartRefused(f"{database.sqlite_path} has to be migrated, but a server runs on it: stop it first")
+            raise StartRefused(f"another process has been migrating {database.sqlite_path} for {LOCK_WAIT_S:.0f} s")
         yield
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from crust.clock import rfc3339
-from crust.errors import Conflict, Invalid, NotFound
+from crust.errors import Conflict, Forbidden, Invalid, NotFound
 from crust.events import objects
 from crust.log import Change, Log
 from crust.models.database import Database, Row
@@ -128,6 +128,8 @@ class Channels:
         rows = await self._database.fetch(STANDING, actor.user_id, channel_id)
         if not rows:
             raise NotFound("There is no such channel.")
+        if rows[0]["suspended_at"] is not None:
+            raise Forbidden("This account is suspended.")
         may(verb, standing(rows[0]))
         return rows[0]
 
@@ -182,13 +184,13 @@ class Channels:
             created_at=change.now, updated_at=change.now,
         )  # fmt: skip
         row = await self._row(channel.id)
-        created = msgspec.structs.replace(views.channel(row), members_count=1 + len(others))
+        await self._members.join(change, row, actor.user_id, "owner", by=actor.user_id)
+        created = msgspec.structs.replace(views.channel(row), members_count=1)
         record_in_channel(change, row, "channel", "created", created, object_=channel.id)
         if type_ != "direct":
-            # Before anybody joins, so that it is unread for nobody; whoever joins is shown it with the channel.
+            # Before the others join, so that it is unread for nobody; they are shown it with the channel.
             await system_message(self._database, change, row, actor.user_id, "CREATE", name)
             row = await self._row(row["id"])
-        await self._members.join(change, row, actor.user_id, "owner", by=actor.user_id)
         for user_id in others:
             await self._members.join(change, row, user_id, "member", by=actor.user_id)
         return int(channel.id)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from crust.errors import CrustError, NotFound
+from crust.errors import CrustError, NotFound, Unavailable
 from crust.events.control import Control, MarkMoved
 from crust.log import Change, Log
 from crust.models.database import Database
 from crust.services.actor import Actor
 from crust.services.channels import COUNTED_MAX, Channels
+from crust.telemetry import get_logger
+
+log = get_logger(__name__)
 
 COUNTS = f"""
 SELECT m.user_id, m.last_read_id,
@@ -57,8 +60,12 @@ class Marks:
         return [None] * len(marks)
 
     async def tell(self, channel_id: int, user_ids: Sequence[int]) -> None:
-        """Tell people's own sockets what is unread for them in a channel."""
+        """Tell people's own sockets what is unread for them in a channel. A failure is logged: what was written stands all the same."""
         d = self._database
-        rows = await d.fetch(f"{COUNTS} {d.any_of(2)}", channel_id, d.as_list(list(user_ids)))
+        try:
+            rows = await d.fetch(f"{COUNTS} {d.any_of(2)}", channel_id, d.as_list(list(user_ids)))
+        except Unavailable:
+            log.warning("unread counts could not be told", channel=channel_id)
+            return
         for row in rows:
             self._tell(MarkMoved(row["user_id"], channel_id, row["unread"], row["mentions"], row["last_read_id"]))

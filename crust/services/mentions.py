@@ -12,7 +12,8 @@ from crust.services.names import fold
 
 NAME = re.compile(r"(?<![\w@./-])@([A-Za-z0-9](?:[A-Za-z0-9._-]{0,30}[A-Za-z0-9])?)")
 NAMED_MAX = 50  # people that one message can name; more would be a way to disturb everybody
-PARSER = MarkdownIt("commonmark")
+# Only what tells code from text: the whole of CommonMark takes half a second for 16,000 well-chosen brackets, this a few milliseconds.
+PARSER = MarkdownIt("zero").enable(["fence", "code", "backticks", "escape"])
 
 
 def named(contents: str) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ def named(contents: str) -> tuple[str, ...]:
 
 
 def _texts(token: Token) -> Iterator[str]:
-    """The plain text of a token: code, links' targets and HTML are other tokens."""
+    """The text of a token that is no code."""
     for child in token.children or ():
         if child.type == "text":
             yield child.content

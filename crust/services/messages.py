@@ -163,11 +163,13 @@ class Messages:
                 raise Invalid("What tells of a channel's changes cannot be edited.", field="id")
             if version is not None and version != row["version"]:
                 raise Conflict(f"The message is at version {row['version']} by now.", field="version")
-            if contents != row["contents"]:
-                await self._edit(change, channel, row, contents)
+            new = await self._edit(change, channel, row, contents) if contents != row["contents"] else []
+        if new:
+            await self._marks.tell(channel["id"], new)
         return await self.read_one(actor, message_id)
 
-    async def _edit(self, change: Change, channel: Row, row: Row, contents: str) -> None:
+    async def _edit(self, change: Change, channel: Row, row: Row, contents: str) -> list[int]:
+        """Write it; gives whom it names that it did not name before."""
         await MessageVersion.create(
             id=change.next_id(),
             message_id=row["id"],
@@ -175,20 +177,21 @@ class Messages:
             contents=row["contents"],
             at=row["edited_at"] or row["created_at"],
         )
-        mentioned = await self._mention(change, channel["id"], row["id"], contents)
+        mentioned = await self._mention(change, row, contents)
         sql = "UPDATE message SET contents = $1, mentions = $2, version = version + 1, edited_at = $3 WHERE id = $4"
         await self._database.execute(sql, contents, " ".join(map(str, mentioned)), change.now, row["id"])
         now = views.message(await self._row(row["id"]))
         body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["contents"])
         record_in_channel(change, channel, "message", "edited", body, object_=row["id"])
+        return [user_id for user_id in mentioned if str(user_id) not in row["mentions"].split() and user_id != row["user_id"]]
 
-    async def _mention(self, change: Change, channel_id: int, message_id: int, contents: str) -> list[int]:
+    async def _mention(self, change: Change, row: Row, contents: str) -> list[int]:
         """Whom the message names now. Their rows are made anew, so who was named before and has read it is not called twice."""
-        await Mention.filter(message_id=message_id).delete()
-        found = await self._posts.members_named([channel_id], named(contents))
-        rows = [(change.next_id(), user_id, channel_id, message_id) for user_id in found.values()]
+        await Mention.filter(message_id=row["id"]).delete()
+        found = (await self._posts.members_named([row["channel_id"]], named(contents))).values()
+        rows = [(change.next_id(), user_id, row["channel_id"], row["id"]) for user_id in found if user_id != row["user_id"]]
         await self._database.insert("mention", MENTION_COLUMNS, rows)
-        return list(found.values())
+        return list(found)
 
     async def remove(self, actor: Actor, message_id: int) -> None:
         """Take a message back: what it said is gone from every table, earlier events included, in the same change.
@@ -212,8 +215,10 @@ class Messages:
     async def _blank(self, row: Row) -> None:
         """Take the contents out of everything but the message's own row."""
         blank = msgspec.structs.replace(views.message(row), contents=None, mentions=[], pinned=False)
-        sql = "UPDATE event SET body = $1 WHERE object = $2 AND type = 'message'"
-        await self._database.execute(sql, msgspec.json.encode(blank).decode(), row["id"])
+        edited = objects.MessageEdited(**msgspec.structs.asdict(blank), changed=["contents"])
+        sql = "UPDATE event SET body = $1 WHERE object = $2 AND type = 'message' AND event = $3"
+        for event, body in (("created", blank), ("edited", edited)):
+            await self._database.execute(sql, msgspec.json.encode(body).decode(), row["id"], event)
         for table in (MessageVersion, Mention, Flag):
             await table.filter(message_id=row["id"]).delete()
 

@@ -159,7 +159,12 @@ class Posts:
         await d.insert("message", MESSAGE_COLUMNS, [message_row(post, message, change.now) for post, message, _ in written])
         for post, message, _ in written:
             record_in_channel(change, batch.channels[post.channel_id], "message", "created", message, object_=int(message.id))
-        mentions = [(change.next_id(), user, post.channel_id, int(message.id)) for post, message, users in written for user in users]
+        mentions = [
+            (change.next_id(), user, post.channel_id, int(message.id))
+            for post, message, users in written
+            for user in users
+            if user != post.actor.user_id
+        ]
         await d.insert("mention", MENTION_COLUMNS, mentions)
         await keys.keep_all(d, change, [(post.key, int(message.id)) for post, message, _ in written if post.key])
         for channel_id, last in {post.channel_id: int(message.id) for post, message, _ in written}.items():

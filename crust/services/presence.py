@@ -9,13 +9,16 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from crust.clock import Clock, rfc3339_or_none
-from crust.errors import Invalid
+from crust.errors import Invalid, Unavailable
 from crust.events.control import Control, PresenceChanged
 from crust.events.objects import Presence
 from crust.log import Log
 from crust.models.database import Database, Row
 from crust.services.actor import Actor
 from crust.services.times import milliseconds
+from crust.telemetry import get_logger
+
+log = get_logger(__name__)
 
 STATUSES = frozenset({"available", "away", "dnd"})
 GRACE_S = 60.0  # a closed laptop or a change of network is no farewell
@@ -58,11 +61,16 @@ class PresenceService:
             sql = 'UPDATE "user" SET presence_status = $1, presence_text = $2, presence_until = $3 WHERE id = $4'
             await self._database.execute(sql, status, text, end, actor.user_id)
         chosen = Presence(status=status, text=text, until=rfc3339_or_none(end))
-        await self._tell_others(actor.user_id, chosen)
+        if actor.user_id in self._online:
+            await self._tell_others(actor.user_id, chosen)
         return chosen
 
     async def _tell_others(self, user_id: int, presence: Presence) -> None:
-        rows = await self._database.fetch("SELECT channel_id FROM channel_member WHERE user_id = $1", user_id)
+        try:
+            rows = await self._database.fetch("SELECT channel_id FROM channel_member WHERE user_id = $1", user_id)
+        except Unavailable:
+            log.warning("a presence could not be told", user=user_id)
+            return
         self._tell(PresenceChanged(user_id, presence, tuple(row["channel_id"] for row in rows)))
 
     # ---- sockets

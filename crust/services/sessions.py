@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from crust import settings
 from crust.clock import Clock, rfc3339
-from crust.errors import NotFound, Unauthenticated
+from crust.errors import NotFound, Unauthenticated, Unavailable
 from crust.events.control import Control, SessionEnded
 from crust.events.objects import SessionRevoked
 from crust.ids import hash_secret, new_secret
@@ -23,6 +24,7 @@ from crust.services.views import SessionView
 
 DAY_MS = 86_400_000
 TOUCH_MS = 300_000  # how exact `seen_at` is; a write for every request would be the busiest of all
+USERNAME_KEY_MAX, EMAIL_KEY_MAX = 128, 254  # as the columns have them
 FIND = """
 SELECT s.id, s.user_id, s.client_id, s.seen_at, s.ends_at, u.username, u.is_admin, u.suspended_at
 FROM session s JOIN "user" u ON u.id = s.user_id WHERE s.token_hash = $1
@@ -66,27 +68,34 @@ class Sessions:
             RateLimited: too many failures before.
         """
         self._throttle.begin(name, address)
-        key = names.fold(name.strip())
-        user = await User.filter(username_key=key).first() or await User.filter(email_key=key).first()
+        user = await self._named(names.fold(name.strip()))
         right = await self._passwords.verify(user.password_hash if user else None, password)
         if user is None or not right or user.suspended_at is not None:
             raise Unauthenticated(WRONG)
         self._throttle.succeeded(name, address)
-        await self._rehash(user, password)
-        return await self.start(user, client_id or secrets.token_urlsafe(16), address, agent)
+        stronger = await self._stronger(user, password)
+        return await self._start(user, stronger, client_id or secrets.token_urlsafe(16), address, agent)
 
-    async def _rehash(self, user: User, password: str) -> None:
-        """Bring a hash of another cost up to today's, now that the password is at hand."""
-        if user.password_hash and self._passwords.outdated(user.password_hash):
-            stronger = await self._passwords.hash(password)
-            async with self._log.change():
-                sql = 'UPDATE "user" SET password_hash = $1 WHERE id = $2 AND password_hash = $3'
-                await self._database.execute(sql, stronger, user.id, user.password_hash)
+    async def _named(self, key: str) -> User | None:
+        """Who has this username or, failing that, this address."""
+        by_name = await User.filter(username_key=key).first() if len(key) <= USERNAME_KEY_MAX else None
+        return by_name or (await User.filter(email_key=key).first() if len(key) <= EMAIL_KEY_MAX else None)
 
-    async def start(self, user: User, client_id: str, address: str, agent: str) -> SignedIn:
-        """A new session for somebody who has proved who they are."""
+    async def _stronger(self, user: User, password: str) -> str | None:
+        """A hash at today's cost, now that the password is at hand; None where the stored one is."""
+        outdated = user.password_hash is not None and self._passwords.outdated(user.password_hash)
+        return await self._passwords.hash(password) if outdated else None
+
+    async def _start(self, user: User, stronger: str | None, client_id: str, address: str, agent: str) -> SignedIn:
+        """A new session for somebody whose password was right, if it still is: it may have been changed while it was checked."""
         secret = new_secret()
         async with self._log.change() as change:
+            now = await User.get_or_none(id=user.id)
+            if now is None or now.suspended_at is not None or now.password_hash != user.password_hash:
+                raise Unauthenticated(WRONG)
+            if stronger is not None:
+                await self._database.execute('UPDATE "user" SET password_hash = $1 WHERE id = $2', stronger, user.id)
+            await self._forget_expired(change, user.id)
             session = await Session.create(
                 id=change.next_id(), token_hash=hash_secret(secret), user_id=user.id, client_id=client_id, address=address[:64],
                 agent=agent[:255], created_at=change.now, seen_at=change.now,
@@ -94,6 +103,12 @@ class Sessions:
             )  # fmt: skip
         actor = Actor(user.id, user.username, session.id, client_id, bool(user.is_admin))
         return SignedIn(actor, secret, self._expires(session.seen_at, session.ends_at))
+
+    async def _forget_expired(self, change: Change, user_id: int) -> None:
+        idle = change.now - self._lifetimes.idle_days * DAY_MS
+        await self._database.execute(
+            "DELETE FROM session WHERE user_id = $1 AND (ends_at <= $2 OR seen_at <= $3)", user_id, change.now, idle
+        )
 
     def _expires(self, seen_at: int, ends_at: int) -> int:
         return min(seen_at + self._lifetimes.idle_days * DAY_MS, ends_at)
@@ -117,7 +132,8 @@ class Sessions:
         if client_id is not None and client_id != row["client_id"]:
             raise Unauthenticated("This session belongs to another Client ID.")
         if now - row["seen_at"] > TOUCH_MS:
-            await self._log.together(self._touch, (row["id"], now))
+            with suppress(Unavailable):  # who only reads need not wait for whoever holds up the writing
+                await self._log.together(self._touch, (row["id"], now))
         return Actor(row["user_id"], row["username"], row["id"], row["client_id"], bool(row["is_admin"]))
 
     async def _touch(self, change: Change, seen: Sequence[tuple[int, int]]) -> list[None]:

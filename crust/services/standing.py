@@ -10,7 +10,8 @@ from crust.services import views
 from crust.services.rights import Standing
 
 STANDING = f"""
-SELECT {views.CHANNEL_COLUMNS}, m.role AS channel_role, m.last_read_id, o.role AS organisation_role
+SELECT {views.CHANNEL_COLUMNS}, m.role AS channel_role, m.last_read_id, o.role AS organisation_role,
+(SELECT u.suspended_at FROM "user" u WHERE u.id = $1) AS suspended_at
 FROM channel c
 LEFT JOIN channel_member m ON m.channel_id = c.id AND m.user_id = $1
 LEFT JOIN organisation_member o ON o.organisation_id = c.organisation_id AND o.user_id = $1

@@ -103,6 +103,8 @@ class WebsocketConnection:
         self._rate_limited = 0
         self._sending_since: float | None = None
         self._gone = False
+        self._opening: asyncio.Event | None = None
+        self._directs: dict[str, str] = {}
         self._connection: Connection | None = None
 
     async def run(self) -> None:
@@ -130,9 +132,22 @@ class WebsocketConnection:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._own.login_timeout_s):
                 while self._credentials is None and self.outbox.closing is None:
-                    await self._before_login(await self._socket.receive())
+                    frame = await self._received_or_closed()
+                    if frame is not None:
+                        await self._before_login(frame)
         if self._credentials is None:
             self.outbox.close(Closing(Close.SESSION_ENDED, "sign in first"))
+
+    async def _received_or_closed(self) -> str | bytes | None:
+        """The next frame; None when the server ends the connection meanwhile."""
+        receiving = asyncio.ensure_future(self._socket.receive())
+        closing = asyncio.ensure_future(self.outbox.closed.wait())
+        try:
+            await asyncio.wait([receiving, closing], return_when=asyncio.FIRST_COMPLETED)
+            return receiving.result() if receiving.done() else None
+        finally:
+            receiving.cancel()
+            closing.cancel()
 
     async def _before_login(self, frame: str | bytes) -> None:
         answer = self._inbound.received(frame)
@@ -160,6 +175,8 @@ class WebsocketConnection:
 
     async def _serve(self, credentials: Credentials) -> None:
         self._connection = Connection(credentials.actor, self.outbox)
+        self._services.hub.admit(self._connection)
+        await self._check_session(credentials)  # it may have ended between the upgrade and now
         tasks = [
             asyncio.create_task(work, name=f"websocket {name}")
             for name, work in (("reader", self._read()), ("writer", self._write(self._connection)), ("watch", self._watch(credentials)))
@@ -241,9 +258,9 @@ class WebsocketConnection:
             case "message":
                 return await self._message(data)
             case "join" | "part":
-                return await self._call("POST", f"/channel/{request.verb}", {"id": data.get("channel_id")})
+                return await self._in_channel(f"/channel/{request.verb}", data)
             case "read":
-                return await self._call("POST", "/channel/view", {"id": data.get("channel_id"), "message_id": data.get("message_id")})
+                return await self._in_channel("/channel/view", data)
             case "presence":
                 return await self._call("POST", "/user/presence", data)
             case "call":
@@ -265,20 +282,40 @@ class WebsocketConnection:
         return OK
 
     async def _message(self, data: Mapping[str, Any]) -> bytes:
-        """Post or edit; with `user_id` instead of a channel, in the direct channel with them, which is opened if need be."""
+        """Post or edit; with `user_id` instead of a channel, in the direct channel with them, which is opened if need be.
+
+        Opening takes a while, in which later messages wait, so that they don't overtake.
+        """
+        while self._opening is not None:
+            await self._opening.wait()
         if data.get("user_id") is not None and data.get("channel_id") is None and data.get("id") is None:
-            fields = {"type": "direct", "name": "", "topic": "", "members": [data["user_id"]]}
-            opened = msgspec.json.decode(await self._call("POST", "/channel/edit", fields))
-            data = {**data, "channel_id": opened["response"]["id"]}
+            self._opening = asyncio.Event()
+            try:
+                data = {**data, "channel_id": await self._direct(data["user_id"])}
+            finally:
+                self._opening.set()
+                self._opening = None
         return await self._call("POST", "/message/edit", data)
 
-    async def _call(self, method: str, path: str, params: Mapping[str, Any]) -> bytes:
+    async def _direct(self, user_id: Any) -> str:
+        """The id of the direct channel with somebody."""
+        if str(user_id) not in self._directs:
+            fields = {"type": "direct", "name": "", "topic": "", "members": [user_id]}
+            opened = msgspec.json.decode(await self._call("POST", "/channel/edit", fields))
+            self._directs[str(user_id)] = opened["response"]["id"]
+        return self._directs[str(user_id)]
+
+    async def _in_channel(self, path: str, data: Mapping[str, Any]) -> bytes:
+        """A call whose `id` is called `channel_id` in frames."""
         try:
-            return await self._services.invoke(method, path, self._actor, params)
+            return await self._call("POST", path, {**data, "id": data.get("channel_id")})
         except CrustError as error:
-            if error.field == "id" and path.startswith("/channel/"):
-                error.field = "channel_id"
+            if error.field == "id":
+                error.field, error.message = "channel_id", error.message.replace("id ", "channel_id ", 1)
             raise
+
+    async def _call(self, method: str, path: str, params: Mapping[str, Any]) -> bytes:
+        return await self._services.invoke(method, path, self._actor, params)
 
     @property
     def _actor(self) -> Actor:
@@ -289,12 +326,14 @@ class WebsocketConnection:
 
     async def _write(self, connection: Connection) -> None:
         async for item in Opening(self._services, self._actor, self._place).items(connection):
+            if self.outbox.closing is not None:
+                break
             await self._send([item])
-        while True:
-            items = await self.outbox.take()
-            if not items:
-                return
+        while items := await self.outbox.take():
             await self._send(items)
+        if self._requests:  # work in hand is finished, and answered
+            await asyncio.wait(self._requests, timeout=LINGER_S)
+            await self._send(self.outbox.rest())
 
     async def _send(self, items: Sequence[Item]) -> None:
         frames = [frame for item in items if (frame := await self._frame(item)) is not None]

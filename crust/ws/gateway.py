@@ -154,6 +154,7 @@ class Gateway:
 
         connection = WebsocketConnection(self._services, socket, credentials, place, admit)
         self._open.add(connection)
+        self._emptied.clear()
         try:
             await connection.run()
         finally:

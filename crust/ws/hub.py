@@ -15,15 +15,13 @@ import msgspec
 from msgspec import Raw
 
 from crust.events.control import Control, MarkMoved, PresenceChanged, SessionEnded, Typing
-from crust.events.event import Event
+from crust.events.event import BROUGHT_INTO_VIEW, Event
 from crust.events.objects import Member
 from crust.services.actor import Actor
 from crust.ws.outbox import Item, Outbox, Snapshot
 from crust.ws.protocol import Close, Closing, control_frame, event_frame
 
-RING = 4096  # events kept for those who come in: at 200 messages a second the last 20 seconds
-BROUGHT_INTO_VIEW = frozenset({"moved", "unarchived", "merged"})
-"""What happens to a channel after which its members are shown it anew."""
+RING = 256  # events kept for those who come in; as many as may wait for a live socket, so no more can be out of date when it reads them
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Hub:
         self._ring: deque[Sent] = deque(maxlen=RING)
         self._people: dict[int, Person] = {}
         self._members: dict[int, set[int]] = {}
-        self._sessions: dict[int, set[Connection]] = {}
+        self._connections: dict[int, set[Connection]] = {}
 
     async def run(self, batches: AsyncIterator[Sequence[Event]]) -> None:
         """Apply what the log says, for ever."""
@@ -73,6 +71,10 @@ class Hub:
                 self.apply(event)
 
     # ---- coming and going
+
+    def admit(self, connection: Connection) -> None:
+        """Know of a connection from its beginning, so that the end of its session reaches it while it is still catching up."""
+        self._connections.setdefault(connection.actor.user_id, set()).add(connection)
 
     def attach(self, connection: Connection, after: int, channels: Iterable[int], organisations: Mapping[int, str]) -> list[Item] | None:
         """Let a connection take part from now on.
@@ -106,15 +108,14 @@ class Hub:
             for channel in person.channels:
                 self._members.setdefault(channel, set()).add(user)
         person.connections.add(connection)
-        self._sessions.setdefault(connection.actor.session_id, set()).add(connection)
 
     def detach(self, connection: Connection) -> frozenset[int] | None:
         """Forget a connection; of a person's last one on this node, gives the channels that they are in. Idempotent."""
-        session = self._sessions.get(connection.actor.session_id, set())
-        session.discard(connection)
-        if not session:
-            self._sessions.pop(connection.actor.session_id, None)
         user = connection.actor.user_id
+        known = self._connections.get(user, set())
+        known.discard(connection)
+        if not known:
+            self._connections.pop(user, None)
         person = self._people.get(user)
         if person is None or connection not in person.connections:
             return None
@@ -182,9 +183,9 @@ class Hub:
         if event.type == "member" and (person := self._people.get(event.recipient)):
             self._change_membership(event.recipient, person, event)
         elif event.type == "session" and event.event == "revoked":
-            self._end(self._sessions.get(event.object, ()), "the session has ended")
-        elif event.type == "user" and event.event in ("suspended", "removed") and (person := self._people.get(event.object)):
-            self._end(person.connections, "the account is suspended")
+            self._end_session(event.object, [event.recipient])
+        elif event.type == "user" and event.event in ("suspended", "removed"):
+            self._end(self._connections.get(event.object, ()), "the account is suspended")
 
     def _change_membership(self, user: int, person: Person, event: Event) -> None:
         """Apply a member event to somebody; on the people that are registered, also to the index by channel."""
@@ -203,6 +204,10 @@ class Hub:
             person.organisations.pop(event.organisation, None)
         elif not event.channel:
             person.organisations[event.organisation] = msgspec.json.decode(event.body, type=Member).role or "guest"
+
+    def _end_session(self, session_id: int, users: Iterable[int]) -> None:
+        connections = [each for user in users for each in self._connections.get(user, ()) if each.actor.session_id == session_id]
+        self._end(connections, "the session has ended")
 
     def _end(self, connections: Iterable[Connection], reason: str) -> None:
         for connection in list(connections):
@@ -228,7 +233,7 @@ class Hub:
         elif isinstance(message, MarkMoved):
             self._mark(message)
         elif isinstance(message, SessionEnded):
-            self._end(self._sessions.get(message.session_id, ()), "the session has ended")
+            self._end_session(message.session_id, list(self._connections))
 
     def _typing(self, message: Typing) -> None:
         data = {"channel_id": str(message.channel_id), "user_id": str(message.user_id), "state": message.state}

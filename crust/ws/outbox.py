@@ -20,13 +20,15 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a request. It takes no room: a request is in flight until its answer is sent, and those are limited."""
+    """The answer to a request, which is in flight until this is sent."""
 
     request: Request
     frame: str
 
 
 Item = str | Snapshot | Reply
+
+REPLIES = 4  # times the size of the queue that waiting replies may have
 
 
 class Outbox:
@@ -42,6 +44,8 @@ class Outbox:
         self._items: deque[Item] = deque()
         self._ephemeral: dict[Hashable, str] = {}
         self._waiting = 0
+        self._replies = 0
+        self._dropped = False
         self._ready = asyncio.Event()
         self.closing: Closing | None = None
         self.closed = asyncio.Event()
@@ -59,10 +63,18 @@ class Outbox:
         self._ready.set()
 
     def put_reply(self, reply: Reply) -> None:
-        """Queue the answer to a request."""
-        if self.closing is None:
-            self._items.append(reply)
-            self._ready.set()
+        """Queue the answer to a request, also while the connection is about to end.
+
+        Requests in flight are limited, so only the size counts: replies can be large, and one always has room.
+        """
+        if self._dropped:
+            return
+        if self._replies and self._replies + len(reply.frame) > REPLIES * self._size:
+            self.close(Closing(Close.SLOW, "you read too slowly: come back and resume"), at_once=True)
+            return
+        self._items.append(reply)
+        self._replies += len(reply.frame)
+        self._ready.set()
 
     def put_ephemeral(self, key: Hashable, frame: str) -> None:
         """Queue what may be lost: of one key only the latest, and nothing once half of the room is taken."""
@@ -76,17 +88,22 @@ class Outbox:
             self.closing = closing
             self.closed.set()
         if at_once:
+            self._dropped = True
             self._items.clear()
             self._ephemeral.clear()
         self._ready.set()
+
+    def rest(self) -> list[Item]:
+        """What is queued now."""
+        items = [*self._items, *self._ephemeral.values()]
+        self._items.clear()
+        self._ephemeral.clear()
+        self._waiting = self._replies = 0
+        return items
 
     async def take(self) -> list[Item]:
         """All that is queued, once there is something; empty when the connection is to be closed now."""
         while not self._items and not self._ephemeral and self.closing is None:
             self._ready.clear()
             await self._ready.wait()
-        items = [*self._items, *self._ephemeral.values()]
-        self._items.clear()
-        self._ephemeral.clear()
-        self._waiting = 0
-        return items
+        return self.rest()

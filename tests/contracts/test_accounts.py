@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from crust.clock import ManualClock
@@ -118,6 +120,31 @@ async def test_ending_sessions_is_told_to_all_nodes(settings: Settings) -> None:
         await sign_in(node, password="another horse")
         revoked = [event.recipient for event in await node.log.read(0, 10**6) if event.type == "session"]
         assert revoked == [one.actor.user_id] * 2
+
+
+async def test_a_sign_in_that_a_new_password_overtakes_is_refused(settings: Settings) -> None:
+    """No session is left that was made with the old password, however the two meet."""
+    async with opened(settings) as node:
+        await node.core.accounts.add("ana", password=PASSWORD)
+        trying = [asyncio.create_task(sign_in(node, address=f"127.0.0.{number}")) for number in range(1, 9)]
+        await asyncio.sleep(0)
+        await node.core.accounts.set_password("ana", "another horse")
+        results = await asyncio.gather(*trying, return_exceptions=True)
+        for result in results:
+            if isinstance(result, SignedIn):
+                with pytest.raises(Unauthenticated):
+                    await node.core.sessions.authenticate(result.secret, None)
+        assert await Session.all().count() == 0
+
+
+async def test_names_of_any_length_are_answered(settings: Settings) -> None:
+    """A name that no column could hold is just wrong; an address of 200 characters can sign in."""
+    address = "a" * 60 + "@" + "b" * 130 + ".org"
+    async with opened(settings) as node:
+        ana = await node.core.accounts.add("ana", password=PASSWORD, email=address)
+        assert (await sign_in(node, address)).actor.user_id == int(ana.id)
+        with pytest.raises(Unauthenticated):
+            await sign_in(node, "x" * 5000)
 
 
 async def test_guessing_is_throttled(settings: Settings) -> None:

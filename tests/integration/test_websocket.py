@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +239,90 @@ async def test_who_reads_too_slowly_is_told_so_and_resumes_without_loss(
 
 
 @pytest.mark.asyncio
+async def test_a_replay_ends_where_the_right_to_see_ends(server: Server, ana: httpx.Client, bob: httpx.Client) -> None:
+    """Somebody who is kicked while reading a long replay slowly gets no more of the channel, and nothing that was removed meanwhile."""
+    bob_id = str(call(bob, "GET", "/user/me")["id"])
+    made = call(ana, "POST", "/channel/edit", name="long", topic="", type="private", members=bob_id)
+    async with opened(server, bob) as before:
+        await before.send('{"id": "1", "type": "ping"}')
+    head = await place_of(server, bob)
+    sent = [
+        str(call(ana, "POST", "/message/edit", channel_id=made["id"], contents=f"{number} " + "x" * 15_000)["id"]) for number in range(600)
+    ]
+    options: dict[str, Any] = {"max_size": None, "max_queue": 1, "ping_interval": None}
+    address, narrow = f"{server.websocket_url}?resume={head}", small_socket(server, 4096)
+    async with connect(address, sock=narrow, additional_headers=headers(bob), **options) as slow:
+        assert json.loads(await slow.recv())["data"]["resumed"] is True
+        call(ana, "DELETE", "/message/remove", id=sent[-1])
+        call(ana, "POST", "/channel/kick", id=made["id"], user_id=bob_id)
+        seen = []
+        with suppress(ConnectionClosed):  # reading this slowly may also be too slow
+            while (frame := json.loads(await slow.recv())).get("event") != "PARTED":
+                seen.append(frame)
+    told = [frame["data"].get("contents") for frame in seen if frame.get("type") == "message"]
+    assert len(told) < 600, "the replay stopped with the right to see it"
+    assert not any(text and text.startswith("599 ") for text in told)
+
+
+async def place_of(server: Server, client: httpx.Client) -> str:
+    """Where a resume would begin now."""
+    async with connect(server.websocket_url, additional_headers=headers(client), max_size=None) as connection:
+        hello = json.loads(await connection.recv())["data"]
+        return f"{hello['epoch']}.{hello['position']}"
+
+
+@pytest.mark.asyncio
+async def test_a_session_that_ends_while_its_socket_is_opening_closes_it(server: Server, ana: httpx.Client) -> None:
+    """A slow client that is still being sent its channels is closed all the same."""
+    own = server.sign_in("ana", "slow-client")
+    channel = call(ana, "POST", "/channel/edit", name="large", topic="")["id"]
+    for number in range(45):
+        call(ana, "POST", "/message/edit", channel_id=channel, contents=f"{number} " + "x" * 15_000)
+    options: dict[str, Any] = {"max_size": None, "max_queue": 1, "ping_interval": None}
+    async with connect(server.websocket_url, sock=small_socket(server, 4096), additional_headers=headers(own), **options) as slow:
+        await slow.recv()
+        call(own, "POST", "/user/logout")
+        frames = []
+        with pytest.raises(ConnectionClosed):
+            async with asyncio.timeout(10):
+                while True:
+                    frames.append(json.loads(await slow.recv())["type"])
+        assert slow.close_code in (4001, 1006)
+        assert "ready" not in frames
+
+
+@pytest.mark.asyncio
+async def test_logging_out_by_frame_is_answered_before_the_end(server: Server) -> None:
+    """No frame is ever ignored, not even the one that ends the session."""
+    own = server.sign_in("bob", "leaving-client")
+    async with opened(server, own) as socket:
+        await socket.send('{"id": "out", "type": "call", "data": {"method": "POST", "path": "/user/logout", "params": {}}}')
+        frames = []
+        with pytest.raises(ConnectionClosed):
+            while True:
+                frames.append(json.loads(await socket.recv()))
+        assert [frame["success"]["message"] for frame in frames if frame.get("reply_to") == "out"] == ["OK"]
+        assert socket.close_code == 4001
+
+
+@pytest.mark.asyncio
+async def test_messages_to_a_person_and_to_their_channel_keep_their_order(server: Server, ana: httpx.Client, bob: httpx.Client) -> None:
+    """The first one opens the direct channel; those that were sent after it come after it."""
+    bob_id = str(call(bob, "GET", "/user/me")["id"])
+    direct = call(ana, "POST", "/channel/edit", name="", topic="", type="direct", members=bob_id)["id"]
+    async with opened(server, ana) as socket:
+        for number in range(12):
+            to = {"user_id": bob_id} if number % 3 == 0 else {"channel_id": direct}
+            await socket.send(json.dumps({"id": str(number), "type": "message", "data": {**to, "contents": f"n{number}"}}))
+        got: list[str] = []
+        while len(got) < 12:
+            frame = await until(socket, "message")
+            if frame["channel_id"] == direct:
+                got.append(frame["data"]["contents"])
+    assert got == [f"n{number}" for number in range(12)]
+
+
+@pytest.mark.asyncio
 async def test_a_mention_and_a_moved_mark_are_told_to_ones_own_sockets(
     server: Server, ana: httpx.Client, bob: httpx.Client, channel: str
 ) -> None:
@@ -249,11 +333,15 @@ async def test_a_mention_and_a_moved_mark_are_told_to_ones_own_sockets(
         assert (frame["data"]["channel_id"], frame["data"]["unread"], frame["data"]["mentions"]) == (channel, 1, 1)
         call(bob, "POST", "/channel/view", id=channel)
         assert (await until(socket, "unread"))["data"]["mentions"] == 0
+        quiet = call(ana, "POST", "/message/edit", channel_id=channel, contents="nobody")
+        call(ana, "POST", "/message/edit", id=quiet["id"], contents="@bob after all, and @ana")
+        assert (await until(socket, "unread"))["data"]["mentions"] == 1
+        assert call(ana, "GET", "/channel/read", id=channel)["mentions"] == 0, "nobody mentions themselves"
 
 
 @pytest.mark.asyncio
 async def test_presence_is_told_to_those_who_share_a_channel(server: Server, ana: httpx.Client, bob: httpx.Client, channel: str) -> None:
-    """Coming online and saying how one is; nobody is told of themselves."""
+    """Coming online and saying how one is; nobody is told of themselves, and nothing of who is not there."""
     call(ana, "POST", "/user/presence", status="available")
     async with opened(server, bob) as watching, opened(server, ana) as talking:
         await talking.send('{"id": "1", "type": "presence", "data": {"status": "dnd", "text": "writing"}}')

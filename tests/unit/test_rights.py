@@ -37,7 +37,7 @@ def test_nothing_can_be_done_to_what_one_may_not_see(verb: str) -> None:
     [
         ("read", OK, OK, OK, OK),
         ("post", OK, OK, OK, "forbidden"),
-        ("pin", OK, OK, OK, "forbidden"),
+        ("pin", "forbidden", OK, OK, "forbidden"),
         ("mark", OK, OK, OK, "forbidden"),
         ("flag", OK, OK, OK, OK),
         ("change", "forbidden", OK, OK, "forbidden"),

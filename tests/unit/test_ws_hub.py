@@ -56,6 +56,7 @@ def connection(user: int, session: int = 0) -> Connection:
 
 def attached(hub: Hub, user: int, *channels: int, session: int = 0, role: str = "member") -> Connection:
     made = connection(user, session)
+    hub.admit(made)
     assert hub.attach(made, hub.offset, channels, {HOME: role}) == []
     return made
 
@@ -230,7 +231,8 @@ def test_an_ended_session_closes_its_own_sockets() -> None:
     assert (reason(one), reason(two)) == (Close.SESSION_ENDED, None)
     hub.apply(log.event("session", "revoked", organisation=0, recipient=ANA, object=8))
     assert reason(two) == Close.SESSION_ENDED
-    suspended = attached(hub, BOB)
+    suspended = connection(BOB)
+    hub.admit(suspended)  # still catching up
     hub.apply(log.event("user", "suspended", object=BOB))
     assert reason(suspended) == Close.SESSION_ENDED
 
@@ -244,7 +246,7 @@ def test_nothing_is_kept_of_who_has_gone() -> None:
     assert hub.detach(two) is None
     assert not hub._people
     assert not hub._members
-    assert not hub._sessions
+    assert not hub._connections
 
 
 def test_a_full_outbox_is_a_slow_client_and_ephemera_leave_room() -> None:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 from tortoise.backends.base.client import TransactionalDBClient
 
+from crust.events.catalogue import CATALOGUE
 from crust.events.event import Event
 from crust.ids import next_id
 
@@ -51,7 +52,8 @@ class Change:
         return self.last_id
 
     def record(self, new: NewEvent) -> int:
-        """Put an event into the log; gives its position."""
+        """Put an event into the log; gives its position. Its kind and body are those of the catalogue."""
+        assert type(new.body) is CATALOGUE[new.type, new.event], f"{new.type} {new.event} with a {type(new.body).__name__}"
         self.position += 1
         event = Event(
             position=self.position,

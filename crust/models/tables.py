@@ -12,7 +12,7 @@ from typing import ClassVar
 from tortoise import fields
 from tortoise.models import Model
 
-from crust.models.fields import IdField, TimeField
+from crust.models.fields import IdField, JsonField, TimeField
 
 
 def text(length: int = 255, *, unique: bool = False) -> fields.CharField[str]:
@@ -204,7 +204,7 @@ class Message(Model):
     contents = fields.TextField()
     reply_to = fields.BigIntField(null=True, db_index=True)
     replies = fields.IntField()
-    mentions = fields.TextField()
+    mentions = JsonField()
     pinned_by = fields.BigIntField(null=True)
     client_msg_id = optional_text(64)
     origin = optional_text()

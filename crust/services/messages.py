@@ -10,6 +10,7 @@ from crust.errors import Conflict, Gone, Invalid, NotFound
 from crust.events import objects
 from crust.log import Change, Log, NewEvent
 from crust.models.database import Database, Row
+from crust.models.fields import decode_json, encode_json
 from crust.models.tables import Flag, Mention, MessageVersion
 from crust.services import names, views
 from crust.services.actor import Actor
@@ -179,11 +180,11 @@ class Messages:
         )
         mentioned = await self._mention(change, row, contents)
         sql = "UPDATE message SET contents = $1, mentions = $2, version = version + 1, edited_at = $3 WHERE id = $4"
-        await self._database.execute(sql, contents, " ".join(map(str, mentioned)), change.now, row["id"])
+        await self._database.execute(sql, contents, encode_json([str(user_id) for user_id in mentioned]), change.now, row["id"])
         now = views.message(await self._row(row["id"]))
         body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["contents"])
         record_in_channel(change, channel, "message", "edited", body, object_=row["id"])
-        return [user_id for user_id in mentioned if str(user_id) not in row["mentions"].split() and user_id != row["user_id"]]
+        return [user_id for user_id in mentioned if str(user_id) not in decode_json(row["mentions"]) and user_id != row["user_id"]]
 
     async def _mention(self, change: Change, row: Row, contents: str) -> list[int]:
         """Whom the message names now. Their rows are made anew, so who was named before and has read it is not called twice."""
@@ -203,7 +204,7 @@ class Messages:
             row = await self._row(message_id)
             channel = await self._seen(actor, row, "remove message")
             await self._blank(row)
-            sql = "UPDATE message SET contents = '', mentions = '', pinned_by = NULL, removed_at = $1 WHERE id = $2"
+            sql = "UPDATE message SET contents = '', mentions = '[]', pinned_by = NULL, removed_at = $1 WHERE id = $2"
             await self._database.execute(sql, change.now, message_id)
             if row["reply_to"] is not None:
                 await self._database.execute("UPDATE message SET replies = replies - 1 WHERE id = $1", row["reply_to"])

@@ -10,6 +10,7 @@ from crust.errors import CrustError, Forbidden, NotFound
 from crust.events.objects import Message
 from crust.log import Change
 from crust.models.database import Database, Row
+from crust.models.fields import encode_json
 from crust.services import keys, views
 from crust.services.actor import Actor
 from crust.services.keys import Key
@@ -18,7 +19,7 @@ from crust.services.standing import STANDING, record_in_channel, standing
 
 MESSAGE_COLUMNS = {
     "id": "bigint", "channel_id": "bigint", "user_id": "bigint", "type": "text", "contents": "text", "reply_to": "bigint",
-    "replies": "int", "mentions": "text", "pinned_by": "bigint", "client_msg_id": "text", "origin": "text", "version": "int",
+    "replies": "int", "mentions": "jsonb", "pinned_by": "bigint", "client_msg_id": "text", "origin": "text", "version": "int",
     "created_at": "bigint", "edited_at": "bigint", "removed_at": "bigint",
 }  # fmt: skip
 MENTION_COLUMNS = {"id": "bigint", "user_id": "bigint", "channel_id": "bigint", "message_id": "bigint"}
@@ -199,7 +200,7 @@ def message_row(post: Post, message: Message, now: int) -> tuple[object, ...]:
     """A new message as its table has it."""
     return (
         int(message.id), post.channel_id, post.actor.user_id, message.type, message.contents,
-        None if message.reply_to is None else int(message.reply_to), 0, " ".join(message.mentions), None, message.client_msg_id,
+        None if message.reply_to is None else int(message.reply_to), 0, encode_json(message.mentions), None, message.client_msg_id,
         message.origin, message.version, now, None, None,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from crust.clock import rfc3339, rfc3339_or_none
 from crust.events import objects
 from crust.events.objects import IdText, Presence, TimeText
 from crust.models.database import Row
+from crust.models.fields import decode_json
 
 
 class ViewedUser(objects.User, frozen=True, kw_only=True):
@@ -136,7 +137,7 @@ def message(row: Row) -> objects.Message:
         replies=row["replies"],
         attachments=[],
         reactions=[],
-        mentions=row["mentions"].split(),
+        mentions=decode_json(row["mentions"]),
         preview=None,
         pinned=row["pinned_by"] is not None,
         client_msg_id=row["client_msg_id"],

@@ -10,6 +10,7 @@ import pytest
 from crust.clock import ManualClock
 from crust.errors import CrustError, Invalid, Unavailable
 from crust.events.objects import Flag as FlagBody
+from crust.events.objects import Member, Pin, User
 from crust.log import Change, NewEvent
 from crust.models.tables import Flag
 from crust.runtime import Node, opened
@@ -139,12 +140,15 @@ async def test_nothing_is_written_outside_a_change(settings: Settings) -> None:
 async def test_visible_gives_each_person_what_goes_to_them(settings: Settings) -> None:
     """A channel's events to its members, a person's own to them alone, an organisation's to its members but not its guests."""
     body = FlagBody(message_id="1")
+    pin = Pin(message_id="1", user_id="2")
+    person = User(id="5", username="u", name="u", avatar=None, kind="person", origin=None, created_at="", suspended_at=None)
+    member = Member(user=person, user_id="5", by="5", role=None)
     async with opened(settings) as node:
         async with node.log.change() as change:
-            change.record(NewEvent(type="message", event="created", body=body, organisation=1, channel=10))
+            change.record(NewEvent(type="pin", event="added", body=pin, organisation=1, channel=10))
             change.record(NewEvent(type="flag", event="added", body=body, recipient=5))
-            change.record(NewEvent(type="team", event="created", body=body, organisation=1))
-            change.record(NewEvent(type="member", event="parted", body=body, organisation=1, channel=11, recipient=5))
+            change.record(NewEvent(type="user", event="created", body=person, organisation=1))
+            change.record(NewEvent(type="member", event="parted", body=member, organisation=1, channel=11, recipient=5))
 
         async def seen(user: int, channels: set[int], organisations: dict[int, str]) -> list[int]:
             return [event.position for event in await node.log.visible(user, channels, organisations, 0, 100, 10)]

@@ -1,6 +1,6 @@
 from tortoise import migrations
 from tortoise.migrations import operations as ops
-from crust.models.fields import IdField, TimeField
+from crust.models.fields import IdField, JsonField, TimeField
 from tortoise import fields
 from tortoise.indexes import Index
 
@@ -127,7 +127,7 @@ class Migration(migrations.Migration):
                 ("contents", fields.TextField(unique=False)),
                 ("reply_to", fields.BigIntField(null=True, db_index=True)),
                 ("replies", fields.IntField()),
-                ("mentions", fields.TextField(unique=False)),
+                ("mentions", JsonField()),
                 ("pinned_by", fields.BigIntField(null=True)),
                 ("client_msg_id", fields.CharField(null=True, max_length=64)),
                 ("origin", fields.CharField(null=True, max_length=255)),

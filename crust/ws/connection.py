@@ -20,7 +20,7 @@ from crust.services.actor import Actor
 from crust.telemetry import get_logger
 from crust.ws.hub import Connection
 from crust.ws.opening import Opening
-from crust.ws.outbox import Item, Outbox, Reply
+from crust.ws.outbox import Ephemeral, Item, Outbox, Reply
 from crust.ws.protocol import (
     Call,
     Close,
@@ -43,7 +43,7 @@ JOINED_MAX = 262_144  # characters of a joined frame
 WATCH_S = 5.0  # how often the watch looks
 LINGER_S = 3.0  # for what is queued, and the client's own close, once the connection is to end
 SESSION_CHECK_S = 60.0  # how soon a session that expires by itself ends its sockets; revoked ones end at once
-RATE_LIMITED_MAX = 200  # refusals in a row before persistence is abuse
+RATE_LIMITED_MAX = 200  # refusals, less what was granted since, before persistence is abuse
 OK = b'{"success":{"message":"OK"}}'
 
 
@@ -137,6 +137,7 @@ class WebsocketConnection:
                         await self._before_login(frame)
         if self._credentials is None:
             self.outbox.close(Closing(Close.SESSION_ENDED, "sign in first"))
+            await self._send(self.outbox.rest())  # `shutdown`, if that is why
 
     async def _received_or_closed(self) -> str | bytes | None:
         """The next frame; None when the server ends the connection meanwhile."""
@@ -184,15 +185,24 @@ class WebsocketConnection:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (*tasks, *self._requests):
+            for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(*tasks, *self._requests, return_exceptions=True)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            await self._finish_requests()
             left = self._services.hub.detach(self._connection)
             if left is not None:
                 self._services.core.presence.disconnected(credentials.actor.user_id, left)
         for result in results:
             if isinstance(result, Exception):
                 self._failed(result)
+
+    async def _finish_requests(self) -> None:
+        """Who says something and hangs up has said it: give what is under way the time that it takes, within limits."""
+        if requests := set(self._requests):
+            _, late = await asyncio.wait(requests, timeout=LINGER_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _failed(self, error: Exception) -> None:
         """The boundary: a connection's failure is its own."""
@@ -233,7 +243,10 @@ class WebsocketConnection:
         self._count_refusal(refused.error)
 
     def _count_refusal(self, error: CrustError | None) -> None:
-        self._rate_limited = self._rate_limited + 1 if isinstance(error, RateLimited) else 0
+        if isinstance(error, RateLimited):
+            self._rate_limited += 1
+        elif error is None:
+            self._rate_limited = max(0, self._rate_limited - 1)  # not 0: the bucket lets a few of any flood through
         if self._rate_limited > RATE_LIMITED_MAX:
             self.outbox.close(Closing(Close.RATE, "too many requests"))
 
@@ -349,7 +362,7 @@ class WebsocketConnection:
         """The frame of an item; a snapshot is made now, and only if the viewer may see it now."""
         if isinstance(item, str):
             return item
-        if isinstance(item, Reply):
+        if isinstance(item, Reply | Ephemeral):
             return item.frame
         data = await self._services.core.snapshot(
             self._actor, item.channel_id, self._own.backlog_messages if item.messages is None else item.messages
@@ -378,7 +391,8 @@ class WebsocketConnection:
 
     async def _check_session(self, credentials: Credentials) -> None:
         try:
-            await self._services.core.sessions.authenticate(credentials.secret, credentials.actor.client_id)
+            actor = await self._services.core.sessions.authenticate(credentials.secret, credentials.actor.client_id)
+            self._credentials = Credentials(actor, credentials.secret)  # rights may have changed
         except Unauthenticated:
             self.outbox.close(Closing(Close.SESSION_ENDED, "the session has ended"))
         except CrustError:

@@ -7,6 +7,7 @@ the hub keeps, or is told to read further from the log by itself first.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from crust.ws.outbox import Item, Outbox, Snapshot
 from crust.ws.protocol import Close, Closing, control_frame, event_frame
 
 RING = 256  # events kept for those who come in; as many as may wait for a live socket, so no more can be out of date when it reads them
+BREATH = 64  # events that are applied before the writers get a turn: a group of 500 at once would fill every outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,10 @@ class Hub:
     async def run(self, batches: AsyncIterator[Sequence[Event]]) -> None:
         """Apply what the log says, for ever."""
         async for events in batches:
-            for event in events:
+            for number, event in enumerate(events, 1):
                 self.apply(event)
+                if number % BREATH == 0:
+                    await asyncio.sleep(0)
 
     # ---- coming and going
 

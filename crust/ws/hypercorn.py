@@ -5,46 +5,67 @@ class of Hypercorn's is replaced by a subclass, which
 
 - leaves out the offer of permessage-deflate, unless the settings want it;
 - puts into the scope's `extensions` what tells the seconds since anything came in (`crust.silence`) and what drops the connection
-  (`crust.abort`), for a peer that reads nothing, to which no farewell can be sent.
+  (`crust.abort`), for a peer that reads nothing, to which no farewell can be sent;
+- fails a connection as RFC 6455 7.1.7 has it: with a close frame that says why (Hypercorn only hangs up after a frame that cannot be
+  read), and without keeping any more of a message that is too long (Hypercorn keeps all of it);
+- waits a moment for the other side's close frame before it ends the TCP connection (RFC 6455 7.1.1): closed at once, with bytes unread,
+  TCP sends a reset, and the client may never see the code;
+- never waits for an application that has ended to take a frame, and stops pinging when the connection ends; Hypercorn would keep the
+  connection, the first as long as the client does, the second for one ping interval.
 
-Under another server neither is there, and that server's own keep-alive counts.
+Under another server none of this is there, and that server's own keep-alive counts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
-from hypercorn.protocol.events import Data, Event, Request
-from hypercorn.protocol.ws_stream import WSStream
-from wsproto.utilities import RemoteProtocolError
+from hypercorn.protocol.events import Event, Request, StreamClosed
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
+from wsproto.connection import ConnectionState
+from wsproto.events import CloseConnection, Message, Ping
+from wsproto.frame_protocol import CloseReason
 
 SILENCE, ABORT = "crust.silence", "crust.abort"
 EXTENSIONS = b"sec-websocket-extensions"
+LINGER_S = 3.0  # for the other side's close frame
+LOOK_S = 1.0  # how often a frame that nobody takes asks whether anybody still will
 
 
 class WatchedStream(WSStream):
-    """A websocket that notes when something came in."""
+    """A websocket that notes when something came in, and ends in good order."""
 
     deflate = False
-    heard = 0.0
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.heard = time.monotonic()
+        self.gone = asyncio.Event()
+        self.too_large = False  # a message was: what still comes means nothing
+        self.ended = False  # the application has
 
     async def handle(self, event: Event) -> None:
         self.heard = time.monotonic()
         if isinstance(event, Request):
-            if not self.deflate:
-                event = replace(event, headers=[header for header in event.headers if header[0].lower() != EXTENSIONS])
-            self.app = self._extended(self.app)
-        try:
-            await super().handle(event)
-        except RemoteProtocolError:
-            # wsproto has refused what came: the handshake is over, and what is left of the stream means nothing.
-            if isinstance(event, Data):
-                self._abort()
+            await self._begin(event)
+            return
+        if isinstance(event, StreamClosed):
+            self.gone.set()
+        await super().handle(event)
+
+    async def _begin(self, request: Request) -> None:
+        if not self.deflate:
+            request = replace(request, headers=[header for header in request.headers if header[0].lower() != EXTENSIONS])
+        self.app = self._extended(self.app)
+        await super().handle(request)
+        if self.app_put is not None:
+            self.app_put = self._patient(self.app_put)
 
     def _extended(self, app: Any) -> Any:
         async def extended(scope: Any, *rest: Any) -> None:
@@ -52,6 +73,77 @@ class WatchedStream(WSStream):
             await app(scope, *rest)
 
         return extended
+
+    def _patient(self, put: Any) -> Any:
+        """The application's queue has room for a few frames. Wait for more, but not after the application has ended."""
+
+        async def put_while_taken(message: Any) -> None:
+            while not self.ended:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_S):
+                        await put(message)
+                        return
+
+        return put_while_taken
+
+    # ---- coming in
+
+    async def _handle_events(self) -> None:
+        for event in self.connection.events():
+            if isinstance(event, Message):
+                await self._take_in(event)
+            elif isinstance(event, Ping):
+                await self._send_wsproto_event(event.response())
+            elif isinstance(event, CloseConnection):
+                await self._close_back(event)
+
+    async def _take_in(self, event: Message[Any]) -> None:
+        if self.too_large or self.app_put is None:
+            return
+        try:
+            self.buffer.extend(event)
+        except FrameTooLargeError:
+            self.too_large = True
+            self.buffer.clear()
+            await self._send_wsproto_event(CloseConnection(code=CloseReason.MESSAGE_TOO_BIG))
+            self.task_group.spawn(self._linger)
+            return
+        if event.message_finished:
+            await self.app_put(self.buffer.to_message())
+            self.buffer.clear()
+
+    async def _close_back(self, event: CloseConnection) -> None:
+        """The other side closes; or, while the connection is still open, wsproto cannot read what it sent, for the reason `code`."""
+        if self.connection.state is ConnectionState.REMOTE_CLOSING:
+            await self._send_wsproto_event(event.response())
+        elif self.connection.state is ConnectionState.OPEN:
+            await self._send_wsproto_event(CloseConnection(code=event.code))
+        await self.send(StreamClosed(stream_id=self.stream_id))
+
+    # ---- going out
+
+    async def app_send(self, message: Any) -> None:
+        if message is None:
+            self.ended = True
+            if self.state is ASGIWebsocketState.CLOSED:
+                await self._wait_gone(LINGER_S)
+        await super().app_send(message)
+
+    async def _linger(self) -> None:
+        await self._wait_gone(LINGER_S)
+        await self.send(StreamClosed(stream_id=self.stream_id))
+
+    async def _send_pings(self) -> None:
+        while not self.closed:
+            await self._send_wsproto_event(Ping())
+            await self._wait_gone(self.config.websocket_ping_interval)
+
+    async def _wait_gone(self, seconds: float | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.gone.wait()
+
+    # ---- what the application gets
 
     def _silence(self) -> float:
         return time.monotonic() - self.heard
@@ -68,5 +160,5 @@ class WatchedStream(WSStream):
 def install(*, deflate: bool) -> None:
     """Let Hypercorn make these streams from now on, in this process."""
     WatchedStream.deflate = deflate
-    hypercorn.protocol.h11.WSStream = WatchedStream  # type: ignore[attr-defined]  # imported there for its own use
-    hypercorn.protocol.h2.WSStream = WatchedStream  # type: ignore[attr-defined]  # the same
+    hypercorn.protocol.h11.WSStream = WatchedStream  # type: ignore[attr-defined, assignment]  # imported there for its own use
+    hypercorn.protocol.h2.WSStream = WatchedStream  # type: ignore[attr-defined, assignment]  # the same

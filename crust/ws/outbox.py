@@ -26,7 +26,14 @@ class Reply:
     frame: str
 
 
-Item = str | Snapshot | Reply
+@dataclass(slots=True, eq=False)
+class Ephemeral:
+    """What may be lost, at the place where it was first queued; `frame` is the latest of its kind."""
+
+    frame: str
+
+
+Item = str | Snapshot | Reply | Ephemeral
 
 REPLIES = 4  # times the size of the queue that waiting replies may have
 
@@ -42,7 +49,7 @@ class Outbox:
     def __init__(self, frames: int, size: int) -> None:
         self._frames, self._size = frames, size
         self._items: deque[Item] = deque()
-        self._ephemeral: dict[Hashable, str] = {}
+        self._ephemeral: dict[Hashable, Ephemeral] = {}
         self._waiting = 0
         self._replies = 0
         self._dropped = False
@@ -77,9 +84,18 @@ class Outbox:
         self._ready.set()
 
     def put_ephemeral(self, key: Hashable, frame: str) -> None:
-        """Queue what may be lost: of one key only the latest, and nothing once half of the room is taken."""
-        if self.closing is None and len(self._items) < self._frames // 2 and self._waiting < self._size // 2:
-            self._ephemeral[key] = frame
+        """Queue what may be lost: of one key only the latest, and nothing new once half of the room is taken.
+
+        It keeps its place among the others, so that nobody hears of typing in a channel after their `member parted`.
+        """
+        if self.closing is not None:
+            return
+        if key in self._ephemeral:
+            self._ephemeral[key].frame = frame
+        elif len(self._items) < self._frames // 2 and self._waiting < self._size // 2:
+            self._ephemeral[key] = Ephemeral(frame)
+            self._items.append(self._ephemeral[key])
+            self._waiting += len(frame)
             self._ready.set()
 
     def close(self, closing: Closing, *, at_once: bool = False) -> None:
@@ -95,7 +111,7 @@ class Outbox:
 
     def rest(self) -> list[Item]:
         """What is queued now."""
-        items = [*self._items, *self._ephemeral.values()]
+        items = list(self._items)
         self._items.clear()
         self._ephemeral.clear()
         self._waiting = self._replies = 0
@@ -103,7 +119,7 @@ class Outbox:
 
     async def take(self) -> list[Item]:
         """All that is queued, once there is something; empty when the connection is to be closed now."""
-        while not self._items and not self._ephemeral and self.closing is None:
+        while not self._items and self.closing is None:
             self._ready.clear()
             await self._ready.wait()
         return self.rest()

@@ -1,0 +1,256 @@
+"""What Hypercorn lacks, over a real connection to an application that echoes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import hypercorn.protocol.h2
+import hypercorn.protocol.h11
+import pytest
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from hypercorn.protocol.ws_stream import WSStream
+
+from crust.ws.hypercorn import ABORT, SILENCE, WatchedStream, install
+
+MESSAGE_MAX = 262_144
+SOON_S = 5.0
+
+
+class Echo:
+    """An ASGI application that says back what it hears, and closes at `bye`."""
+
+    def __init__(self) -> None:
+        self.extensions: dict[str, Any] = {}
+        self.ended = asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            for step in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{step}.complete"})
+            return
+        self.extensions = scope["extensions"]
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            while (event := await receive())["type"] != "websocket.disconnect":
+                if event.get("text") == "bye":
+                    await send({"type": "websocket.close", "code": 4001, "reason": "bye"})
+                    return
+                await send({"type": "websocket.send", "bytes": None, "text": event["text"]})
+        finally:
+            self.ended.set()
+
+
+class Peer:
+    """The client's end, frame by frame."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.head = b""
+
+    def send(self, opcode: int, data: bytes, *, final: bool = True) -> None:
+        size = bytes([0x80 | len(data)]) if len(data) < 126 else struct.pack("!BH", 0x80 | 126, len(data))
+        self.writer.write(bytes([final << 7 | opcode]) + size + bytes(4) + data)
+
+    async def frame(self) -> tuple[int, bytes]:
+        """The next frame that is no ping: opcode and payload."""
+        async with asyncio.timeout(SOON_S):
+            while True:
+                first, size = await self.reader.readexactly(2)
+                if size == 126:
+                    (size,) = struct.unpack("!H", await self.reader.readexactly(2))
+                payload = await self.reader.readexactly(size)
+                if first & 0x0F != 9:
+                    return first & 0x0F, payload
+
+    async def closed(self) -> int:
+        """The code of the close frame."""
+        while (frame := await self.frame())[0] != 8:
+            pass
+        (code,) = struct.unpack("!H", frame[1][:2])
+        return int(code)
+
+    async def over(self, seconds: float = SOON_S) -> None:
+        """Wait for the end of the TCP connection."""
+        async with asyncio.timeout(seconds):
+            while await self.reader.read(65536):
+                pass
+
+
+class Node:
+    def __init__(self, echo: Echo, port: int) -> None:
+        self.echo, self.port = echo, port
+
+    @asynccontextmanager
+    async def peer(self, *headers: str) -> AsyncIterator[Peer]:
+        """A connection that has shaken hands."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        lines = [
+            "GET / HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", *headers, "", "",
+        ]  # fmt: skip
+        writer.write("\r\n".join(lines).encode())
+        peer = Peer(reader, writer)
+        peer.head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            yield peer
+        finally:
+            writer.close()
+
+
+@pytest.fixture
+def own_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypercorn with our streams for one test."""
+    for module in (hypercorn.protocol.h11, hypercorn.protocol.h2):
+        monkeypatch.setattr(module, "WSStream", WSStream)
+    monkeypatch.setattr("crust.ws.hypercorn.LINGER_S", 0.5)
+    install(deflate=False)
+
+
+@asynccontextmanager
+async def serving(ping_interval: float | None = None) -> AsyncIterator[Node]:
+    """Hypercorn with the echo; its end must be quick and silent."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.loglevel = "ERROR"
+    config.websocket_max_message_size = MESSAGE_MAX
+    config.websocket_ping_interval = ping_interval
+    echo, stop = Echo(), asyncio.Event()
+    server = asyncio.create_task(serve(echo, config, shutdown_trigger=stop.wait))
+    try:
+        yield Node(echo, port)
+    finally:
+        stop.set()
+        async with asyncio.timeout(SOON_S):
+            await server
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+@pytest.mark.parametrize(("raw", "code"), [(b"\x81\x81\0\0\0\0\xff", 1007), (b"\xf1\x80\0\0\0\0", 1002), (b"\x83\x80\0\0\0\0", 1002)])
+async def test_what_cannot_be_read_is_closed_with_a_reason(raw: bytes, code: int, caplog: pytest.LogCaptureFixture) -> None:
+    """RFC 6455 7.1.7: a close frame says why; 1007 for text that is no UTF-8, 1002 for the rest. Nothing is logged."""
+    async with serving() as node, node.peer() as peer:
+        peer.writer.write(raw)
+        assert await peer.closed() == code
+        await peer.over()
+    assert not caplog.records
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+async def test_of_a_message_that_is_too_long_nothing_more_is_kept() -> None:
+    """Close 1009 as soon as it is, the rest is read and dropped, and who does not answer is hung up on."""
+    kept: list[int] = []
+
+    class Counting(WatchedStream):
+        async def _take_in(self, event: Any) -> None:
+            await super()._take_in(event)
+            kept.append(self.buffer.length)
+
+    hypercorn.protocol.h11.WSStream = Counting  # type: ignore[attr-defined, assignment]  # put back by the fixture
+    async with serving() as node, node.peer() as peer:
+        peer.send(1, b"x" * 60_000, final=False)
+        for _ in range(40):
+            peer.send(0, b"x" * 60_000, final=False)
+            await peer.writer.drain()
+        peer.send(0, b"the end")
+        assert await peer.closed() == 1009
+        peer.writer.write(b"\x81\x81\0\0\0\0x")
+        await peer.over()
+        await node.echo.ended.wait()
+    assert max(kept) <= MESSAGE_MAX
+    assert kept[-1] == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+async def test_a_close_waits_for_the_others() -> None:
+    """RFC 6455 7.1.1: both close frames first, so the code is not lost to a reset when the client is still sending."""
+    async with serving() as node, node.peer() as peer:
+        peer.send(1, b"bye")
+        await asyncio.sleep(0.05)
+        for _ in range(50):
+            peer.send(1, b"x" * 20_000)
+            await peer.writer.drain()
+        assert await peer.closed() == 4001
+        peer.send(8, struct.pack("!H", 4001))
+        await peer.over(1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+async def test_who_does_not_answer_a_close_is_hung_up_on() -> None:
+    """After a few seconds, however much is still being sent."""
+    async with serving() as node, node.peer() as peer:
+        peer.send(1, b"bye")
+        for _ in range(100):
+            peer.send(1, b"frames that nobody takes any more")
+        assert await peer.closed() == 4001
+        await peer.over()
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+async def test_pings_end_with_their_connection() -> None:
+    """A server that stops does not wait for the next ping of a connection that is gone: `serving` allows 5 s, the interval is 30."""
+    async with serving(ping_interval=30) as node:
+        async with node.peer() as peer:
+            peer.send(1, b"hello")
+            assert await peer.frame() == (1, b"hello")
+            peer.send(8, struct.pack("!H", 1000))
+            assert await peer.closed() == 1000
+        started = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - started < 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+async def test_silence_counts_from_what_came_in_pongs_included() -> None:
+    """The application cannot see pongs; `crust.silence` can."""
+    async with serving() as node, node.peer() as peer:
+        peer.send(1, b"hello")
+        await peer.frame()
+        await asyncio.sleep(0.1)
+        assert node.echo.extensions[SILENCE]() >= 0.1
+        peer.send(10, b"")
+        await asyncio.sleep(0.02)
+        assert node.echo.extensions[SILENCE]() < 0.1
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+async def test_abort_drops_the_connection() -> None:
+    """Without a farewell, for a peer that reads nothing."""
+    async with serving() as node, node.peer() as peer:
+        peer.send(1, b"hello")
+        await peer.frame()
+        node.echo.extensions[ABORT]()
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await peer.frame()
+        async with asyncio.timeout(SOON_S):
+            await node.echo.ended.wait()
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+@pytest.mark.parametrize("deflate", [False, True])
+async def test_compression_is_agreed_to_only_where_it_is_wanted(deflate: bool) -> None:
+    """Off by default: it costs half of the throughput and twice the memory."""
+    install(deflate=deflate)
+    try:
+        async with serving() as node, node.peer("Sec-WebSocket-Extensions: permessage-deflate") as peer:
+            assert (b"permessage-deflate" in peer.head) is deflate
+    finally:
+        WatchedStream.deflate = False

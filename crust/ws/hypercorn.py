@@ -127,7 +127,11 @@ class WatchedStream(WSStream):
             self.ended = True
             if self.state is ASGIWebsocketState.CLOSED:
                 await self._wait_gone(LINGER_S)
+        connected = self.state is ASGIWebsocketState.CONNECTED
         await super().app_send(message)
+        if connected and self.state is ASGIWebsocketState.CLOSED:
+            # Quart 0.23 goes on waiting for the other side, which may never answer.
+            self.task_group.spawn(self._linger)
 
     async def _linger(self) -> None:
         await self._wait_gone(LINGER_S)

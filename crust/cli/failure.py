@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from crust.errors import CrustError
 from crust.models.database import StartRefused
 from crust.settings import SettingsError
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
-@contextmanager
-def reported() -> Iterator[None]:
-    """Say what was wrong on standard error and exit with status 1; a bug keeps its traceback."""
-    try:
-        yield
-    except (CrustError, SettingsError, StartRefused, OSError) as error:
-        print(f"crust: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+
+def report(error: Exception | KeyboardInterrupt) -> int:
+    """Say on standard error what was wrong; gives the exit status. A bug keeps its traceback."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if not isinstance(error, CrustError | SettingsError | StartRefused | OSError):
+        raise error
+    print(f"crust: {error}", file=sys.stderr)
+    return 1

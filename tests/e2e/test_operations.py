@@ -164,3 +164,10 @@ def test_init_writes_a_config_that_works(tmp_path: Path) -> None:
     assert "stays as it is" in run("init")
     shown = json.loads(run("config", "show", "--json"))
     assert {row["source"] for row in shown} == {"default"}
+
+
+def test_help_is_quick() -> None:
+    """`crust --help` imports no command: neither the database's library nor the web framework."""
+    program = "import sys; import crust.cli.main; print(sorted({'tortoise', 'quart', 'pydantic_settings'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=True)
+    assert done.stdout == "[]\n"

@@ -154,17 +154,13 @@ class Channels:
         else:
             name, topic = names.display(name), names.topic(topic)
         async with self._log.change() as change:
-            known = await keys.result(self._database, key)
-            if known is None and type_ == "direct":
-                known = await self._direct(actor.user_id, others[0])
-                made_before = False
-            else:
-                made_before = known is not None
-            channel_id = known or await self._create(change, actor, name, topic, type_, organisation_id, others)
-            if not made_before:
+            repeated = await keys.result(self._database, key)
+            existing = await self._direct(actor.user_id, others[0]) if type_ == "direct" else None
+            channel_id = repeated or existing or await self._create(change, actor, name, topic, type_, organisation_id, others)
+            if repeated is None:
                 await keys.keep(self._database, change, key, channel_id)
         channel = await self.read(actor, channel_id)
-        return msgspec.structs.replace(channel, duplicate=True) if made_before else channel
+        return channel if repeated is None else msgspec.structs.replace(channel, duplicate=True)
 
     async def _direct(self, one: int, other: int) -> int | None:
         existing = await Channel.get_or_none(pair=pair(one, other), removed_at=None)

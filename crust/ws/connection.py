@@ -105,7 +105,6 @@ class WebsocketConnection:
         self._gone = False
         self._opening: asyncio.Event | None = None
         self._directs: dict[str, str] = {}
-        self._connection: Connection | None = None
 
     async def run(self) -> None:
         """Serve the socket to its end. Raises nothing but cancellation."""
@@ -175,21 +174,20 @@ class WebsocketConnection:
     # ---- serving
 
     async def _serve(self, credentials: Credentials) -> None:
-        self._connection = Connection(credentials.actor, self.outbox)
-        self._services.hub.admit(self._connection)
-        await self._check_session(credentials)  # it may have ended between the upgrade and now
-        tasks = [
-            asyncio.create_task(work, name=f"websocket {name}")
-            for name, work in (("reader", self._read()), ("writer", self._write(self._connection)), ("watch", self._watch(credentials)))
-        ]
+        connection = Connection(credentials.actor, self.outbox)
+        self._services.hub.admit(connection)
+        tasks: list[asyncio.Task[None]] = []
         try:
+            await self._check_session(credentials)  # it may have ended between the upgrade and now
+            works = {"reader": self._read(), "writer": self._write(connection), "watch": self._watch(credentials)}
+            tasks += [asyncio.create_task(work, name=f"websocket {name}") for name, work in works.items()]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
             await self._finish_requests()
-            left = self._services.hub.detach(self._connection)
+            left = self._services.hub.detach(connection)
             if left is not None:
                 self._services.core.presence.disconnected(credentials.actor.user_id, left)
         for result in results:

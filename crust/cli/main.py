@@ -18,6 +18,7 @@ for _name, _place, _help in (
     ("config", "crust.cli.config:app", "Check the settings, or show those in force."),
     ("user", "crust.cli.user:app", "Add and list people, give them another password."),
     ("events", "crust.cli.events:app", "Look into the event log."),
+    ("demo", "crust.cli.demo:demo", "Fill an empty server with people, channels and talk."),
 ):
     app.command(_place, name=_name, help=_help)
 

@@ -84,26 +84,39 @@ class Accounts:
         handle = names.username(username)
         shown = names.display(name or username)
         address = None if email is None else names.email(email)
-        password_hash = await self._hashed(password)
+        password_hash = None if password is None else await self.hashed(password)
         async with self._log.change() as change:
             if only_if_empty and not await self.empty():
                 raise Gone("This link has been used: the server has an administrator.")
-            await self._check_free(handle, address)
-            home = await self._home(change)
-            role = await self._home_role(home, is_admin=is_admin)
-            user = await User.create(
-                id=change.next_id(), username=handle, username_key=names.fold(handle), name=shown, name_key=names.fold(shown),
-                email=address, email_key=address and names.fold(address), kind="person", password_hash=password_hash,
-                is_admin=is_admin, organisation_id=home, presence_status="available", created_at=change.now, updated_at=change.now,
-            )  # fmt: skip
-            made = await self._members.user(user.id)
-            change.record(NewEvent(type="user", event="created", body=made, organisation=home, object=user.id))
-            await self._members.join_organisation(change, home, user.id, role, by=user.id)
+            return await self.enrol(change, handle, shown, address, password_hash, is_admin=is_admin)
+
+    async def enrol(
+        self, change: Change, handle: str, shown: str, address: str | None, password_hash: str | None, *, is_admin: bool = False
+    ) -> objects.User:
+        """Inside a change: the same for what was checked and hashed before.
+
+        Raises:
+            Conflict: the name or the address is taken.
+        """
+        await self._check_free(handle, address)
+        home = await self._home(change)
+        role = await self._home_role(home, is_admin=is_admin)
+        user = await User.create(
+            id=change.next_id(), username=handle, username_key=names.fold(handle), name=shown, name_key=names.fold(shown),
+            email=address, email_key=address and names.fold(address), kind="person", password_hash=password_hash,
+            is_admin=is_admin, organisation_id=home, presence_status="available", created_at=change.now, updated_at=change.now,
+        )  # fmt: skip
+        made = await self._members.user(user.id)
+        change.record(NewEvent(type="user", event="created", body=made, organisation=home, object=user.id))
+        await self._members.join_organisation(change, home, user.id, role, by=user.id)
         return made
 
-    async def _hashed(self, password: str | None) -> str | None:
-        if password is None:
-            return None
+    async def hashed(self, password: str) -> str:
+        """A password as it is stored.
+
+        Raises:
+            Invalid: it is too short or too long.
+        """
         self._passwords.check_rules(password)
         return await self._passwords.hash(password)
 
@@ -167,7 +180,7 @@ class Accounts:
             NotFound: there is nobody of that name.
             Invalid: the password is too short or too long.
         """
-        password_hash = await self._hashed(password)
+        password_hash = await self.hashed(password)
         async with self._log.change() as change:
             user = await User.get_or_none(username_key=names.fold(username))
             if user is None:

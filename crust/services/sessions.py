@@ -88,7 +88,6 @@ class Sessions:
 
     async def _start(self, user: User, stronger: str | None, client_id: str, address: str, agent: str) -> SignedIn:
         """A new session for somebody whose password was right, if it still is: it may have been changed while it was checked."""
-        secret = new_secret()
         async with self._log.change() as change:
             now = await User.get_or_none(id=user.id)
             if now is None or now.suspended_at is not None or now.password_hash != user.password_hash:
@@ -96,12 +95,19 @@ class Sessions:
             if stronger is not None:
                 await self._database.execute('UPDATE "user" SET password_hash = $1 WHERE id = $2', stronger, user.id)
             await self._forget_expired(change, user.id)
-            session = await Session.create(
-                id=change.next_id(), token_hash=hash_secret(secret), user_id=user.id, client_id=client_id, address=address[:64],
-                agent=agent[:255], created_at=change.now, seen_at=change.now,
-                ends_at=change.now + self._lifetimes.absolute_days * DAY_MS,
-            )  # fmt: skip
-        actor = Actor(user.id, user.username, session.id, client_id, bool(user.is_admin))
+            return await self.open(change, user.id, user.username, client_id, address, agent, is_admin=bool(user.is_admin))
+
+    async def open(
+        self, change: Change, user_id: int, username: str, client_id: str, address: str, agent: str, *, is_admin: bool
+    ) -> SignedIn:
+        """Inside a change: a new session for somebody of whom it was made sure who they are."""
+        secret = new_secret()
+        session = await Session.create(
+            id=change.next_id(), token_hash=hash_secret(secret), user_id=user_id, client_id=client_id, address=address[:64],
+            agent=agent[:255], created_at=change.now, seen_at=change.now,
+            ends_at=change.now + self._lifetimes.absolute_days * DAY_MS,
+        )  # fmt: skip
+        actor = Actor(user_id, username, session.id, client_id, is_admin)
         return SignedIn(actor, secret, self._expires(session.seen_at, session.ends_at))
 
     async def _forget_expired(self, change: Change, user_id: int) -> None:

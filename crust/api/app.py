@@ -144,8 +144,8 @@ def set_cookie(response: Response, cookie: Cookie, *, secure: bool) -> None:
 # ---- reading a request
 
 
-def begin() -> None:
-    """Give the request an id: the one that it came with, if it is fit to be logged."""
+async def begin() -> None:
+    """Give the request an id: the one that it came with, if it is fit to be logged. (Not async, Quart would run it in a thread.)"""
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
@@ -217,7 +217,7 @@ def known(error: Exception) -> CrustError | None:
     return BadRequest("The request cannot be read.") if 400 <= status < 500 else None
 
 
-def finished(response: Response) -> Response:
+async def finished(response: Response) -> Response:
     """What every response bears."""
     response.headers["X-Request-ID"] = g.get("request_id", "")
     for name, value in HEADERS.items():

@@ -1,13 +1,13 @@
 """One websocket: signing in, catching up, then requests in and frames out, until either side ends it.
 
-Three tasks: a reader, which starts a task for each request; a writer, which alone sends, at the pace at which the client reads; and a
-watch, which ends what is silent, stuck or no longer signed in. What is pulled by the writer itself (snapshots, replay) costs no queue.
+A reader starts a task for each request; a writer alone sends, at the pace at which the client reads; whoever runs the two ends what is
+silent, stuck or no longer signed in. What is pulled by the writer itself (snapshots, replay) costs no queue.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -97,11 +97,12 @@ class WebsocketConnection:
         own = services.settings.websocket
         self._own = own
         self._inbound = Inbound(own.frame_bytes, own.in_flight, own.unusable_frames, signed_in=credentials is not None)
-        self.outbox = Outbox(own.queue_frames, own.queue_bytes)
+        self.outbox = Outbox(own.queue_frames, own.queue_bytes, self._closing)
+        self._writer: asyncio.Task[None] | None = None
         self._requests: set[asyncio.Task[None]] = set()
         self._batch = False
         self._rate_limited = 0
-        self._sending_since: float | None = None
+        self._sending, self._sent = False, 0
         self._gone = False
         self._opening: asyncio.Event | None = None
         self._directs: dict[str, str] = {}
@@ -179,9 +180,9 @@ class WebsocketConnection:
         tasks: list[asyncio.Task[None]] = []
         try:
             await self._check_session(credentials)  # it may have ended between the upgrade and now
-            works = {"reader": self._read(), "writer": self._write(connection), "watch": self._watch(credentials)}
-            tasks += [asyncio.create_task(work, name=f"websocket {name}") for name, work in works.items()]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._writer = asyncio.create_task(self._write(connection), name="websocket writer")
+            tasks += [self._writer, asyncio.create_task(self._read(), name="websocket reader")]
+            await self._watch(tasks, credentials)
         finally:
             for task in tasks:
                 task.cancel()
@@ -349,9 +350,10 @@ class WebsocketConnection:
     async def _send(self, items: Sequence[Item]) -> None:
         frames = [frame for item in items if (frame := await self._frame(item)) is not None]
         for text in joined_up_to(frames, JOINED_MAX) if self._batch else frames:
-            self._sending_since = self._now()
+            self._sending = True
             await self._socket.send(text)
-        self._sending_since = None
+            self._sent += 1
+        self._sending = False
         for item in items:
             if isinstance(item, Reply):
                 self._inbound.answered(item.request)
@@ -369,23 +371,30 @@ class WebsocketConnection:
 
     # ---- watching
 
-    async def _watch(self, credentials: Credentials) -> None:
-        """End what is silent, stuck, signed out, or was told to end and does not."""
-        checked = self._now()
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(WATCH_S):
-                    await self.outbox.closed.wait()
-                await asyncio.sleep(LINGER_S)
-                return
-            silence = self._socket.silence()
-            if silence is not None and silence > self._own.silence_s:
+    async def _watch(self, tasks: Collection[asyncio.Task[None]], credentials: Credentials) -> None:
+        """Wait until one of the tasks ends; meanwhile end what is silent, stuck or signed out."""
+        checked = progress = self._now()
+        sent = self._sent
+        while not (await asyncio.wait(tasks, timeout=WATCH_S, return_when=asyncio.FIRST_COMPLETED))[0]:
+            now = self._now()
+            if not self._sending or self._sent != sent:
+                progress, sent = now, self._sent
+            if (self._socket.silence() or 0) > self._own.silence_s:
                 self.outbox.close(Closing(Close.SILENT, "nothing was heard of you"), at_once=True)
-            elif self._sending_since is not None and self._now() - self._sending_since > self._own.send_timeout_s:
+            elif now - progress > self._own.send_timeout_s:
                 self.outbox.close(Closing(Close.SLOW, "you do not read: come back and resume"), at_once=True)
-            elif self._now() - checked > SESSION_CHECK_S:
-                checked = self._now()
+            elif now - checked > SESSION_CHECK_S:
+                checked = now
                 await self._check_session(credentials)
+
+    def _closing(self) -> None:
+        """The connection is to end: who does not take what is left for them in time is left alone with it."""
+
+        def enough() -> None:
+            if self._writer is not None:
+                self._writer.cancel()
+
+        asyncio.get_running_loop().call_later(LINGER_S, enough)
 
     async def _check_session(self, credentials: Credentials) -> None:
         try:
@@ -410,4 +419,4 @@ def joined_up_to(frames: Sequence[str], most: int) -> list[str]:
             groups.append([])
             size = len(frame) + 1
         groups[-1].append(frame)
-    return [joined(group) for group in groups]
+    return [joined(tuple(group)) for group in groups]

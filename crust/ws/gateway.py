@@ -22,6 +22,7 @@ from quart.wrappers.base import BaseRequestWebsocket
 from crust.errors import CrustError, Forbidden, Unavailable
 from crust.services.limits import site
 from crust.ws.connection import Credentials, Socket, WebsocketConnection
+from crust.ws.frame import message_of
 from crust.ws.hypercorn import ABORT, SILENCE
 from crust.ws.protocol import Close, Closing, control_frame, resume_place
 from crust.ws.services import Services
@@ -66,7 +67,7 @@ class QuartSocket:
         return b"" if frame is None else frame  # Quart makes None of an empty binary frame
 
     async def send(self, frame: str) -> None:
-        await self._send({"type": "websocket.send", "bytes": None, "text": frame})
+        await self._send(message_of(frame))
 
     async def close(self, code: int, reason: str) -> None:
         await self._websocket.close(code, reason)

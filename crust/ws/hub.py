@@ -19,6 +19,7 @@ from crust.events.control import Control, MarkMoved, PresenceChanged, SessionEnd
 from crust.events.event import BROUGHT_INTO_VIEW, Event
 from crust.events.objects import Member
 from crust.services.actor import Actor
+from crust.ws.frame import Frame
 from crust.ws.outbox import Item, Outbox, Snapshot
 from crust.ws.protocol import Close, Closing, control_frame, event_frame
 
@@ -31,7 +32,7 @@ class Sent:
     """An event with its frame."""
 
     event: Event
-    frame: str
+    frame: Frame
 
 
 @dataclass(eq=False, slots=True)
@@ -147,12 +148,26 @@ class Hub:
             self._blank(event.object)
         self._ring.append(sent)
         self.offset = event.position
+        if event.channel and not event.recipient and event.type != "channel":
+            self._send_to_members(event, sent.frame)
+        else:
+            self._send_to_audience(event, sent)
+        self._take_effect(event)
+
+    def _send_to_members(self, event: Event, frame: Frame) -> None:
+        """What changes nobody's view of the channel, which is nearly everything, without a question to each."""
+        position, people = event.position, self._people
+        for user in self._members.get(event.channel, ()):
+            for connection in people[user].connections:
+                if position > connection.after:
+                    connection.outbox.put(frame)
+
+    def _send_to_audience(self, event: Event, sent: Sent) -> None:
         for user in self._audience(event):
             person = self._people.get(user)
             if person is not None:
                 for item in self._for(user, person, sent):
                     self._send(person, event.position, item)
-        self._take_effect(event)
 
     def _audience(self, event: Event) -> set[int]:
         """The connected people whom an event may concern; `_for` decides."""

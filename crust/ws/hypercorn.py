@@ -8,6 +8,8 @@ class of Hypercorn's is replaced by a subclass, which
   (`crust.abort`), for a peer that reads nothing, to which no farewell can be sent;
 - fails a connection as RFC 6455 7.1.7 has it: with a close frame that says why (Hypercorn only hangs up after a frame that cannot be
   read), and without keeping any more of a message that is too long (Hypercorn keeps all of it);
+- writes a frame that goes to many sockets (`crust.ws.frame`) as the bytes that were made of it once: Hypercorn makes them anew for each
+  socket, which takes longer than everything else on its way;
 - waits a moment for the other side's close frame before it ends the TCP connection (RFC 6455 7.1.1): closed at once, with bytes unread,
   TCP sends a reset, and the client may never see the code;
 - never waits for an application that has ended to take a frame, and stops pinging when the connection ends; Hypercorn would keep the
@@ -26,11 +28,17 @@ from typing import Any
 
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.events import Closed
 from hypercorn.protocol.events import Event, Request, StreamClosed
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
 from wsproto.connection import ConnectionState
-from wsproto.events import CloseConnection, Message, Ping
+from wsproto.events import CloseConnection, Ping
+from wsproto.events import Message as Received
 from wsproto.frame_protocol import CloseReason
+
+from crust.ws.frame import Message
 
 SILENCE, ABORT = "crust.silence", "crust.abort"
 EXTENSIONS = b"sec-websocket-extensions"
@@ -42,6 +50,7 @@ class WatchedStream(WSStream):
     """A websocket that notes when something came in, and ends in good order."""
 
     deflate = False
+    plain = False  # frames go out as they are: uncompressed, over HTTP/1.1
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -49,6 +58,7 @@ class WatchedStream(WSStream):
         self.gone = asyncio.Event()
         self.too_large = False  # a message was: what still comes means nothing
         self.ended = False  # the application has
+        self.tcp: TCPServer | None = None
 
     async def handle(self, event: Event) -> None:
         self.heard = time.monotonic()
@@ -63,6 +73,10 @@ class WatchedStream(WSStream):
         if not self.deflate:
             request = replace(request, headers=[header for header in request.headers if header[0].lower() != EXTENSIONS])
         self.app = self._extended(self.app)
+        protocol = getattr(self.send, "__self__", None)  # the way to the socket is Hypercorn's own: stream → protocol → server
+        server = getattr(getattr(protocol, "send", None), "__self__", None)
+        self.tcp = server if isinstance(server, TCPServer) else None
+        self.plain = isinstance(protocol, H11Protocol) and not self.deflate
         await super().handle(request)
         if self.app_put is not None:
             self.app_put = self._patient(self.app_put)
@@ -90,14 +104,14 @@ class WatchedStream(WSStream):
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():
-            if isinstance(event, Message):
+            if isinstance(event, Received):
                 await self._take_in(event)
             elif isinstance(event, Ping):
                 await self._send_wsproto_event(event.response())
             elif isinstance(event, CloseConnection):
                 await self._close_back(event)
 
-    async def _take_in(self, event: Message[Any]) -> None:
+    async def _take_in(self, event: Received[Any]) -> None:
         if self.too_large or self.app_put is None:
             return
         try:
@@ -123,6 +137,9 @@ class WatchedStream(WSStream):
     # ---- going out
 
     async def app_send(self, message: Any) -> None:
+        if isinstance(message, Message) and self.plain and self._open():
+            await self._write(message.wire)
+            return
         if message is None:
             self.ended = True
             if self.state is ASGIWebsocketState.CLOSED:
@@ -132,6 +149,24 @@ class WatchedStream(WSStream):
         if connected and self.state is ASGIWebsocketState.CLOSED:
             # Quart 0.23 goes on waiting for the other side, which may never answer.
             self.task_group.spawn(self._linger)
+
+    def _open(self) -> bool:
+        return (
+            self.tcp is not None
+            and not self.closed
+            and self.state is ASGIWebsocketState.CONNECTED
+            and self.connection.state is ConnectionState.OPEN
+        )
+
+    async def _write(self, wire: bytes) -> None:
+        """Write a whole frame, and wait while the socket's buffer is full."""
+        assert self.tcp is not None
+        writer = self.tcp.writer
+        try:
+            writer.write(wire)
+            await writer.drain()
+        except (ConnectionError, RuntimeError):  # as Hypercorn has it
+            await self.tcp.protocol.handle(Closed())
 
     async def _linger(self) -> None:
         await self._wait_gone(LINGER_S)
@@ -153,12 +188,9 @@ class WatchedStream(WSStream):
         return time.monotonic() - self.heard
 
     def _abort(self) -> None:
-        """Drop the TCP connection. The way to it is Hypercorn's own: stream → protocol → server → transport."""
-        protocol = getattr(self.send, "__self__", None)
-        server = getattr(getattr(protocol, "send", None), "__self__", None)
-        writer = getattr(server, "writer", None)
-        if isinstance(writer, asyncio.StreamWriter):
-            writer.transport.abort()
+        """Drop the TCP connection."""
+        if self.tcp is not None:
+            self.tcp.writer.transport.abort()
 
 
 def install(*, deflate: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from crust.ws.protocol import Close, Closing, Request
@@ -44,10 +44,13 @@ class Outbox:
     Args:
         frames: the most frames.
         size: the most characters in them. (Frames are nearly all ASCII, and counting bytes would mean encoding each once a socket.)
+        on_close: called once, when the connection is to be closed.
     """
 
-    def __init__(self, frames: int, size: int) -> None:
-        self._frames, self._size = frames, size
+    __slots__ = ("_dropped", "_ephemeral", "_frames", "_items", "_on_close", "_ready", "_replies", "_size", "_waiting", "closed", "closing")
+
+    def __init__(self, frames: int, size: int, on_close: Callable[[], None] = lambda: None) -> None:
+        self._frames, self._size, self._on_close = frames, size, on_close
         self._items: deque[Item] = deque()
         self._ephemeral: dict[Hashable, Ephemeral] = {}
         self._waiting = 0
@@ -103,6 +106,7 @@ class Outbox:
         if self.closing is None:
             self.closing = closing
             self.closed.set()
+            self._on_close()
         if at_once:
             self._dropped = True
             self._items.clear()

@@ -6,9 +6,9 @@ Frames, verbs and close codes are those of the protocol's description in the REA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -16,6 +16,7 @@ from msgspec import Meta, Raw, Struct
 
 from crust.errors import BadRequest, CrustError, Invalid, RateLimited, Unauthenticated
 from crust.events.event import Event
+from crust.ws.frame import Frame
 
 ID_MAX = 64
 Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -199,16 +200,16 @@ def encoded(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def control_frame(type_: str, data: Any) -> str:
+def control_frame(type_: str, data: Any) -> Frame:
     """A frame without a position."""
-    return encoded({"type": type_, "data": data})
+    return Frame(encoded({"type": type_, "data": data}))
 
 
-def event_frame(event: Event) -> str:
+def event_frame(event: Event) -> Frame:
     """An event as every receiver gets it; made once."""
     channel = f'"{event.channel}"' if event.channel else "null"
     head = f'{{"type":"{event.type}","event":"{event.event.upper()}","position":{event.position},"channel_id":{channel}'
-    return f'{head},"data":{bytes(event.body).decode()}}}'
+    return Frame(f'{head},"data":{bytes(event.body).decode()}}}')
 
 
 def reply_frame(reply_to: str, envelope: bytes | Raw) -> str:
@@ -222,9 +223,10 @@ def error_frame(reply_to: str | None, error: CrustError) -> str:
     return encoded(body if reply_to is None else {"reply_to": reply_to, **body})
 
 
-def joined(frames: Sequence[str]) -> str:
-    """Several frames as one, of the encoded texts."""
-    return f"[{','.join(frames)}]" if len(frames) > 1 else frames[0]
+@lru_cache(maxsize=16)
+def joined(frames: tuple[str, ...]) -> str:
+    """Several frames as one, of the encoded texts. What many sockets wait for is mostly the same, and then made once."""
+    return Frame(f"[{','.join(frames)}]") if len(frames) > 1 else frames[0]
 
 
 def resume_place(text: str | None) -> tuple[str, int] | None:

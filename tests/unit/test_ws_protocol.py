@@ -175,8 +175,8 @@ def test_frames_are_joined_from_their_encoded_texts() -> None:
         "data": {"contents": "“quoted”\n"},
     }
     assert json.loads(event_frame(msgspec.structs.replace(event, channel=0)))["channel_id"] is None
-    assert json.loads(joined([reply, frame])) == [json.loads(reply), json.loads(frame)]
-    assert joined([reply]) == reply
+    assert json.loads(joined((reply, frame))) == [json.loads(reply), json.loads(frame)]
+    assert joined((reply,)) == reply
     assert json.loads(error_frame(None, NotFound("no", field="x"))) == {"error": {"message": "no", "code": "not_found", "field": "x"}}
 
 

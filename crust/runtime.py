@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +25,13 @@ from crust.broker.follower import Follower
 from crust.broker.local import LocalBroker
 from crust.clock import Clock, SystemClock
 from crust.errors import Unavailable
-from crust.log import Head, Log
+from crust.events.event import Event
+from crust.log import Head, Log, head_of
 from crust.models.database import Database
 from crust.models.migrate import migrate, serving
 from crust.services.actor import Actor
 from crust.services.core import Core
+from crust.services.known import Known
 from crust.services.limits import LoginThrottle, TokenBuckets
 from crust.settings import Settings
 from crust.telemetry import get_logger
@@ -73,8 +75,14 @@ async def opened(settings: Settings, clock: Clock | None = None) -> AsyncIterato
     broker = LocalBroker()
     async with Database(settings).opened() as database:
         migrated = await migrate(database)
-        log = Log(database, clock, settings.database, broker.publish)
-        core = Core(settings, clock, database, log, LoginThrottle(settings.limits, clock), broker.tell)
+        known = Known((await head_of(database)).position)
+
+        def announce(events: Sequence[Event]) -> None:
+            known.committed(events)
+            broker.publish(events)
+
+        log = Log(database, clock, settings.database, announce)
+        core = Core(settings, clock, database, log, known, LoginThrottle(settings.limits, clock), broker.tell)
         async with log.running():
             await broker.start()
             try:
@@ -143,6 +151,7 @@ class Faces:
         for noun in (users, channels, messages):
             noun.register(registry, core)
         identity = Identity(settings)
+        self._known = core.known
         self.hub = Hub(head.position)
         self._follower = Follower(node.log, node.broker, head.position)
         node.broker.on_control(self.hub.control)
@@ -165,7 +174,13 @@ class Faces:
 
     async def follow(self) -> None:
         """Fan out what the log says, until cancelled."""
-        await self.hub.run(self._follower.events())
+        self._known.follows = True
+        await self.hub.run(self._observed())
+
+    async def _observed(self) -> AsyncIterator[Sequence[Event]]:
+        async for events in self._follower.events():
+            self._known.observe(events)  # those of other processes; its own it knows since their commit
+            yield events
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -6,6 +6,6 @@ change.py   Change: what the code inside a change works with
 """
 
 from crust.log.change import Change, NewEvent
-from crust.log.log import Head, Log
+from crust.log.log import Head, Log, head_of
 
-__all__ = ["Change", "Head", "Log", "NewEvent"]
+__all__ = ["Change", "Head", "Log", "NewEvent", "head_of"]

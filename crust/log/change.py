@@ -11,6 +11,7 @@ from tortoise.backends.base.client import TransactionalDBClient
 from crust.events.catalogue import CATALOGUE
 from crust.events.event import Event
 from crust.ids import next_id
+from crust.models.database import Write
 
 NONE = 0
 
@@ -45,6 +46,7 @@ class Change:
     now: int
     transaction: TransactionalDBClient
     events: list[Event] = field(default_factory=list)
+    pending: list[Write] = field(default_factory=list)
 
     def next_id(self) -> int:
         """A new id, greater than every id before."""
@@ -73,6 +75,10 @@ class Change:
         self.events.append(event)
         return self.position
 
+    def write(self, *writes: Write) -> None:
+        """Write something that nothing else in this turn reads: it is done with all that follow, at the turn's end at the latest."""
+        self.pending += writes
+
     def mark(self) -> tuple[int, int, int]:
         """Where the change stands, for `go_back`."""
         return self.position, self.last_id, len(self.events)
@@ -81,3 +87,4 @@ class Change:
         """Forget what came after `mark`. (Ids are not given twice all the same: only the log's own row decides what was used.)"""
         self.position, self.last_id, count = mark
         del self.events[count:]
+        self.pending.clear()

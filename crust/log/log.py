@@ -93,8 +93,7 @@ class Log:
 
     async def head(self) -> Head:
         """Where the log ends now, read from the database."""
-        (row,) = await self._database.fetch("SELECT epoch, position FROM log WHERE id = 1")
-        return Head(row["epoch"], row["position"])
+        return await head_of(self._database)
 
     async def oldest(self) -> int:
         """The first position that is still held; 0 in an empty log."""
@@ -147,6 +146,12 @@ class Log:
         d = self._database
         own = [organisation for organisation, role in organisations.items() if role != "guest"]
         return user_id, d.as_list(list(channels)), d.as_list(own)
+
+
+async def head_of(database: Database) -> Head:
+    """Where the log of a database ends now."""
+    (row,) = await database.fetch("SELECT epoch, position FROM log WHERE id = 1")
+    return Head(row["epoch"], row["position"])
 
 
 async def _granted(turn: OwnTurn) -> Change:

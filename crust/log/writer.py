@@ -22,7 +22,7 @@ from crust.clock import Clock
 from crust.errors import CrustError, Unavailable
 from crust.events.event import Event
 from crust.log.change import Change
-from crust.models.database import Database, is_failure, not_available
+from crust.models.database import Database, inserting, is_failure, not_available, writing
 from crust.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -135,6 +135,8 @@ class Writer:
             async with self._database.transaction() as transaction:
                 change = await self._begin(transaction)
                 began, waiting = self._clock.monotonic(), deque(runs(turns))
+                if len(waiting) == 1 and isinstance(turns[0], SharedTurn):
+                    await self._take_all(change, turns[0].write, waiting.popleft(), group)
                 while waiting and self._clock.monotonic() - began < GROUP_S:
                     await self._take(change, waiting.popleft(), group)
                 for some in reversed(waiting):  # first in the next group
@@ -142,12 +144,20 @@ class Writer:
                     turns = [turn for turn in turns if turn not in some]
                 await self._finish(change)
         except Exception as error:  # noqa: BLE001  # whatever it was, those who wait must hear of it
-            self._fail(turns, error)
+            await self._failed(turns, error)
             return
         if change.events:
             self._announce(change.events)
         for turn, result in group.done:
             settle(turn.committed, result)
+
+    async def _failed(self, turns: list[Turn], error: Exception) -> None:
+        """Nothing was written. Where a bug is to blame, only the guilty fails: those who can be served again are, one by one."""
+        if len(turns) == 1 or isinstance(error, CrustError) or not all(isinstance(turn, SharedTurn) for turn in turns):
+            self._fail(turns, error)
+            return
+        for turn in turns:
+            await self._serve([turn])
 
     def _fail(self, turns: list[Turn], error: Exception) -> None:
         if not isinstance(error, CrustError):
@@ -162,8 +172,15 @@ class Writer:
         return Change(row["epoch"], row["position"], row["last_id"], self._clock.now(), transaction)
 
     async def _finish(self, change: Change) -> None:
-        await self._database.insert("event", EVENT_COLUMNS, [event_row(event) for event in change.events])
-        await self._database.execute("UPDATE log SET position = $1, last_id = $2 WHERE id = 1", change.position, change.last_id)
+        change.write(
+            inserting("event", EVENT_COLUMNS, [event_row(event) for event in change.events]),
+            writing("UPDATE log SET position = $1, last_id = $2 WHERE id = 1", change.position, change.last_id),
+        )
+        await self._write_pending(change)
+
+    async def _write_pending(self, change: Change) -> None:
+        await self._database.run(change.pending)
+        change.pending.clear()
 
     @asynccontextmanager
     async def _undoing(self, change: Change) -> AsyncIterator[None]:
@@ -192,6 +209,7 @@ class Writer:
                 turn.granted.set_result(change)
                 if not await self._ended(turn):
                     raise TakenBack
+                await self._write_pending(change)
             group.done.append((turn, None))
         except TakenBack:
             pass
@@ -204,12 +222,18 @@ class Writer:
             # Its task still holds the transaction and may write at any time: nothing of this group can be trusted.
             raise Unavailable("A change took too long and was given up.", retry_after=1) from None
 
+    async def _take_all(self, change: Change, write: GroupWrite, turns: Sequence[Turn], group: Group) -> None:
+        """The common case: nobody else shares the transaction, so it needs no savepoint, and what is written goes with the events."""
+        results = await write(change, [turn.item for turn in turns if isinstance(turn, SharedTurn)])
+        group.done.extend(zip(turns, results, strict=True))
+
     async def _take_shared(self, change: Change, write: GroupWrite, turns: Sequence[Turn], group: Group) -> None:
         """Write all at once; should that fail as a whole, one by one, so that only the guilty fails."""
         items = [turn.item for turn in turns if isinstance(turn, SharedTurn)]
         try:
             async with self._undoing(change):
                 results: Sequence[Any] = await write(change, items)
+                await self._write_pending(change)
         except CrustError:
             raise  # the database: whatever comes next would fail as well
         except Exception as error:

@@ -13,6 +13,7 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,7 @@ from tortoise.context import TortoiseContext
 from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
 
 from crust.errors import Unavailable
+from crust.models.sqlite_engine import ImmediateWrapper
 from crust.settings import Settings
 
 Row = Mapping[str, Any]
@@ -82,6 +84,42 @@ def unavailable() -> Iterator[None]:
         if is_failure(error):
             raise not_available() from error
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A statement whose result nobody waits for, and the values of each row; `many` takes all rows at once, as arrays, on PostgreSQL."""
+
+    sql: str
+    rows: Sequence[Sequence[Any]]
+    many: str | None = None
+
+
+def writing(sql: str, *values: Any) -> Write:
+    """One statement."""
+    return Write(sql, [values])
+
+
+def inserting(table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> Write:
+    """The insertion of many rows at once.
+
+    Args:
+        table: its name.
+        columns: name → PostgreSQL type, in the order of a row's values.
+        rows: the values.
+    """
+    one, many = insertion(table, tuple(columns.items()))
+    return Write(one, rows, many)
+
+
+@lru_cache(maxsize=64)
+def insertion(table: str, columns: tuple[tuple[str, str], ...]) -> tuple[str, str]:
+    """The statement for one row, and PostgreSQL's for arrays of all columns."""
+    names = ", ".join(f'"{name}"' for name, _ in columns)
+    marks = ", ".join(f"${n}" for n, _ in enumerate(columns, 1))
+    arrays = ", ".join(f"${n}::{type_}[]" for n, (_, type_) in enumerate(columns, 1))
+    into = f'INSERT INTO "{table}" ({names})'
+    return f"{into} VALUES ({marks})", f"{into} SELECT * FROM unnest({arrays})"
 
 
 class Database:
@@ -250,26 +288,20 @@ class Database:
             count, _ = await self.reader.execute_query(self._spelt(sql), list(values))
         return count
 
-    async def insert(self, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
-        """Insert many rows with one statement.
-
-        Args:
-            table: its name.
-            columns: name → PostgreSQL type, in the order of a row's values.
-            rows: the values.
-        """
-        if not rows:
+    async def run(self, writes: Sequence[Write]) -> None:
+        """Run statements in their order, inside a transaction; SQLite takes them all in one go."""
+        writes = [write for write in writes if write.rows]
+        if not writes:
             return
-        names = ", ".join(f'"{name}"' for name in columns)
         with unavailable():
-            if self.dialect == "postgres":
-                arrays = ", ".join(f"${n}::{type_}[]" for n, type_ in enumerate(columns.values(), 1))
-                sql = f'INSERT INTO "{table}" ({names}) SELECT * FROM unnest({arrays})'
-                await self.reader.execute_query(sql, [list(column) for column in zip(*rows, strict=True)])
-            else:
-                marks = ", ".join("?" * len(columns))
-                sql = f'INSERT INTO "{table}" ({names}) VALUES ({marks})'
-                await self.reader.execute_many(sql, [list(row) for row in rows])
+            if self.dialect == "sqlite":
+                await cast("ImmediateWrapper", self.reader).execute_batch([(for_sqlite(write.sql), write.rows) for write in writes])
+                return
+            for write in writes:
+                if write.many is not None:
+                    await self.reader.execute_query(write.many, [list(column) for column in zip(*write.rows, strict=True)])
+                else:
+                    await self.reader.execute_many(write.sql, [list(row) for row in write.rows])
 
     def any_of(self, number: int, type_: str = "bigint") -> str:
         """The right side of `column IN …` for a list that is passed as parameter `number` through `as_list`."""

@@ -11,6 +11,7 @@ The module's name must contain "sqlite": the migration executor picks its schema
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from tortoise.backends.base.client import ConnectionWrapper, NestedTransactionContext, TransactionalDBClient, TransactionContext
@@ -63,6 +64,19 @@ class ImmediateWrapper(SqliteTransactionWrapper):
             await self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise OperationalError(error) from error
+
+    async def execute_batch(self, statements: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> None:
+        """Statements, each with its rows of values, in one visit to the connection's thread: a visit costs more than a small statement."""
+
+        def run(connection: sqlite3.Connection) -> None:
+            for statement, rows in statements:
+                connection.executemany(statement, rows)
+
+        async with self.acquire_connection() as connection:
+            try:
+                await connection._execute(run, connection._conn)  # aiosqlite gives no other way to do several things in one visit
+            except sqlite3.OperationalError as error:
+                raise OperationalError(error) from error
 
     def _in_transaction(self) -> TransactionContext:
         return NestedTransactionContext(ImmediateWrapper(self))

@@ -158,7 +158,7 @@ class Channels:
             existing = await self._direct(actor.user_id, others[0]) if type_ == "direct" else None
             channel_id = repeated or existing or await self._create(change, actor, name, topic, type_, organisation_id, others)
             if repeated is None:
-                await keys.keep(self._database, change, key, channel_id)
+                keys.keep(change, key, channel_id)
         channel = await self.read(actor, channel_id)
         return channel if repeated is None else msgspec.structs.replace(channel, duplicate=True)
 

@@ -16,6 +16,7 @@ from crust.models.database import Database
 from crust.services.accounts import Accounts
 from crust.services.actor import Actor
 from crust.services.channels import MEMBERS_MAX, Channels
+from crust.services.known import Known
 from crust.services.limits import LoginThrottle
 from crust.services.marks import Marks
 from crust.services.members import Members
@@ -50,23 +51,26 @@ class Core:
         clock: tells the time.
         database: opened and migrated.
         log: running, when anything is to be written.
+        known: is told of every event.
         throttle: slows down who guesses passwords.
         tell: sends a control message to all nodes.
     """
 
     def __init__(
-        self, settings: Settings, clock: Clock, database: Database, log: Log, throttle: LoginThrottle, tell: Callable[[Control], None]
-    ) -> None:
+        self, settings: Settings, clock: Clock, database: Database, log: Log, known: Known, throttle: LoginThrottle,
+        tell: Callable[[Control], None],
+    ) -> None:  # fmt: skip
         self.settings, self.clock, self.database, self.log = settings, clock, database, log
         self._tell = tell
+        self.known = known
         members = Members(database)
         self.passwords = Passwords(settings.passwords)
         self.presence = PresenceService(database, log, clock, tell)
-        self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, tell)
+        self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, known, tell)
         self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)
         self.channels = Channels(database, log, members, self.presence)
         self.marks = Marks(database, log, self.channels, tell)
-        self.messages = Messages(database, log, self.channels, self.marks, settings.limits.contents_characters)
+        self.messages = Messages(database, log, self.channels, self.marks, known, settings.limits.contents_characters)
 
     def close(self) -> None:
         """End what runs beside the event loop."""

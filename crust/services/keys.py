@@ -10,7 +10,7 @@ import msgspec
 
 from crust.errors import IdempotencyMismatch
 from crust.log import Change
-from crust.models.database import Database
+from crust.models.database import Database, Write, inserting
 
 KEY_COLUMNS = {"id": "bigint", "scope": "text", "key": "text", "fingerprint": "text", "result": "bigint"}
 
@@ -68,13 +68,13 @@ async def result(database: Database, key: Key | None) -> int | None:
     return None if known is None else match(key, known)
 
 
-async def keep(database: Database, change: Change, key: Key | None, result: int) -> None:
+def keep(change: Change, key: Key | None, result: int) -> None:
     """Remember, in the change that did the work, what a key has led to."""
     if key is not None:
-        await keep_all(database, change, [(key, result)])
+        change.write(keeping(change, [(key, result)]))
 
 
-async def keep_all(database: Database, change: Change, kept: Sequence[tuple[Key, int]]) -> None:
-    """The same for many."""
+def keeping(change: Change, kept: Sequence[tuple[Key, int]]) -> Write:
+    """The same for many, to be written."""
     rows = [(change.next_id(), key.scope, key.key, key.fingerprint, result) for key, result in kept]
-    await database.insert("key", KEY_COLUMNS, rows)
+    return inserting("key", KEY_COLUMNS, rows)

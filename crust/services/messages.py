@@ -9,13 +9,14 @@ import msgspec
 from crust.errors import Conflict, Gone, Invalid, NotFound
 from crust.events import objects
 from crust.log import Change, Log, NewEvent
-from crust.models.database import Database, Row
+from crust.models.database import Database, Row, inserting
 from crust.models.fields import decode_json, encode_json
 from crust.models.tables import Flag, Mention, MessageVersion
 from crust.services import names, views
 from crust.services.actor import Actor
 from crust.services.channels import Channels
 from crust.services.keys import Key
+from crust.services.known import Known
 from crust.services.marks import Marks
 from crust.services.mentions import named
 from crust.services.posts import MENTION_COLUMNS, Post, Posted, Posts
@@ -44,10 +45,10 @@ class Messages:
         contents_max: the most characters of a message.
     """
 
-    def __init__(self, database: Database, log: Log, channels: Channels, marks: Marks, contents_max: int) -> None:
+    def __init__(self, database: Database, log: Log, channels: Channels, marks: Marks, known: Known, contents_max: int) -> None:
         self._database, self._log, self._channels, self._marks = database, log, channels, marks
         self._contents_max = contents_max
-        self._posts = Posts(database)
+        self._posts = Posts(database, known)
 
     # ---- posting
 
@@ -191,7 +192,7 @@ class Messages:
         await Mention.filter(message_id=row["id"]).delete()
         found = (await self._posts.members_named([row["channel_id"]], named(contents))).values()
         rows = [(change.next_id(), user_id, row["channel_id"], row["id"]) for user_id in found if user_id != row["user_id"]]
-        await self._database.insert("mention", MENTION_COLUMNS, rows)
+        change.write(inserting("mention", MENTION_COLUMNS, rows))
         return list(found)
 
     async def remove(self, actor: Actor, message_id: int) -> None:

@@ -9,11 +9,12 @@ from crust.clock import rfc3339
 from crust.errors import CrustError, Forbidden, NotFound
 from crust.events.objects import Message
 from crust.log import Change
-from crust.models.database import Database, Row
+from crust.models.database import Database, Row, Write, inserting
 from crust.models.fields import encode_json
 from crust.services import keys, views
 from crust.services.actor import Actor
 from crust.services.keys import Key
+from crust.services.known import Known
 from crust.services.rights import may
 from crust.services.standing import STANDING, record_in_channel, standing
 
@@ -62,12 +63,12 @@ class Batch:
 class Posts:
     """Writes posts; `write` is handed to the log, which calls it with all that wait."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, known: Known) -> None:
+        self._database, self._known = database, known
 
     async def write(self, change: Change, posts: Sequence[Post]) -> list[Posted | CrustError]:
         """Write those that may be written; gives for each what came of it."""
-        batch = await self._gather(posts)
+        batch = await self._gather(change, posts)
         results: list[Posted | CrustError] = []
         written: list[tuple[Post, Message, list[int]]] = []
         for post in posts:
@@ -75,30 +76,44 @@ class Posts:
                 results.append(await self._one(change, batch, post, written))
             except CrustError as refusal:
                 results.append(refusal)
-        await self._store(change, batch, written)
+        self._store(change, batch, written)
         return results
 
     # ---- checking
 
-    async def _gather(self, posts: Sequence[Post]) -> Batch:
-        """Read what the checks need, one query a table."""
-        d = self._database
+    async def _gather(self, change: Change, posts: Sequence[Post]) -> Batch:
+        """Read what the checks need and is not known, one query a table."""
         channels = sorted({post.channel_id for post in posts})
-        users = sorted({post.actor.user_id for post in posts})
+        places, members = await self._places(change, {(post.channel_id, post.actor.user_id) for post in posts})
+        return Batch(
+            channels=places,
+            members=members,
+            threads=await self._threads([post.reply_to for post in posts if post.reply_to]),
+            named=await self.members_named(channels, sorted({name for post in posts for name in post.named})),
+            keys=await keys.results(self._database, [post.key for post in posts if post.key]),
+        )
+
+    async def _places(self, change: Change, pairs: set[tuple[int, int]]) -> tuple[dict[int, Row], set[tuple[int, int]]]:
+        """The channels of these (channel, user) pairs, and those of the pairs that are memberships."""
+        known = self._known if self._known.exact(change) else None
+        if known and all(known.posts_in(*pair) for pair in pairs):
+            return {channel_id: row for channel_id, _ in pairs if (row := known.place(channel_id))}, pairs
+        places, members = await self._read_places(pairs)
+        if known:
+            known.keep(places, members)
+        return places, members
+
+    async def _read_places(self, pairs: set[tuple[int, int]]) -> tuple[dict[int, Row], set[tuple[int, int]]]:
+        d = self._database
+        channels, users = d.as_list(sorted({pair[0] for pair in pairs})), d.as_list(sorted({pair[1] for pair in pairs}))
         sql = f"SELECT {views.CHANNEL_COLUMNS} FROM channel c WHERE c.removed_at IS NULL AND c.id IN {d.any_of(1)}"
-        rows = await d.fetch(sql, d.as_list(channels))
+        rows = await d.fetch(sql, channels)
         sql = (
             'SELECT m.channel_id, m.user_id FROM channel_member m JOIN "user" u ON u.id = m.user_id '
             f"WHERE u.suspended_at IS NULL AND m.channel_id IN {d.any_of(1)} AND m.user_id IN {d.any_of(2)}"
         )
-        members = await d.fetch(sql, d.as_list(channels), d.as_list(users))
-        return Batch(
-            channels={row["id"]: row for row in rows},
-            members={(row["channel_id"], row["user_id"]) for row in members},
-            threads=await self._threads([post.reply_to for post in posts if post.reply_to]),
-            named=await self.members_named(channels, sorted({name for post in posts for name in post.named})),
-            keys=await keys.results(d, [post.key for post in posts if post.key]),
-        )
+        members = await d.fetch(sql, channels, users)
+        return {row["id"]: row for row in rows}, {(row["channel_id"], row["user_id"]) for row in members}
 
     async def _threads(self, ids: Sequence[int]) -> dict[int, Row]:
         if not ids:
@@ -153,11 +168,8 @@ class Posts:
 
     # ---- writing
 
-    async def _store(self, change: Change, batch: Batch, written: Sequence[tuple[Post, Message, list[int]]]) -> None:
-        if not written:
-            return
-        d = self._database
-        await d.insert("message", MESSAGE_COLUMNS, [message_row(post, message, change.now) for post, message, _ in written])
+    def _store(self, change: Change, batch: Batch, written: Sequence[tuple[Post, Message, list[int]]]) -> None:
+        change.write(inserting("message", MESSAGE_COLUMNS, [message_row(post, message, change.now) for post, message, _ in written]))
         for post, message, _ in written:
             record_in_channel(change, batch.channels[post.channel_id], "message", "created", message, object_=int(message.id))
         mentions = [
@@ -166,12 +178,14 @@ class Posts:
             for user in users
             if user != post.actor.user_id
         ]
-        await d.insert("mention", MENTION_COLUMNS, mentions)
-        await keys.keep_all(d, change, [(post.key, int(message.id)) for post, message, _ in written if post.key])
-        for channel_id, last in {post.channel_id: int(message.id) for post, message, _ in written}.items():
-            await d.execute("UPDATE channel SET last_message_id = $1 WHERE id = $2", last, channel_id)
-        for head in [int(message.reply_to) for _, message, _ in written if message.reply_to]:
-            await d.execute("UPDATE message SET replies = replies + 1 WHERE id = $1", head)
+        last = {post.channel_id: int(message.id) for post, message, _ in written}
+        heads = [[int(message.reply_to)] for _, message, _ in written if message.reply_to]
+        change.write(
+            inserting("mention", MENTION_COLUMNS, mentions),
+            keys.keeping(change, [(post.key, int(message.id)) for post, message, _ in written if post.key]),
+            Write("UPDATE channel SET last_message_id = $1 WHERE id = $2", [(id_, channel) for channel, id_ in last.items()]),
+            Write("UPDATE message SET replies = replies + 1 WHERE id = $1", heads),
+        )
 
 
 def new_message(change: Change, post: Post, mentioned: Sequence[int]) -> Message:
@@ -209,6 +223,6 @@ async def system_message(database: Database, change: Change, channel: Row, user_
     """Inside a change: tell in a channel what happened to it (CREATE, RENAME, TOPIC)."""
     post = Post(actor=Actor(user_id, "", 0, ""), channel_id=channel["id"], contents=contents, type=type_)
     message = new_message(change, post, [])
-    await database.insert("message", MESSAGE_COLUMNS, [message_row(post, message, change.now)])
+    await database.run([inserting("message", MESSAGE_COLUMNS, [message_row(post, message, change.now)])])
     await database.execute("UPDATE channel SET last_message_id = $1 WHERE id = $2", int(message.id), channel["id"])
     record_in_channel(change, channel, "message", "created", message, object_=int(message.id))

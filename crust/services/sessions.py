@@ -18,6 +18,7 @@ from crust.models.database import Database, Row
 from crust.models.tables import Session, User
 from crust.services import names
 from crust.services.actor import Actor
+from crust.services.known import Known
 from crust.services.limits import LoginThrottle
 from crust.services.passwords import Passwords
 from crust.services.views import SessionView
@@ -51,9 +52,9 @@ class Sessions:
 
     def __init__(
         self, database: Database, log: Log, clock: Clock, lifetimes: settings.Sessions, passwords: Passwords, throttle: LoginThrottle,
-        tell: Callable[[Control], None],
+        known: Known, tell: Callable[[Control], None],
     ) -> None:  # fmt: skip
-        self._database, self._log, self._clock, self._lifetimes = database, log, clock, lifetimes
+        self._database, self._log, self._clock, self._lifetimes, self._known = database, log, clock, lifetimes, known
         self._passwords, self._throttle, self._tell = passwords, throttle, tell
 
     # ---- in
@@ -130,17 +131,25 @@ class Sessions:
         Raises:
             Unauthenticated: nobody, any more; or it comes with another Client ID than its own.
         """
-        rows = await self._database.fetch(FIND, hash_secret(secret))
-        now = self._clock.now()
-        if not rows or rows[0]["suspended_at"] is not None or now >= self._expires(rows[0]["seen_at"], rows[0]["ends_at"]):
+        token_hash, now = hash_secret(secret), self._clock.now()
+        row = self._known.session(token_hash) or await self._find(token_hash)
+        if row is None or row["suspended_at"] is not None or now >= self._expires(row["seen_at"], row["ends_at"]):
             raise Unauthenticated(ENDED)
-        (row,) = rows
         if client_id is not None and client_id != row["client_id"]:
             raise Unauthenticated("This session belongs to another Client ID.")
         if now - row["seen_at"] > TOUCH_MS:
             with suppress(Unavailable):  # who only reads need not wait for whoever holds up the writing
                 await self._log.together(self._touch, (row["id"], now))
+                self._known.forget_session(row["id"])
         return Actor(row["user_id"], row["username"], row["id"], row["client_id"], bool(row["is_admin"]))
+
+    async def _find(self, token_hash: str) -> Row | None:
+        changes = self._known.changes
+        rows = await self._database.fetch(FIND, token_hash)
+        if not rows:
+            return None
+        self._known.keep_session(token_hash, rows[0], changes)
+        return rows[0]
 
     async def _touch(self, change: Change, seen: Sequence[tuple[int, int]]) -> list[None]:
         for session_id, at in seen:
@@ -197,4 +206,5 @@ class Sessions:
     def tell_ended(self, session_ids: Sequence[int]) -> None:
         """Close the sockets of ended sessions on every node, ahead of the log."""
         for session_id in session_ids:
+            self._known.forget_session(session_id)
             self._tell(SessionEnded(session_id))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -58,7 +59,13 @@ class ManualClock:
 def rfc3339(milliseconds: int) -> str:
     """`2026-11-24T01:47:00.123Z`."""
     seconds, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{_to_the_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=8192)
+def _to_the_second(seconds: int) -> str:
+    """What most times of a page or a moment share; made anew each time, it was a sixth of what a fresh websocket cost."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat().removesuffix("+00:00")
 
 
 def rfc3339_or_none(milliseconds: int | None) -> str | None:

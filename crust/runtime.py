@@ -151,7 +151,7 @@ class Faces:
         for noun in (users, channels, messages):
             noun.register(registry, core)
         identity = Identity(settings)
-        self._known = core.known
+        self._known, self._log = core.known, node.log
         self.hub = Hub(head.position)
         self._follower = Follower(node.log, node.broker, head.position)
         node.broker.on_control(self.hub.control)
@@ -175,6 +175,7 @@ class Faces:
     async def follow(self) -> None:
         """Fan out what the log says, until cancelled."""
         self._known.follows = True
+        self._log.paced_by(self.hub.pace.keep)
         await self.hub.run(self._observed())
 
     async def _observed(self) -> AsyncIterator[Sequence[Event]]:

@@ -13,7 +13,7 @@ from crust import settings
 from crust.clock import Clock
 from crust.events.event import BROUGHT_INTO_VIEW, Event
 from crust.log.change import Change
-from crust.log.writer import GroupWrite, OwnTurn, Writer
+from crust.log.writer import GroupWrite, OwnTurn, Pace, Writer
 from crust.models.database import Database, Row
 
 EVENTS = (
@@ -42,6 +42,10 @@ class Log:
     def __init__(self, database: Database, clock: Clock, settings: settings.Database, announce: Callable[[Sequence[Event]], None]) -> None:
         self._database = database
         self._writer = Writer(database, clock, settings, announce)
+
+    def paced_by(self, pace: Pace) -> None:
+        """Let whoever passes on what was written hold the writer up, so that those who write cannot outrun those who read."""
+        self._writer.pace = pace
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

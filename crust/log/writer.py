@@ -36,6 +36,9 @@ EVENT_COLUMNS = {
 
 T = TypeVar("T", bound="Turn")
 
+Pace = Callable[[int], Awaitable[None]]
+"""Holds the writer up before its next group, given the position that it has committed."""
+
 GroupWrite = Callable[[Change, Sequence[Any]], Awaitable[Sequence[Any]]]
 """Writes many items at once; gives a result, or the error that refuses it, for each."""
 
@@ -61,6 +64,10 @@ class SharedTurn(Turn):
 
     write: GroupWrite
     item: Any
+
+
+async def at_once(_position: int) -> None:
+    """The pace of a writer that nobody reads after."""
 
 
 class TakenBack(Exception):
@@ -89,6 +96,8 @@ class Writer:
         self._waiting: deque[Turn] = deque()
         self._arrived = asyncio.Event()
         self._closed = False
+        self._committed = 0  # the last position
+        self.pace: Pace = at_once
 
     async def run(self) -> None:
         """Serve turns until `close` was called and nobody waits."""
@@ -96,6 +105,7 @@ class Writer:
             await self._arrived.wait()
             self._arrived.clear()
             while self._waiting:
+                await self.pace(self._committed)
                 await self._serve([self._waiting.popleft() for _ in range(min(len(self._waiting), self._settings.group_size))])
             if self._closed:
                 return
@@ -147,6 +157,7 @@ class Writer:
             await self._failed(turns, error)
             return
         if change.events:
+            self._committed = change.position
             self._announce(change.events)
         for turn, result in group.done:
             settle(turn.committed, result)

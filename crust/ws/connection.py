@@ -18,9 +18,10 @@ from crust.clock import rfc3339
 from crust.errors import CrustError, Internal, RateLimited, Unauthenticated
 from crust.services.actor import Actor
 from crust.telemetry import get_logger
+from crust.ws.frame import Run, texts
 from crust.ws.hub import Connection
 from crust.ws.opening import Opening
-from crust.ws.outbox import Ephemeral, Item, Outbox, Reply
+from crust.ws.outbox import Ephemeral, Item, Outbox, Reply, Snapshot
 from crust.ws.protocol import (
     Call,
     Close,
@@ -39,7 +40,8 @@ from crust.ws.services import Services
 
 log = get_logger(__name__)
 
-JOINED_MAX = 262_144  # characters of a joined frame
+WRITTEN_MAX = 65_536  # characters that are handed to the socket at once, joined into one frame or not: what it buffers by itself
+READY = (str, Run)  # what the outbox holds that is sent as it is
 WATCH_S = 5.0  # how often the watch looks
 LINGER_S = 3.0  # for what is queued, and the client's own close, once the connection is to end
 SESSION_CHECK_S = 60.0  # how soon a session that expires by itself ends its sockets; revoked ones end at once
@@ -54,7 +56,9 @@ class Socket(Protocol):
         """The next frame. When the other side is gone, the task that runs the connection is cancelled."""
         ...
 
-    async def send(self, frame: str) -> None: ...
+    async def send(self, parts: Sequence[str | Run]) -> None:
+        """Send these frames, in order."""
+        ...
 
     async def close(self, code: int, reason: str) -> None: ...
 
@@ -155,7 +159,7 @@ class WebsocketConnection:
         if isinstance(answer, Closing):
             self.outbox.close(answer)
         elif isinstance(answer, Refused):
-            await self._socket.send(error_frame(answer.reply_to, answer.error))
+            await self._socket.send([error_frame(answer.reply_to, answer.error)])
         else:
             await self._login(answer)
 
@@ -165,12 +169,12 @@ class WebsocketConnection:
         try:
             actor = await self._services.core.sessions.authenticate(request.data.session_id, request.data.client_id)
         except CrustError as error:
-            await self._socket.send(error_frame(request.id, error))
+            await self._socket.send([error_frame(request.id, error)])
             self.outbox.close(Closing(Close.SESSION_ENDED, "sign in first"))
             return
         self._credentials = Credentials(actor, request.data.session_id)
         self._inbound.signed_in = True
-        await self._socket.send(reply_frame(request.id, OK))
+        await self._socket.send([reply_frame(request.id, OK)])
 
     # ---- serving
 
@@ -348,20 +352,18 @@ class WebsocketConnection:
             await self._send(self.outbox.rest())
 
     async def _send(self, items: Sequence[Item]) -> None:
-        frames = [frame for item in items if (frame := await self._frame(item)) is not None]
-        for text in joined_up_to(frames, JOINED_MAX) if self._batch else frames:
+        parts = [part for item in items if (part := item if isinstance(item, READY) else await self._frame(item)) is not None]
+        for some in joined_up_to(parts, WRITTEN_MAX) if self._batch else up_to(parts, WRITTEN_MAX):
             self._sending = True
-            await self._socket.send(text)
+            await self._socket.send(some)
             self._sent += 1
         self._sending = False
         for item in items:
             if isinstance(item, Reply):
                 self._inbound.answered(item.request)
 
-    async def _frame(self, item: Item) -> str | None:
+    async def _frame(self, item: Snapshot | Reply | Ephemeral) -> str | None:
         """The frame of an item; a snapshot is made now, and only if the viewer may see it now."""
-        if isinstance(item, str):
-            return item
         if isinstance(item, Reply | Ephemeral):
             return item.frame
         data = await self._services.core.snapshot(
@@ -409,14 +411,23 @@ class WebsocketConnection:
         return self._services.core.clock.monotonic()
 
 
-def joined_up_to(frames: Sequence[str], most: int) -> list[str]:
-    """Frames joined into as few as possible, none longer than `most` characters unless it was alone."""
-    groups: list[list[str]] = []
+def up_to(parts: Sequence[str | Run], most: int) -> list[list[str | Run]]:
+    """Frames in groups as large as possible, none with more than `most` characters unless it is one frame or run."""
+    groups: list[list[str | Run]] = []
     size = most
-    for frame in frames:
-        size += len(frame) + 1
-        if size > most or not groups:
+    for part in parts:
+        length = (part.size if isinstance(part, Run) else len(part)) + 1
+        size += length
+        if size > most:
             groups.append([])
-            size = len(frame) + 1
-        groups[-1].append(frame)
-    return [joined(tuple(group)) for group in groups]
+            size = length
+        groups[-1].append(part)
+    return groups
+
+
+def joined_up_to(parts: Sequence[str | Run], most: int) -> list[list[str]]:
+    """The same with each group joined into one frame."""
+    return [
+        [group[0].joined] if len(group) == 1 and isinstance(group[0], Run) else [joined(tuple(texts(group)))]
+        for group in up_to(parts, most)
+    ]

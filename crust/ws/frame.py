@@ -1,49 +1,85 @@
-"""A frame that goes to many sockets, with all that is the same for each of them made once."""
+"""Frames that go to many sockets, with all that is the same for each of them made once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 TEXT = 0x81  # FIN and opcode 1 (RFC 6455 5.2)
 
 
-class Message(dict[str, Any]):
-    """The ASGI message that sends a text. For every ASGI server it is a dict like any other; `wire` is for one that knows of it."""
-
-    __slots__ = ("_wire",)
-
-    def __init__(self, text: str) -> None:
-        super().__init__(type="websocket.send", bytes=None, text=text)
-        self._wire: bytes | None = None
-
-    @property
-    def wire(self) -> bytes:
-        """The frame as a server sends it: unmasked, whole, uncompressed (RFC 6455 5.2)."""
-        if self._wire is None:
-            payload = self["text"].encode()
-            self._wire = header(len(payload)) + payload
-        return self._wire
-
-
 class Frame(str):
-    """The text of a frame; `message` sends it."""
+    """The text of a frame. `message` is the ASGI message that sends it, `wire` the bytes that a server makes of that."""
 
-    __slots__ = ("message",)
-    message: Message
+    __slots__ = ("_message", "_wire")
+    _message: dict[str, Any] | None
+    _wire: bytes | None
 
     def __new__(cls, text: str) -> Frame:
         frame = super().__new__(cls, text)
-        frame.message = Message(text)
+        frame._message = frame._wire = None
         return frame
 
+    @property
+    def message(self) -> dict[str, Any]:
+        if self._message is None:
+            self._message = message_of(str(self))  # of a plain text: the message would hold the frame that holds it
+        return self._message
 
-def message_of(text: str) -> Message:
-    """The ASGI message that sends a text: a shared frame's own."""
-    return text.message if isinstance(text, Frame) else Message(text)
+    @property
+    def wire(self) -> bytes:
+        if self._wire is None:
+            self._wire = _encoded(self)
+        return self._wire
 
 
-def header(length: int) -> bytes:
-    """What stands before a text of `length` bytes."""
+class Run:
+    """Frames that follow each other for everybody who gets one of them.
+
+    Args:
+        frames: at least one.
+    """
+
+    def __init__(self, frames: Iterable[Frame]) -> None:
+        self.frames = tuple(frames)
+        self.size = sum(map(len, self.frames))
+
+    @cached_property
+    def joined(self) -> Frame:
+        """All in one frame, for clients that asked for that."""
+        return Frame(f"[{','.join(self.frames)}]") if len(self.frames) > 1 else self.frames[0]
+
+    @cached_property
+    def wire(self) -> bytes:
+        """All of them, one after another, as bytes."""
+        return b"".join(frame.wire for frame in self.frames)
+
+
+def texts(parts: Iterable[str | Run]) -> Iterator[str]:
+    """Frame by frame."""
+    for part in parts:
+        if isinstance(part, Run):
+            yield from part.frames
+        else:
+            yield part
+
+
+def message_of(text: str) -> dict[str, Any]:
+    """The ASGI message that sends a text."""
+    return text.message if isinstance(text, Frame) else {"type": "websocket.send", "bytes": None, "text": text}
+
+
+def wire_of(text: str | Run) -> bytes:
+    """A text frame as a server sends it: unmasked, whole, uncompressed (RFC 6455 5.2); or all of a run."""
+    return text.wire if isinstance(text, Frame | Run) else _encoded(text)
+
+
+def _encoded(text: str) -> bytes:
+    payload = text.encode()
+    length = len(payload)
     if length < 126:
-        return bytes((TEXT, length))
-    return bytes((TEXT, 126)) + length.to_bytes(2) if length < 65_536 else bytes((TEXT, 127)) + length.to_bytes(8)
+        return bytes((TEXT, length)) + payload
+    if length < 65_536:
+        return bytes((TEXT, 126)) + length.to_bytes(2) + payload
+    return bytes((TEXT, 127)) + length.to_bytes(8) + payload

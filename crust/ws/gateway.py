@@ -1,7 +1,8 @@
 """The websocket's address: the upgrade, and all the connections of a node.
 
 Quart does the routing and the upgrade; from then on frames go straight to the ASGI `send`, since Quart's own way there costs as much again
-as sending. `KeepsSend` is the public seam for that.
+as sending. `KeepsSend` is the public seam for that. A server that takes frames as bytes (`crust.ws.hypercorn`) is given all that waits at
+once.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -22,8 +23,8 @@ from quart.wrappers.base import BaseRequestWebsocket
 from crust.errors import CrustError, Forbidden, Unavailable
 from crust.services.limits import site
 from crust.ws.connection import Credentials, Socket, WebsocketConnection
-from crust.ws.frame import message_of
-from crust.ws.hypercorn import ABORT, SILENCE
+from crust.ws.frame import Run, message_of, texts, wire_of
+from crust.ws.hypercorn import ABORT, SILENCE, WRITE
 from crust.ws.protocol import Close, Closing, control_frame, resume_place
 from crust.ws.services import Services
 
@@ -59,6 +60,7 @@ class QuartSocket:
         self._websocket = source
         extensions: dict[str, Any] = source.scope["extensions"]
         self._send = extensions["crust.send"]
+        self._write: Callable[[bytes], Awaitable[None]] | None = extensions.get(WRITE)
         self._silence: Callable[[], float] | None = extensions.get(SILENCE)
         self._abort: Callable[[], None] | None = extensions.get(ABORT)
 
@@ -66,8 +68,12 @@ class QuartSocket:
         frame: str | bytes | None = await self._websocket.receive()
         return b"" if frame is None else frame  # Quart makes None of an empty binary frame
 
-    async def send(self, frame: str) -> None:
-        await self._send(message_of(frame))
+    async def send(self, parts: Sequence[str | Run]) -> None:
+        if self._write is not None:
+            await self._write(wire_of(parts[0]) if len(parts) == 1 else b"".join(map(wire_of, parts)))
+        else:
+            for text in texts(parts):
+                await self._send(message_of(text))
 
     async def close(self, code: int, reason: str) -> None:
         await self._websocket.close(code, reason)

@@ -19,12 +19,16 @@ from crust.events.control import Control, MarkMoved, PresenceChanged, SessionEnd
 from crust.events.event import BROUGHT_INTO_VIEW, Event
 from crust.events.objects import Member
 from crust.services.actor import Actor
-from crust.ws.frame import Frame
+from crust.ws.frame import Frame, Run
 from crust.ws.outbox import Item, Outbox, Snapshot
+from crust.ws.pace import FanOutPace
 from crust.ws.protocol import Close, Closing, control_frame, event_frame
 
 RING = 256  # events kept for those who come in; as many as may wait for a live socket, so no more can be out of date when it reads them
 BREATH = 64  # events that are applied before the writers get a turn: a group of 500 at once would fill every outbox
+
+
+RUN_MAX = 32_768  # characters after which a run of events is ended: it is handed to sockets as a whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Hub:
 
     def __init__(self, after: int) -> None:
         self.offset = after
+        self.pace = FanOutPace(after)
         self._ring: deque[Sent] = deque(maxlen=RING)
         self._people: dict[int, Person] = {}
         self._members: dict[int, set[int]] = {}
@@ -70,10 +75,11 @@ class Hub:
     async def run(self, batches: AsyncIterator[Sequence[Event]]) -> None:
         """Apply what the log says, for ever."""
         async for events in batches:
-            for number, event in enumerate(events, 1):
-                self.apply(event)
-                if number % BREATH == 0:
-                    await asyncio.sleep(0)
+            for start in range(0, len(events), BREATH):
+                with self.pace.handing_out():
+                    self.apply(events[start : start + BREATH])
+                    await asyncio.sleep(0)  # the sockets' writers, woken by now, come first
+                self.pace.reached(self.offset)
 
     # ---- coming and going
 
@@ -141,26 +147,43 @@ class Hub:
 
     # ---- events
 
-    def apply(self, event: Event) -> None:
-        """The next event of the log: keep it, send it, and let it take effect."""
-        sent = Sent(event, event_frame(event))
+    def apply(self, events: Iterable[Event]) -> None:
+        """The next events of the log: keep them, send them, and let them take effect."""
+        run: list[Sent] = []
+        for event in events:
+            sent = self._keep(event)
+            if run and not (is_talk(event) and event.channel == run[0].event.channel and sum(len(each.frame) for each in run) < RUN_MAX):
+                self._send_run(run)
+                run = []
+            if is_talk(event):
+                run.append(sent)
+            else:
+                self._send_to_audience(event, sent)
+                self._take_effect(event)
+        if run:
+            self._send_run(run)
+
+    def _keep(self, event: Event) -> Sent:
         if event.type == "message" and event.event == "removed":
             self._blank(event.object)
+        sent = Sent(event, event_frame(event))
         self._ring.append(sent)
         self.offset = event.position
-        if event.channel and not event.recipient and event.type != "channel":
-            self._send_to_members(event, sent.frame)
-        else:
-            self._send_to_audience(event, sent)
-        self._take_effect(event)
+        return sent
 
-    def _send_to_members(self, event: Event, frame: Frame) -> None:
-        """What changes nobody's view of the channel, which is nearly everything, without a question to each."""
-        position, people = event.position, self._people
-        for user in self._members.get(event.channel, ()):
+    def _send_run(self, run: Sequence[Sent]) -> None:
+        """To every member alike; who came in the middle is sent the rest."""
+        first, last = run[0].event.position, run[-1].event.position
+        whole = run[0].frame if len(run) == 1 else Run(sent.frame for sent in run)
+        people = self._people
+        for user in self._members.get(run[0].event.channel, ()):
             for connection in people[user].connections:
-                if position > connection.after:
-                    connection.outbox.put(frame)
+                if connection.after < first:
+                    connection.outbox.put(whole)
+                elif connection.after < last:
+                    for sent in run:
+                        if sent.event.position > connection.after:
+                            connection.outbox.put(sent.frame)
 
     def _send_to_audience(self, event: Event, sent: Sent) -> None:
         for user in self._audience(event):
@@ -282,3 +305,8 @@ class Hub:
         frame = control_frame("unread", data)
         for connection in person.connections:
             connection.outbox.put(frame)
+
+
+def is_talk(event: Event) -> bool:
+    """Whether it goes to a channel's members alike and changes nobody's view of it, as nearly everything does."""
+    return event.channel != 0 and event.recipient == 0 and event.type != "channel"

@@ -8,8 +8,8 @@ class of Hypercorn's is replaced by a subclass, which
   (`crust.abort`), for a peer that reads nothing, to which no farewell can be sent;
 - fails a connection as RFC 6455 7.1.7 has it: with a close frame that says why (Hypercorn only hangs up after a frame that cannot be
   read), and without keeping any more of a message that is too long (Hypercorn keeps all of it);
-- writes a frame that goes to many sockets (`crust.ws.frame`) as the bytes that were made of it once: Hypercorn makes them anew for each
-  socket, which takes longer than everything else on its way;
+- takes frames as bytes too (`crust.write`), which are made once for all sockets and may be many in one go: Hypercorn makes and writes
+  each anew for each socket, which is most of what fan-out costs;
 - waits a moment for the other side's close frame before it ends the TCP connection (RFC 6455 7.1.1): closed at once, with bytes unread,
   TCP sends a reset, and the client may never see the code;
 - never waits for an application that has ended to take a frame, and stops pinging when the connection ends; Hypercorn would keep the
@@ -38,9 +38,7 @@ from wsproto.events import CloseConnection, Ping
 from wsproto.events import Message as Received
 from wsproto.frame_protocol import CloseReason
 
-from crust.ws.frame import Message
-
-SILENCE, ABORT = "crust.silence", "crust.abort"
+SILENCE, ABORT, WRITE = "crust.silence", "crust.abort", "crust.write"
 EXTENSIONS = b"sec-websocket-extensions"
 LINGER_S = 3.0  # for the other side's close frame
 LOOK_S = 1.0  # how often a frame that nobody takes asks whether anybody still will
@@ -50,7 +48,6 @@ class WatchedStream(WSStream):
     """A websocket that notes when something came in, and ends in good order."""
 
     deflate = False
-    plain = False  # frames go out as they are: uncompressed, over HTTP/1.1
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -72,18 +69,18 @@ class WatchedStream(WSStream):
     async def _begin(self, request: Request) -> None:
         if not self.deflate:
             request = replace(request, headers=[header for header in request.headers if header[0].lower() != EXTENSIONS])
-        self.app = self._extended(self.app)
         protocol = getattr(self.send, "__self__", None)  # the way to the socket is Hypercorn's own: stream → protocol → server
         server = getattr(getattr(protocol, "send", None), "__self__", None)
         self.tcp = server if isinstance(server, TCPServer) else None
-        self.plain = isinstance(protocol, H11Protocol) and not self.deflate
+        plain = self.tcp is not None and isinstance(protocol, H11Protocol) and not self.deflate
+        self.app = self._extended(self.app, {WRITE: self._write} if plain else {})
         await super().handle(request)
         if self.app_put is not None:
             self.app_put = self._patient(self.app_put)
 
-    def _extended(self, app: Any) -> Any:
+    def _extended(self, app: Any, more: dict[str, Any]) -> Any:
         async def extended(scope: Any, *rest: Any) -> None:
-            scope["extensions"] = {**scope["extensions"], SILENCE: self._silence, ABORT: self._abort}
+            scope["extensions"] = {**scope["extensions"], SILENCE: self._silence, ABORT: self._abort, **more}
             await app(scope, *rest)
 
         return extended
@@ -137,9 +134,6 @@ class WatchedStream(WSStream):
     # ---- going out
 
     async def app_send(self, message: Any) -> None:
-        if isinstance(message, Message) and self.plain and self._open():
-            await self._write(message.wire)
-            return
         if message is None:
             self.ended = True
             if self.state is ASGIWebsocketState.CLOSED:
@@ -150,16 +144,10 @@ class WatchedStream(WSStream):
             # Quart 0.23 goes on waiting for the other side, which may never answer.
             self.task_group.spawn(self._linger)
 
-    def _open(self) -> bool:
-        return (
-            self.tcp is not None
-            and not self.closed
-            and self.state is ASGIWebsocketState.CONNECTED
-            and self.connection.state is ConnectionState.OPEN
-        )
-
     async def _write(self, wire: bytes) -> None:
-        """Write a whole frame, and wait while the socket's buffer is full."""
+        """Write whole frames, and wait while the socket's buffer is full. Once the connection is closing, they are dropped."""
+        if self.closed or self.state is not ASGIWebsocketState.CONNECTED or self.connection.state is not ConnectionState.OPEN:
+            return
         assert self.tcp is not None
         writer = self.tcp.writer
         try:

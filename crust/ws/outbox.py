@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
+from crust.ws.frame import Run
 from crust.ws.protocol import Close, Closing, Request
 
 
@@ -33,7 +34,7 @@ class Ephemeral:
     frame: str
 
 
-Item = str | Snapshot | Reply | Ephemeral
+Item = str | Run | Snapshot | Reply | Ephemeral
 
 REPLIES = 4  # times the size of the queue that waiting replies may have
 
@@ -47,16 +48,18 @@ class Outbox:
         on_close: called once, when the connection is to be closed.
     """
 
-    __slots__ = ("_dropped", "_ephemeral", "_frames", "_items", "_on_close", "_ready", "_replies", "_size", "_waiting", "closed", "closing")
+    __slots__ = (
+        "_count", "_dropped", "_ephemeral", "_frames", "_items", "_on_close", "_replies", "_size", "_waiting", "_waker", "closed",
+        "closing",
+    )  # fmt: skip
 
     def __init__(self, frames: int, size: int, on_close: Callable[[], None] = lambda: None) -> None:
         self._frames, self._size, self._on_close = frames, size, on_close
         self._items: deque[Item] = deque()
         self._ephemeral: dict[Hashable, Ephemeral] = {}
-        self._waiting = 0
-        self._replies = 0
+        self._count = self._waiting = self._replies = 0
         self._dropped = False
-        self._ready = asyncio.Event()
+        self._waker: asyncio.Future[None] | None = None
         self.closing: Closing | None = None
         self.closed = asyncio.Event()
 
@@ -64,13 +67,14 @@ class Outbox:
         """Queue what must arrive; when there is no room, the connection is closed as slow instead."""
         if self.closing is not None:
             return
-        size = len(item) if isinstance(item, str) else 0
-        if len(self._items) >= self._frames or self._waiting + size > self._size:
+        size, count = (item.size, len(item.frames)) if isinstance(item, Run) else (len(item) if isinstance(item, str) else 0, 1)
+        if self._count + count > self._frames or self._waiting + size > self._size:
             self.close(Closing(Close.SLOW, "you read too slowly: come back and resume"), at_once=True)
             return
         self._items.append(item)
+        self._count += count
         self._waiting += size
-        self._ready.set()
+        self._wake()
 
     def put_reply(self, reply: Reply) -> None:
         """Queue the answer to a request, also while the connection is about to end.
@@ -83,8 +87,9 @@ class Outbox:
             self.close(Closing(Close.SLOW, "you read too slowly: come back and resume"), at_once=True)
             return
         self._items.append(reply)
+        self._count += 1
         self._replies += len(reply.frame)
-        self._ready.set()
+        self._wake()
 
     def put_ephemeral(self, key: Hashable, frame: str) -> None:
         """Queue what may be lost: of one key only the latest, and nothing new once half of the room is taken.
@@ -95,11 +100,12 @@ class Outbox:
             return
         if key in self._ephemeral:
             self._ephemeral[key].frame = frame
-        elif len(self._items) < self._frames // 2 and self._waiting < self._size // 2:
+        elif self._count < self._frames // 2 and self._waiting < self._size // 2:
             self._ephemeral[key] = Ephemeral(frame)
             self._items.append(self._ephemeral[key])
+            self._count += 1
             self._waiting += len(frame)
-            self._ready.set()
+            self._wake()
 
     def close(self, closing: Closing, *, at_once: bool = False) -> None:
         """End the connection after what is queued, or `at_once`, forgetting that. The first reason counts."""
@@ -109,21 +115,24 @@ class Outbox:
             self._on_close()
         if at_once:
             self._dropped = True
-            self._items.clear()
-            self._ephemeral.clear()
-        self._ready.set()
+            self.rest()
+        self._wake()
 
     def rest(self) -> list[Item]:
         """What is queued now."""
         items = list(self._items)
         self._items.clear()
         self._ephemeral.clear()
-        self._waiting = self._replies = 0
+        self._count = self._waiting = self._replies = 0
         return items
 
     async def take(self) -> list[Item]:
         """All that is queued, once there is something; empty when the connection is to be closed now."""
         while not self._items and self.closing is None:
-            self._ready.clear()
-            await self._ready.wait()
+            self._waker = asyncio.get_running_loop().create_future()
+            await self._waker
         return self.rest()
+
+    def _wake(self) -> None:
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)

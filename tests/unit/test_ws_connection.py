@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,6 +23,7 @@ from crust.services.core import Core, Memberships
 from crust.services.limits import TokenBuckets
 from crust.settings import Limits, Settings, Websocket
 from crust.ws.connection import Credentials, WebsocketConnection
+from crust.ws.frame import Run, texts
 from crust.ws.hub import Hub
 from crust.ws.services import Services
 
@@ -69,9 +70,9 @@ class Wire:
     async def receive(self) -> str | bytes:
         return await self.inbound.get()
 
-    async def send(self, frame: str) -> None:
+    async def send(self, parts: Sequence[str | Run]) -> None:
         await self.reading.wait()
-        self.texts.append(frame)
+        self.texts += texts(parts)
 
     async def close(self, code: int, reason: str) -> None:
         assert len(reason.encode()) <= 123, "RFC 6455 5.5: a control frame has room for no more"
@@ -132,7 +133,7 @@ class World:
 
     def catch_up(self) -> None:
         for event in self.events[self.hub.offset :]:
-            self.hub.apply(event)
+            self.hub.apply([event])
 
     async def head(self) -> Head:
         return Head(EPOCH, len(self.events))

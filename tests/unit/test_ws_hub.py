@@ -14,6 +14,7 @@ from crust.events.control import MarkMoved, PresenceChanged, SessionEnded, Typin
 from crust.events.event import Event
 from crust.events.objects import Presence
 from crust.services.actor import Actor
+from crust.ws.frame import Frame, Run
 from crust.ws.hub import RING, Connection, Hub
 from crust.ws.outbox import Item, Outbox, Snapshot
 from crust.ws.protocol import Close
@@ -67,8 +68,9 @@ def shown(items: list[Item]) -> list[str]:
     for item in items:
         if isinstance(item, Snapshot):
             short.append(f"channel {item.channel_id}")
-        else:
-            frame = json.loads(item if isinstance(item, str) else item.frame)
+            continue
+        for text in item.frames if isinstance(item, Run) else [item if isinstance(item, str) else item.frame]:
+            frame = json.loads(text)
             short.append(f"{frame['type']} {frame['position']}" if "position" in frame else frame["type"])
     return short
 
@@ -81,10 +83,10 @@ def test_events_go_to_those_who_may_see_them() -> None:
     """A channel's to its members, a person's to them alone, an organisation's to its members without guests."""
     log, hub = Log(), Hub(0)
     ana, bob, guest = attached(hub, ANA, ROOM), attached(hub, BOB), attached(hub, CEM, ROOM, role="guest")
-    hub.apply(log.message())
-    hub.apply(log.event("flag", "added", organisation=0, recipient=BOB))
-    hub.apply(log.event("team", "created"))
-    hub.apply(log.event("team", "created", organisation=ELSEWHERE))
+    hub.apply([log.message()])
+    hub.apply([log.event("flag", "added", organisation=0, recipient=BOB)])
+    hub.apply([log.event("team", "created")])
+    hub.apply([log.event("team", "created", organisation=ELSEWHERE)])
     assert queued(ana) == ["message 1", "team 3"]
     assert queued(bob) == ["flag 2", "team 3"]
     assert queued(guest) == ["message 1"]
@@ -95,7 +97,7 @@ def test_membership_takes_effect_in_the_order_of_the_log() -> None:
     log, hub = Log(), Hub(0)
     ana, bob = attached(hub, ANA, ROOM), attached(hub, BOB)
     for event in (log.message(), log.member("joined", BOB), log.message(), log.member("parted", BOB), log.message()):
-        hub.apply(event)
+        hub.apply([event])
     assert queued(bob) == ["channel 10", "member 2", "message 3", "member 4"]
     assert queued(ana) == ["message 1", "member 2", "message 3", "member 4", "message 5"]
 
@@ -104,11 +106,11 @@ def test_who_comes_in_gets_what_the_hub_has_applied_already() -> None:
     """Events between the position that was served and the hub's are given at once, none twice and none left out."""
     log, hub = Log(), Hub(0)
     for _ in range(5):
-        hub.apply(log.message())
+        hub.apply([log.message()])
     late = connection(ANA)
     items = hub.attach(late, 2, {ROOM}, {HOME: "member"})
     assert items is not None
-    hub.apply(log.message())
+    hub.apply([log.message()])
     assert shown(items) == ["message 3", "message 4", "message 5"]
     assert queued(late) == ["message 6"]
 
@@ -119,7 +121,7 @@ def test_who_was_served_beyond_the_hub_gets_only_what_is_new() -> None:
     ahead = connection(ANA)
     assert hub.attach(ahead, 2, {ROOM}, {}) == []
     for _ in range(3):
-        hub.apply(log.message())
+        hub.apply([log.message()])
     assert queued(ahead) == ["message 3"]
 
 
@@ -127,7 +129,7 @@ def test_who_is_too_far_behind_reads_the_log_first() -> None:
     """Beyond what the hub remembers it does not guess."""
     log, hub = Log(), Hub(0)
     for _ in range(RING + 10):
-        hub.apply(log.message())
+        hub.apply([log.message()])
     assert hub.attach(connection(ANA), 5, {ROOM}, {}) is None
     assert hub.attach(connection(ANA), 10, {ROOM}, {}) is not None
     assert Hub(100).attach(connection(ANA), 50, set(), {}) is None, "a hub that has just started remembers nothing"
@@ -137,13 +139,13 @@ def test_membership_that_changed_on_the_way_in_is_applied() -> None:
     """The memberships were read at a position; what happened since is in the ring and counts."""
     log, hub = Log(), Hub(0)
     for event in (log.message(), log.member("joined", ANA), log.message(), log.member("parted", ANA, OTHER), log.message(OTHER)):
-        hub.apply(event)
+        hub.apply([event])
     made = connection(ANA)
     items = hub.attach(made, 1, {OTHER}, {})
     assert items is not None
     assert shown(items) == ["channel 10", "member 2", "message 3", "member 4"]
-    hub.apply(log.message(OTHER))
-    hub.apply(log.message(ROOM))
+    hub.apply([log.message(OTHER)])
+    hub.apply([log.message(ROOM)])
     assert queued(made) == ["message 7"]
 
 
@@ -161,12 +163,12 @@ def test_each_event_once_in_order_however_one_comes_and_goes(steps: list[str]) -
     for step in steps:
         if step in ("joined", "parted") and member != (step == "joined"):
             expected.append(log.position + 1)
-            hub.apply(log.member(step, ANA))
+            hub.apply([log.member(step, ANA)])
             member = step == "joined"
         elif step == "message":
             if member:
                 expected.append(log.position + 1)
-            hub.apply(log.message())
+            hub.apply([log.message()])
         elif step == "attach" and live is None:
             live = connection(ANA)
             seen_at_place = membership_at(hub, place)
@@ -197,8 +199,8 @@ def membership_at(hub: Hub, position: int) -> bool:
 def test_a_removed_message_leaves_the_ring() -> None:
     """Whoever comes in later gets the event that made it without what it said."""
     log, hub = Log(), Hub(0)
-    hub.apply(log.message(text="secret", object_=50))
-    hub.apply(log.event("message", "removed", channel=ROOM, object=50, body={"id": "50"}))
+    hub.apply([log.message(text="secret", object_=50)])
+    hub.apply([log.event("message", "removed", channel=ROOM, object=50, body={"id": "50"})])
     items = hub.attach(connection(ANA), 0, {ROOM}, {})
     assert items is not None
     assert shown(items) == ["message 1", "message 2"]
@@ -228,11 +230,11 @@ def test_an_ended_session_closes_its_own_sockets() -> None:
     one, two = attached(hub, ANA, session=7), attached(hub, ANA, session=8)
     hub.control(SessionEnded(7))
     assert (reason(one), reason(two)) == (Close.SESSION_ENDED, None)
-    hub.apply(log.event("session", "revoked", organisation=0, recipient=ANA, object=8))
+    hub.apply([log.event("session", "revoked", organisation=0, recipient=ANA, object=8)])
     assert reason(two) == Close.SESSION_ENDED
     suspended = connection(BOB)
     hub.admit(suspended)  # still catching up
-    hub.apply(log.event("user", "suspended", object=BOB))
+    hub.apply([log.event("user", "suspended", object=BOB)])
     assert reason(suspended) == Close.SESSION_ENDED
 
 
@@ -262,3 +264,23 @@ def test_a_full_outbox_is_a_slow_client_and_ephemera_leave_room() -> None:
         assert outbox.closing is not None
         assert outbox.closing.code == Close.SLOW
         assert not outbox._items, "what waited is let go: the client gets it again when it resumes"
+
+
+def test_what_is_said_together_goes_out_as_a_run_up_to_what_changes_the_view() -> None:
+    """Neighbours of one channel are one item, the same for all; a member's coming and going and another channel end it, in order."""
+    hub, log = Hub(0), Log()
+    ana, bob = attached(hub, ANA, ROOM), attached(hub, BOB, ROOM)
+    hub.apply([log.message(), log.message(), log.member("parted", BOB), log.message(), log.message()])
+    assert queued(ana) == ["message 1", "message 2", "member 3", "message 4", "message 5"]
+    assert queued(bob) == ["message 1", "message 2", "member 3"]
+    assert [type(item) for item in ana.outbox._items] == [Run, Frame, Run]
+    assert ana.outbox._items[0] is bob.outbox._items[0]
+
+
+def test_who_comes_in_within_a_run_is_sent_its_rest() -> None:
+    """A socket that was served up to a position gets what lies above it, whatever it was sent with."""
+    hub, log = Hub(0), Log()
+    ana = attached(hub, ANA, ROOM)
+    ana.after = 2
+    hub.apply([log.message() for _ in range(4)])
+    assert queued(ana) == ["message 3", "message 4"]

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from crust.ws.frame import Frame, Run
 from crust.ws.outbox import Item, Outbox, Reply, Snapshot
 from crust.ws.protocol import Close, Closing, Nothing, Request
 
@@ -14,8 +15,16 @@ SLOW = Closing(Close.SLOW, "you read too slowly: come back and resume")  # 4008
 
 
 def texts(items: list[Item]) -> list[object]:
-    """Frames as text, snapshots as their channel."""
-    return [item if isinstance(item, str) else item.channel_id if isinstance(item, Snapshot) else item.frame for item in items]
+    """Frames as text, runs as tuples of them, snapshots as their channel."""
+    return [_text(item) for item in items]
+
+
+def _text(item: Item) -> object:
+    if isinstance(item, Run):
+        return item.frames
+    if isinstance(item, Snapshot):
+        return item.channel_id
+    return item if isinstance(item, str) else item.frame
 
 
 @pytest.mark.asyncio
@@ -120,3 +129,18 @@ async def test_an_end_at_once_forgets_what_is_queued() -> None:
     outbox.put_ephemeral("k", "before")
     outbox.close(GONE, at_once=True)
     assert await outbox.take() == []
+
+
+@pytest.mark.asyncio
+async def test_a_run_counts_as_the_frames_that_it_has() -> None:
+    """Frames that are queued together are limited as if they came one by one."""
+    outbox = Outbox(4, 1000)
+    run = Run([Frame("a"), Frame("b")])
+    outbox.put(run)
+    outbox.put(run)
+    assert outbox.closing is None
+    outbox.put("c")
+    assert outbox.closing == SLOW
+    large = Outbox(100, 1000)
+    large.put(Run([Frame("x" * 600), Frame("x" * 600)]))
+    assert large.closing == SLOW

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
-from msgspec import Raw
 
 from crust.clock import Clock
-from crust.errors import NotFound
 from crust.events.control import Control, Typing
 from crust.log import Log
 from crust.models.database import Database
@@ -24,7 +22,8 @@ from crust.services.messages import Messages
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.sessions import Sessions
-from crust.services.views import ChannelFrame, ChannelPage
+from crust.services.snapshots import Snapshots
+from crust.services.views import ChannelPage
 from crust.settings import Settings
 
 MEMBERSHIPS = """
@@ -70,6 +69,7 @@ class Core:
         self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)
         self.channels = Channels(database, log, members, self.presence)
         self.marks = Marks(database, log, self.channels, tell)
+        self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
         self.messages = Messages(database, log, self.channels, self.marks, known, settings.limits.contents_characters)
 
     def close(self) -> None:
@@ -99,28 +99,6 @@ class Core:
             members=await self.channels.members_of(channel_id, 0, MEMBERS_MAX),
             pins=await self.messages.pins(actor.user_id, channel_id),
         )
-
-    async def snapshot(self, actor: Actor, channel_id: int, messages: int) -> Raw | None:
-        """The `data` of a `channel` frame, encoded: the channel, members with the viewer among them, the newest `messages`.
-
-        None where the viewer may not see it (any more).
-        """
-        try:
-            channel = await self.channels.read(actor, channel_id)
-        except NotFound:
-            return None
-        shown = self.settings.websocket.members_shown
-        members = [member.user for member in await self.channels.members_of(channel_id, 0, shown)]
-        if all(member.id != str(actor.user_id) for member in members):
-            members = [*members[: shown - 1], await self.accounts.viewed(actor.user_id)]
-        page = await self.messages.page(actor.user_id, channel_id, limit=max(messages, 1))
-        frame = ChannelFrame(
-            **msgspec.structs.asdict(channel),
-            members=members,
-            messages=page.messages if messages else [],
-            has_more=page.next is not None if messages else bool(page.messages),
-        )
-        return Raw(msgspec.json.encode(frame))
 
     async def typing(self, actor: Actor, channel_id: int, state: str) -> None:
         """Tell the others in a channel that the caller has started or stopped typing.

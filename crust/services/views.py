@@ -59,7 +59,7 @@ class ChannelPage(ViewedChannel, frozen=True, kw_only=True):
 class ChannelFrame(ViewedChannel, frozen=True, kw_only=True):
     """What the websocket tells of a channel when it comes into view."""
 
-    members: list[ViewedUser]
+    members: list[msgspec.Raw]
     messages: list[ViewedMessage]
     has_more: bool
 

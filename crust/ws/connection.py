@@ -17,6 +17,7 @@ import msgspec
 from crust.clock import rfc3339
 from crust.errors import CrustError, Internal, RateLimited, Unauthenticated
 from crust.services.actor import Actor
+from crust.services.snapshots import Wanted
 from crust.telemetry import get_logger
 from crust.ws.frame import Run, texts
 from crust.ws.hub import Connection
@@ -32,6 +33,7 @@ from crust.ws.protocol import (
     Refused,
     Request,
     Typing,
+    channel_frame,
     error_frame,
     joined,
     reply_frame,
@@ -366,10 +368,8 @@ class WebsocketConnection:
         """The frame of an item; a snapshot is made now, and only if the viewer may see it now."""
         if isinstance(item, Reply | Ephemeral):
             return item.frame
-        data = await self._services.core.snapshot(
-            self._actor, item.channel_id, self._own.backlog_messages if item.messages is None else item.messages
-        )
-        return None if data is None else f'{{"type":"channel","data":{bytes(data).decode()}}}'
+        wanted = [Wanted(item.channel_id, self._own.backlog_messages)]
+        return next(iter([channel_frame(snapshot) async for snapshot in self._services.core.snapshots.of(self._actor, wanted)]), None)
 
     # ---- watching
 

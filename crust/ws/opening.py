@@ -14,9 +14,10 @@ from crust.events.event import Event
 from crust.log import Head
 from crust.services.actor import Actor
 from crust.services.core import Memberships
+from crust.services.snapshots import Wanted
 from crust.ws.hub import Connection
 from crust.ws.outbox import Item, Snapshot
-from crust.ws.protocol import control_frame, event_frame
+from crust.ws.protocol import channel_frame, control_frame, event_frame
 from crust.ws.services import Services
 
 PAGE = 100  # events that are read at a time: what one may no longer see, or was removed meanwhile, is not among the next ones
@@ -39,8 +40,11 @@ class Opening:
         place = await self._resumable(head)
         yield control_frame("hello", await self._hello(head, resumed=place is not None))
         if place is None:
-            for number, channel_id in enumerate(await self._core.channels.mine(self._actor.user_id)):
-                yield Snapshot(channel_id, self._own.backlog_messages if number < self._own.channels_with_messages else 0)
+            mine = await self._core.channels.mine(self._actor.user_id)
+            talking = self._own.channels_with_messages
+            wanted = [Wanted(channel_id, self._own.backlog_messages if number < talking else 0) for number, channel_id in enumerate(mine)]
+            async for snapshot in self._core.snapshots.of(self._actor, wanted):
+                yield channel_frame(snapshot)
         else:
             async for item in self._replayed(place, head.position):
                 yield item

@@ -16,7 +16,6 @@ class Snapshot:
     """In place of a frame: the socket's writer makes the `channel` frame when it gets here, if the viewer may still see the channel."""
 
     channel_id: int
-    messages: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

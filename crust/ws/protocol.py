@@ -212,6 +212,11 @@ def event_frame(event: Event) -> Frame:
     return Frame(f'{head},"data":{bytes(event.body).decode()}}}')
 
 
+def channel_frame(snapshot: Raw) -> str:
+    """A channel as it comes into view, for one viewer."""
+    return f'{{"type":"channel","data":{bytes(snapshot).decode()}}}'
+
+
 def reply_frame(reply_to: str, envelope: bytes | Raw) -> str:
     """A reply with the members of an API envelope, `{"response": …}` or `{"success": …}`."""
     return f'{{"reply_to":{encoded(reply_to)},{bytes(envelope).decode()[1:]}'

@@ -11,6 +11,7 @@ from crust.errors import Forbidden, Invalid, NotFound
 from crust.events.objects import Member
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
+from crust.services.snapshots import Wanted
 from crust.services.views import ViewedChannel
 from crust.settings import Settings
 
@@ -74,7 +75,7 @@ async def test_a_private_channel_is_not_there_for_others(settings: Settings) -> 
             ):
                 with pytest.raises(NotFound):
                     await attempt
-            assert await node.core.snapshot(stranger, channel, 5) is None
+            assert [shown async for shown in node.core.snapshots.of(stranger, [Wanted(channel, 5)])] == []
         found = await node.core.channels.search(bob, "roo", organisation_id=None, type_=None, archived=False, after=0, limit=5)
         assert found == []
 

@@ -46,7 +46,7 @@ async def test_a_migration_that_fails_leaves_nothing(settings: Settings, monkeyp
             with pytest.raises(Unavailable):
                 await migrate(database)
         assert await tables(database) <= {"tortoise_migrations", "sqlite_sequence"}
-        assert await migrate(database) == ["0001_initial"]
+        assert "0001_initial" in await migrate(database)
         assert {"log", "event", "message"} <= await tables(database)
         assert await migrate(database) == []
 
@@ -67,7 +67,7 @@ async def test_processes_that_migrate_at_once_do_it_once(settings: Settings, tmp
     ]
     ended = [process.communicate(timeout=50) for process in started]
     assert [process.returncode for process in started] == [0, 0, 0, 0], ended
-    assert sorted(out.strip() for out, _ in ended).count("migrated: 0001_initial") == 1, ended
+    assert [out.startswith("migrated: 0001_initial") for out, _ in ended].count(True) == 1, ended
 
 
 async def test_nobody_migrates_under_a_running_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

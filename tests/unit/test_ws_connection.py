@@ -21,6 +21,7 @@ from crust.log import Head
 from crust.services.actor import Actor
 from crust.services.core import Core, Memberships
 from crust.services.limits import TokenBuckets
+from crust.services.snapshots import Wanted
 from crust.settings import Limits, Settings, Websocket
 from crust.ws.connection import Credentials, WebsocketConnection
 from crust.ws.frame import Run, texts
@@ -98,9 +99,9 @@ class World:
         self.answers: dict[str, CrustError | bytes] = {}
         self.writing = asyncio.Event()
         self.writing.set()
-        self.snapshots: list[tuple[int, int]] = []
+        self.shown: list[tuple[int, int]] = []
         core = SimpleNamespace(
-            clock=SystemClock(), log=self, memberships=self.memberships, snapshot=self.snapshot, typing=self.typing,
+            clock=SystemClock(), log=self, memberships=self.memberships, snapshots=self, typing=self.typing,
             channels=SimpleNamespace(mine=self.mine), accounts=SimpleNamespace(me=self.me),
             sessions=SimpleNamespace(authenticate=self.authenticate),
             presence=SimpleNamespace(connected=self.connected, disconnected=lambda user_id, channels: None),
@@ -168,10 +169,11 @@ class World:
     async def mine(self, user_id: int) -> list[int]:
         return list(self.members[user_id])
 
-    async def snapshot(self, actor: Actor, channel_id: int, messages: int) -> Raw | None:
-        self.snapshots.append((channel_id, messages))
-        seen = channel_id in self.members[actor.user_id]
-        return Raw(msgspec.json.encode({"id": str(channel_id), "messages": []})) if seen else None
+    async def of(self, actor: Actor, wanted: Sequence[Wanted]) -> AsyncIterator[Raw]:
+        self.shown += wanted
+        for channel_id, _ in wanted:
+            if channel_id in self.members[actor.user_id]:
+                yield Raw(msgspec.json.encode({"id": str(channel_id), "messages": []}))
 
     async def me(self, actor: Actor) -> dict[str, Any]:
         return {"id": str(actor.user_id)}
@@ -245,7 +247,7 @@ async def test_a_fresh_start_is_hello_channels_ready_and_then_live() -> None:
         world.happens("live")
         await wire.until("message")
     assert shown(wire) == ["hello", "#10", "#11", "ready", "live"]
-    assert world.snapshots == [(CHANNEL, 30), (OTHER, 0)]
+    assert world.shown == [(CHANNEL, 30), (OTHER, 0)]
     hello = wire.frames[0]["data"]
     assert (hello["epoch"], hello["position"], hello["resumed"], hello["user"]["id"]) == (EPOCH, 1, False, str(BOB))
 

@@ -80,7 +80,7 @@ async def test_what_was_taken_makes_room() -> None:
         for n in range(4):
             outbox.put(str(n))
         assert len(await outbox.take()) == 4
-    assert outbox.closing is None
+    assert not outbox.closed.is_set()
 
 
 @pytest.mark.asyncio
@@ -103,7 +103,7 @@ async def test_from_half_full_on_what_may_be_lost_is_dropped() -> None:
             outbox.put(frame)
         for n in range(200):
             outbox.put_ephemeral(("typing", n), "typing")
-        assert outbox.closing is None
+        assert not outbox.closed.is_set()
         assert texts(await outbox.take()) == fill
 
 
@@ -138,7 +138,7 @@ async def test_a_run_counts_as_the_frames_that_it_has() -> None:
     run = Run([Frame("a"), Frame("b")])
     outbox.put(run)
     outbox.put(run)
-    assert outbox.closing is None
+    assert not outbox.closed.is_set()
     outbox.put("c")
     assert outbox.closing == SLOW
     large = Outbox(100, 1000)

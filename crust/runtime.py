@@ -152,7 +152,7 @@ class Faces:
             noun.register(registry, core)
         identity = Identity(settings)
         self._known, self._log = core.known, node.log
-        self.hub = Hub(head.position)
+        self.hub = Hub(head.position, settings.websocket.crowd)
         self._follower = Follower(node.log, node.broker, head.position)
         node.broker.on_control(self.hub.control)
 

@@ -156,6 +156,11 @@ class Websocket(Section):
     replay_events: int = Field(default=2000, ge=0, description="Most events sent on a resume; more make it a fresh start")
     replay_positions: int = Field(default=100_000, ge=0, description="Most positions that a resume may go back")
     connections_per_user: Positive = Field(default=50, description="Connections that one person may have")
+    crowd: int = Field(
+        default=200,
+        ge=0,
+        description="Connected members of a channel above which nobody in it is told who types, or who comes and goes",
+    )
     send_timeout_s: Seconds = Field(default=30.0, description="Seconds that a client may take for one frame")
     deflate: bool = Field(default=False, description="Whether permessage-deflate is offered; it costs memory and time per connection")
 

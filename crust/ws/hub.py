@@ -62,9 +62,12 @@ class Hub:
 
     Args:
         after: the position to start from.
+        crowd: with more members connected here, nobody in a channel is told who types or comes and goes: each of a thousand who come
+            back after a restart would be told of every other one.
     """
 
-    def __init__(self, after: int) -> None:
+    def __init__(self, after: int, crowd: int = 200) -> None:
+        self._crowd = crowd
         self.offset = after
         self.pace = FanOutPace(after)
         self._ring: deque[Sent] = deque(maxlen=RING)
@@ -280,12 +283,17 @@ class Hub:
     def _typing(self, message: Typing) -> None:
         data = {"channel_id": str(message.channel_id), "user_id": str(message.user_id), "state": message.state}
         key = ("typing", message.channel_id, message.user_id)
-        self._send_ephemeral(self._members.get(message.channel_id, set()) - {message.user_id}, key, control_frame("typing", data))
+        self._send_ephemeral(self._company(message.user_id, [message.channel_id]), key, control_frame("typing", data))
 
     def _presence(self, message: PresenceChanged) -> None:
-        others = {user for channel in message.channels for user in self._members.get(channel, ())} - {message.user_id}
+        others = self._company(message.user_id, message.channels)
         data = {"user_id": str(message.user_id), **msgspec.structs.asdict(message.presence)}
         self._send_ephemeral(others, ("presence", message.user_id), control_frame("presence", data))
+
+    def _company(self, user: int, channels: Iterable[int]) -> set[int]:
+        """The others in these channels, crowds left out."""
+        members = (self._members.get(channel, set()) for channel in channels)
+        return {other for each in members if len(each) <= self._crowd for other in each} - {user}
 
     def _send_ephemeral(self, users: Iterable[int], key: tuple[object, ...], frame: str) -> None:
         for user in users:

@@ -284,3 +284,15 @@ def test_who_comes_in_within_a_run_is_sent_its_rest() -> None:
     ana.after = 2
     hub.apply([log.message() for _ in range(4)])
     assert queued(ana) == ["message 3", "message 4"]
+
+
+def test_in_a_crowd_nobody_is_told_who_types_or_comes() -> None:
+    """What may be lost costs each for each; where many listen it is left out, and messages are not."""
+    hub, log = Hub(0, crowd=2), Log()
+    ana, bob, cem = attached(hub, ANA, ROOM, OTHER), attached(hub, BOB, ROOM, OTHER), attached(hub, CEM, ROOM)
+    for message in (Typing(ROOM, ANA, "start"), Typing(OTHER, ANA, "start"), PresenceChanged(ANA, Presence(status="away"), (ROOM, OTHER))):
+        hub.control(message)
+    hub.apply([log.message()])
+    assert queued(bob) == ["typing", "presence", "message 1"]
+    assert queued(cem) == ["message 1"]
+    assert queued(ana) == ["message 1"]

@@ -44,6 +44,7 @@ from crust.ws.services import Services
 log = get_logger(__name__)
 
 BACKLOG = 2048  # connections that may wait to be accepted: a thousand clients that come back at once
+UNSENT = 131_072  # bytes that the kernel takes before they can be sent; by itself it takes megabytes from a client that reads nothing
 KEEP_ALIVE_S = 30.0  # idle HTTP connections
 FINISH_S = 8.0  # for requests in hand, after the sockets' farewell: with it, within the 20 s of the operations contract
 
@@ -187,7 +188,10 @@ class Faces:
 def listening(host: str, port: int) -> socket.socket:
     """A listening socket, bound before anything else is started: an address in use is the commonest mistake."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)  # of those that it accepts, too
+    return listener
 
 
 def hypercorn_config(settings: Settings, listener: socket.socket) -> Config:

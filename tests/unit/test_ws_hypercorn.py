@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import hypercorn.asyncio.run
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
 import pytest
 from hypercorn.asyncio import serve
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
 from hypercorn.protocol.ws_stream import WSStream
 
@@ -31,6 +33,10 @@ class Echo:
         self.ended = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+            await send({"type": "http.response.body", "body": b"ok"})
+            return
         if scope["type"] == "lifespan":
             for step in ("startup", "shutdown"):
                 await receive()
@@ -111,12 +117,13 @@ def own_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hypercorn with our streams for one test."""
     for module in (hypercorn.protocol.h11, hypercorn.protocol.h2):
         monkeypatch.setattr(module, "WSStream", WSStream)
+    monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", TCPServer)
     monkeypatch.setattr("crust.ws.hypercorn.LINGER_S", 0.5)
     install(deflate=False)
 
 
 @asynccontextmanager
-async def serving(ping_interval: float | None = None) -> AsyncIterator[Node]:
+async def serving(ping_interval: float | None = None, keep_alive: float = 5) -> AsyncIterator[Node]:
     """Hypercorn with the echo; its end must be quick and silent."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
@@ -126,6 +133,7 @@ async def serving(ping_interval: float | None = None) -> AsyncIterator[Node]:
     config.loglevel = "ERROR"
     config.websocket_max_message_size = MESSAGE_MAX
     config.websocket_ping_interval = ping_interval
+    config.keep_alive_timeout = keep_alive
     echo, stop = Echo(), asyncio.Event()
     server = asyncio.create_task(serve(echo, config, shutdown_trigger=stop.wait))
     try:
@@ -254,3 +262,21 @@ async def test_compression_is_agreed_to_only_where_it_is_wanted(deflate: bool) -
             assert (b"permessage-deflate" in peer.head) is deflate
     finally:
         WatchedStream.deflate = False
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+@pytest.mark.parametrize("said", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+async def test_a_connection_ends_when_its_peer_hangs_up(said: bytes) -> None:
+    """Idle, in the middle of a request, or after an answer: its descriptor is not kept for the keep-alive time of 60 s."""
+    async with serving(keep_alive=60) as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        writer.write(said)
+        if said.endswith(b"\n\r\n"):
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        writer.write_eof()
+        try:
+            async with asyncio.timeout(1):
+                await reader.read()
+        finally:
+            writer.close()

@@ -15,8 +15,6 @@ class of Hypercorn's is replaced by a subclass, which
 - never waits for an application that has ended to take a frame, and stops pinging when the connection ends; Hypercorn would keep the
   connection, the first as long as the client does, the second for one ping interval.
 
-And its server lets go of a connection whose peer has hung up; Hypercorn keeps the descriptor until the keep-alive time is over.
-
 Under another server none of this is there, and that server's own keep-alive counts.
 """
 
@@ -28,7 +26,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import hypercorn.asyncio.run
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -40,6 +37,8 @@ from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Ping
 from wsproto.events import Message as Received
 from wsproto.frame_protocol import CloseReason
+
+from crust.ws import tcp
 
 SILENCE, ABORT, WRITE = "crust.silence", "crust.abort", "crust.write"
 EXTENSIONS = b"sec-websocket-extensions"
@@ -184,17 +183,9 @@ class WatchedStream(WSStream):
             self.tcp.writer.transport.abort()
 
 
-class PromptServer(TCPServer):
-    """A connection that ends as soon as its peer has hung up, whether it was idle or not."""
-
-    async def _read_data(self) -> None:
-        await super()._read_data()
-        await self.idle_task.stop()  # nothing comes any more that could be waited for
-
-
 def install(*, deflate: bool) -> None:
-    """Let Hypercorn make these streams, on such connections, from now on in this process."""
+    """Let Hypercorn make these streams, on `crust.ws.tcp`'s connections, from now on in this process."""
     WatchedStream.deflate = deflate
     hypercorn.protocol.h11.WSStream = WatchedStream  # type: ignore[attr-defined, assignment]  # imported there for its own use
     hypercorn.protocol.h2.WSStream = WatchedStream  # type: ignore[attr-defined, assignment]  # the same
-    hypercorn.asyncio.run.TCPServer = PromptServer  # type: ignore[attr-defined]  # the same
+    tcp.install()

@@ -11,12 +11,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import hypercorn.asyncio.run
+import hypercorn.protocol
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
 import pytest
 from hypercorn.asyncio import serve
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 
 from crust.ws.hypercorn import ABORT, SILENCE, WatchedStream, install
@@ -118,6 +120,7 @@ def own_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (hypercorn.protocol.h11, hypercorn.protocol.h2):
         monkeypatch.setattr(module, "WSStream", WSStream)
     monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", TCPServer)
+    monkeypatch.setattr(hypercorn.protocol, "H11Protocol", H11Protocol)
     monkeypatch.setattr("crust.ws.hypercorn.LINGER_S", 0.5)
     install(deflate=False)
 
@@ -280,3 +283,40 @@ async def test_a_connection_ends_when_its_peer_hangs_up(said: bytes) -> None:
                 await reader.read()
         finally:
             writer.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+@pytest.mark.parametrize("unwanted", [200_000, 20_000_000])
+async def test_an_answer_before_the_body_has_come_arrives(unwanted: int) -> None:
+    """It says that the connection ends, and no reset overtakes it: the client sends all of its body first, and only then reads."""
+    async with serving() as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        writer.write(f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {unwanted}\r\n\r\n".encode())
+        await asyncio.sleep(0.1)
+        writer.write(bytes(unwanted))
+        await writer.drain()
+        async with asyncio.timeout(SOON_S):
+            answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"\r\nconnection: close\r\n" in answer
+    assert answer.endswith(b"ok")
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+async def test_who_goes_on_sending_a_body_that_nobody_wants_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a few seconds, however much is still to come."""
+    monkeypatch.setattr("crust.ws.tcp.LINGER_S", 0.5)
+    async with serving() as node:
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(SOON_S):
+                while True:
+                    writer.write(bytes(1000))
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+        writer.close()
+        assert reader.at_eof() or reader.exception()

@@ -20,7 +20,7 @@ ACTIONS: dict[Action, int] = {
     rooms.make: 6,
     rooms.make_direct: 5,
     rooms.join: 15,
-    rooms.part: 15,
+    rooms.part: 40,
     rooms.invite: 10,
     rooms.kick: 8,
     rooms.change: 10,

@@ -77,6 +77,11 @@ def chosen(allowed: Allowed) -> set[int]:
     return set(allowed() if callable(allowed) else allowed)
 
 
+def token_of(message: Mapping[str, Any]) -> str:
+    """The word by which a message is known; empty where it says nothing."""
+    return str(message["contents"]).partition(" ")[0]
+
+
 @dataclass
 class Ledger:
     """Everything that is counted."""
@@ -84,6 +89,7 @@ class Ledger:
     statuses: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     actions: Counter[str] = field(default_factory=Counter)
     said: dict[int, Said] = field(default_factory=dict)
+    by_channel: dict[str, list[Said]] = field(default_factory=lambda: defaultdict(list))
     removals: int = 0
     edits: int = 0
     repeats: int = 0
@@ -113,6 +119,7 @@ class Ledger:
         """Note a message that was stored, by the server's word."""
         said = Said(int(message["id"]), author, channel_id, token, message["contents"])
         self.said[said.id] = said
+        self.by_channel[channel_id].append(said)
         return said
 
     # ---- the end
@@ -120,16 +127,16 @@ class Ledger:
     def compare(self, channel_id: str, found: Iterable[Mapping[str, Any]]) -> None:
         """A channel's whole history must be what was acknowledged in it, each once, as last changed."""
         stored = {int(message["id"]): message for message in found if message["type"] == "MESSAGE"}
-        mine = [said for said in self.said.values() if said.channel_id == channel_id]
+        mine = self.by_channel[channel_id]
         for said in mine:
             self._compare_one(said, stored.get(said.id))
-        tokens = Counter(message["contents"].split()[0] for message in stored.values())
+        tokens = Counter(map(token_of, stored.values()))
         for token, count in tokens.items():
-            if count > 1:
+            if token and count > 1:
                 self.fault("message doubled", f"{token} in channel {channel_id}", count - 1)
         known = {said.token for said in mine}
         for message_id, message in stored.items():
-            if message_id not in self.said and message["contents"].split()[0] not in known:
+            if message_id not in self.said and token_of(message) not in known:
                 self.fault("message from nowhere", f"{message_id} in channel {channel_id}: {message['contents'][:60]}")
         self._compare_order(mine)
 

@@ -111,7 +111,7 @@ class Person:
         self.ledger.actions[action.__name__] += 1
         try:
             await action(self)
-        except (Ended, httpx.TransportError, WebSocketException, OSError) as error:
+        except (Ended, WebSocketException, OSError) as error:
             self.ledger.fault("unanswered request", f"{self.account.username}, {action.__name__}: {error!r}")
         except Exception:  # noqa: BLE001  # the boundary: one action's failure is told, and does not end the trial
             self.ledger.fault("trial failed", f"{action.__name__}: {traceback.format_exc()}")
@@ -131,7 +131,10 @@ class Person:
 
     async def raw(self, method: str, path: str, allowed: Allowed, how: Mapping[str, Any]) -> Answer:
         """Any request; `how` is for httpx."""
-        answer = await self.client.request(method, path, **how)
+        try:
+            answer = await self.client.request(method, path, **how)
+        except httpx.TransportError as error:
+            raise Ended(f"{method} {path} {how}: {error!r}"[:400]) from None
         try:
             body = answer.json()
         except json.JSONDecodeError:

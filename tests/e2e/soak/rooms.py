@@ -12,7 +12,7 @@ async def make(p: Person) -> None:
     """A public or private channel, with some of the others in it; with a key, a repeat gives the same one."""
     token = p.token()
     type_ = p.chance.choice(["public", "private"])
-    members = [account.user_id for account in p.others if p.often(0.3)]
+    members = [account.user_id for account in p.others if p.often(0.15)]
     fields: dict[str, Any] = {"name": f"{token} room", "topic": p.chance.choice(["", "this and that"]), "type": type_, "members": members}
     if not members:
         del fields["members"]
@@ -57,7 +57,7 @@ async def join(p: Person) -> None:
 
 async def part(p: Person) -> None:
     """Leave; who made a private channel stays, and nobody leaves a direct one."""
-    channel = p.world.a_door(p.chance)
+    channel = p.world.a_way_out(p.chance, p.id) if p.often(0.7) else p.world.a_door(p.chance)
     if channel is None or (channel.maker == p.id and channel.maker_stays):
         return
     look = p.look(channel)

@@ -182,22 +182,21 @@ def last_of(log: Sequence[rights.Entry], place: Place) -> int:
 
 async def compare_histories(place: Place, references: Sequence[Reference], since: Mapping[str, int]) -> None:
     by_id = {account.user_id: account for account in place.accounts}
-    for channel in list(place.world.channels.values()):
-        reader = by_id[channel.maker]
-        async with httpx.AsyncClient(base_url=place.url, headers=reader.headers, timeout=30) as client:
-            found = await history(client, channel.id, since.get(channel.id, 1))
-        place.ledger.compare(channel.id, found)
-        if channel.steady:
-            for each in references:
+    async with httpx.AsyncClient(base_url=place.url, timeout=30) as client:
+        for channel in list(place.world.channels.values()):
+            found = await history(client, by_id[channel.maker], channel.id, since.get(channel.id, 1))
+            place.ledger.compare(channel.id, found)
+            for each in references if channel.steady else ():
                 each.compare_channel(channel.id, found, since[channel.id])
 
 
-async def history(client: httpx.AsyncClient, channel_id: str, after: int) -> list[dict[str, Any]]:
+async def history(client: httpx.AsyncClient, reader: Account, channel_id: str, after: int) -> list[dict[str, Any]]:
     """Every message of a channel from an id on, oldest first."""
     found: list[dict[str, Any]] = []
     start: int | str = after
     while start:
-        answer = await client.get("/message/read", params={"channel_id": channel_id, "after": start, "limit": 200})
+        fields = {"channel_id": channel_id, "after": start, "limit": 200}
+        answer = await client.get("/message/read", params=fields, headers=reader.headers)
         assert answer.status_code == 200, answer.text
         found += answer.json()["response"]
         start = answer.json()["next"] or ""

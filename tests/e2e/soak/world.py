@@ -114,3 +114,10 @@ class World:
     def a_door(self, chance: random.Random) -> Channel | None:
         """Any channel that people come to and leave."""
         return chance.choice(self.lively) if self.lively else None
+
+    def a_way_out(self, chance: random.Random, user_id: str) -> Channel | None:
+        """A channel that somebody is in and may leave; preferably one that nobody goes to any more, so that they are not in ever more."""
+        mine = [each for each in self.channels.values() if each.seat(user_id).inside and not each.steady and each.type != "direct"]
+        free = [each for each in mine if each.maker != user_id or not each.maker_stays]
+        old = [each for each in free if each not in self.lively]
+        return chance.choice(old or free) if free else None

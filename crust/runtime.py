@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -111,6 +112,7 @@ async def serve(settings: Settings) -> None:
         settings = settings.model_copy(update={"port": port})
         async with opened(settings) as node:
             with serving(node.database):
+                collect_seldom()
                 await _serve(node, listener, stop)
 
 
@@ -133,6 +135,17 @@ async def _serve(node: Node, listener: socket.socket, stop: asyncio.Event) -> No
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+def collect_seldom() -> None:
+    """Let Python look for cycles of garbage less often: nearly everything goes by reference count.
+
+    With a thousand sockets, a collection after every 700 new objects, as Python has it, took a quarter of the time of a fan-out, and the
+    full ones up to 0.2 s at once. What is there at the start is never garbage and not looked at again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 async def _invite_the_first(node: Node) -> None:

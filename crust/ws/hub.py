@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -28,6 +29,7 @@ RING = 256  # events kept for those who come in; as many as may wait for a live 
 BREATH = 64  # events that are applied before the writers get a turn: a group of 500 at once would fill every outbox
 
 
+BEHIND_MAX_S = 2.0  # what another process wrote is seen within a second
 RUN_MAX = 32_768  # characters after which a run of events is ended: it is handed to sockets as a whole
 
 
@@ -70,6 +72,7 @@ class Hub:
         self._crowd = crowd
         self.offset = after
         self.pace = FanOutPace(after)
+        self._advanced = asyncio.Event()
         self._ring: deque[Sent] = deque(maxlen=RING)
         self._people: dict[int, Person] = {}
         self._members: dict[int, set[int]] = {}
@@ -95,7 +98,8 @@ class Hub:
 
         Args:
             after: the position up to which it has been served.
-            channels, organisations: what its person belongs to, as read from the database at `after` or later.
+            channels, organisations: what its person belongs to, as read from the database at `after` or later, but not later than
+                what the hub has applied (`caught_up`): else it would be told of a channel before it is shown it.
 
         Returns:
             What it has to be sent first: events above `after` that the hub has applied already. None where those reach further back than
@@ -107,14 +111,29 @@ class Hub:
         user = connection.actor.user_id
         person = self._people.get(user) or Person(set(channels), dict(organisations))
         missed: list[Item] = []
-        for sent in self._ring:
-            if sent.event.position > after:
-                missed += self._for(user, person, sent)
-                if user not in self._people:
-                    self._change_membership(user, person, sent.event)
+        for sent in self._unseen(user, after):
+            missed += self._for(user, person, sent)
+            if user not in self._people:
+                self._change_membership(user, person, sent.event)
         connection.after = max(after, self.offset)
         self._register(user, person, connection)
         return missed
+
+    def _unseen(self, user: int, after: int) -> list[Sent]:
+        """What is remembered above a position, without what happened in a channel before its viewer joined it."""
+        later = [sent for sent in self._ring if sent.event.position > after]
+        own = [sent.event for sent in later if sent.event.type == "member" and sent.event.recipient == user]
+        first = {event.channel: event for event in reversed(own)}
+        joins = {channel: event.position for channel, event in first.items() if is_joining(event, user)}
+        return [sent for sent in later if sent.event.position >= joins.get(sent.event.channel, 0)]
+
+    async def caught_up(self, position: int) -> None:
+        """Wait until everything up to a position was applied, within reason."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEHIND_MAX_S):
+                while self.offset < position:
+                    self._advanced.clear()
+                    await self._advanced.wait()
 
     def _register(self, user: int, person: Person, connection: Connection) -> None:
         if user not in self._people:
@@ -165,6 +184,7 @@ class Hub:
                 self._take_effect(event)
         if run:
             self._send_run(run)
+        self._advanced.set()
 
     def _keep(self, event: Event) -> Sent:
         if event.type == "message" and event.event == "removed":
@@ -208,8 +228,7 @@ class Hub:
         """What somebody is sent of an event: nothing where they may not see it; the channel first where it comes into view."""
         event = sent.event
         if event.recipient == user:
-            mine = event.type == "member" and event.event == "joined" and event.channel
-            return [Snapshot(event.channel), sent.frame] if mine else [sent.frame]
+            return [Snapshot(event.channel), sent.frame] if is_joining(event, user) else [sent.frame]
         if event.channel:
             if event.channel not in person.channels:
                 return []
@@ -318,3 +337,8 @@ class Hub:
 def is_talk(event: Event) -> bool:
     """Whether it goes to a channel's members alike and changes nobody's view of it, as nearly everything does."""
     return event.channel != 0 and event.recipient == 0 and event.type != "channel"
+
+
+def is_joining(event: Event, user: int) -> bool:
+    """Whether somebody comes into a channel by it."""
+    return event.recipient == user and event.type == "member" and event.event == "joined" and event.channel != 0

@@ -71,13 +71,13 @@ class Opening:
     async def _replayed(self, after: int, upto: int) -> AsyncIterator[Item]:
         """What happened in (after, upto] and may be seen now, page by page, each with the rights of its moment.
 
-        A channel that came into view meanwhile is shown once, in place of its events.
+        A channel that came into view since, be it just now, is shown once, in place of its events.
         """
-        own = await self._memberships()
-        new = await self._core.log.came_into_view(self._actor.user_id, own.channels, after, upto)
-        shown: set[int] = set()
+        began, shown = after, set[int]()
         while after < upto:
             own = await self._memberships()
+            now = (await self._core.log.head()).position
+            new = await self._core.log.came_into_view(self._actor.user_id, own.channels, began, now)
             events = await self._core.log.visible(self._actor.user_id, own.channels, own.organisations, after, upto, PAGE)
             for event in events:
                 if event.channel not in new:
@@ -92,6 +92,7 @@ class Opening:
         """From `after` to the hub's own position; while the hub is too far ahead, through the log."""
         while True:
             own = await self._memberships()
+            await self._services.hub.caught_up((await self._core.log.head()).position)
             items = self._services.hub.attach(connection, after, own.channels, own.organisations)
             if items is not None:
                 break

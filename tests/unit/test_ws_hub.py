@@ -296,3 +296,15 @@ def test_in_a_crowd_nobody_is_told_who_types_or_comes() -> None:
     assert queued(bob) == ["typing", "presence", "message 1"]
     assert queued(cem) == ["message 1"]
     assert queued(ana) == ["message 1"]
+
+
+def test_nothing_of_a_channel_comes_before_the_frame_that_shows_it() -> None:
+    """A socket that opens while its person is let into a channel is not told what happened there before."""
+    hub, log = Hub(0), Log()
+    attached(hub, ANA, ROOM)
+    hub.apply([log.message(OTHER), log.member("joined", BOB, OTHER), log.message(OTHER), log.message()])
+    bob = connection(BOB)
+    missed = hub.attach(bob, 0, {OTHER}, {HOME: "member"})  # as the database had it after all of that
+    assert shown(missed or []) == [f"channel {OTHER}", "member 2", "message 3"]
+    another = connection(BOB, 7)
+    assert shown(hub.attach(another, 0, {OTHER}, {HOME: "member"}) or []) == [f"channel {OTHER}", "member 2", "message 3"]

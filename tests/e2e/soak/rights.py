@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
-
-AHEAD = 256  # events by which memberships as read may be ahead of the events that are being delivered
 
 
 class Entry(Struct):
@@ -31,32 +29,19 @@ def entries(file: Path) -> Iterable[Entry]:
             yield decoder.decode(line)
 
 
-class Due(Struct):
-    """What somebody must be sent, by position; and what they may be sent beside it."""
-
-    must: list[int] = []
-    may: set[int] = set()
-
-
-def deliveries(log: Iterable[Entry], users: Sequence[int]) -> dict[int, Due]:
+def deliveries(log: Iterable[Entry], users: Sequence[int]) -> dict[int, list[int]]:
     """Whom of these people, who are full members of the one organisation, the log's events were for.
 
-    A channel's events are for who is a member at that position; an event with a recipient is for them; others are for all. A socket that
-    opens begins with the memberships of that moment, which may be ahead of the events: so who joins may be sent a little of what was
-    before, all of which they can read anyway.
+    A channel's events are for who is a member at that position; an event with a recipient is for them; others are for all.
     """
     members: dict[int, set[int]] = defaultdict(set)
-    due = {user: Due() for user in users}
-    recent: deque[Entry] = deque(maxlen=AHEAD)
+    due: dict[int, list[int]] = {user: [] for user in users}
     for entry in log:
         for user in users:
             if entry.recipient == user or seen_by(entry, user, members):
-                due[user].must.append(entry.position)
-        recent.append(entry)
+                due[user].append(entry.position)
         if entry.type == "member" and entry.channel and entry.event == "joined":
             members[entry.channel].add(entry.recipient)
-            if entry.recipient in due:
-                due[entry.recipient].may |= {before.position for before in recent if before.channel == entry.channel}
         elif entry.type == "member" and entry.channel and entry.event == "parted":
             members[entry.channel].discard(entry.recipient)
     return due

@@ -209,12 +209,12 @@ def compare_deliveries(
     """References had all that was theirs; nobody had what was not."""
     due = rights.deliveries(log, [int(account.user_id) for account in place.accounts])
     for number, each in enumerate(references):
-        theirs = due[int(place.accounts[PEOPLE + number].user_id)].must
+        theirs = due[int(place.accounts[PEOPLE + number].user_id)]
         each.compare_positions([position for position in theirs if each.wire.starts[0] < position <= last], last)
     for person in people:
         had = {position for positions in person.received for position in positions}
-        own = due[int(person.id)]
-        if strange := sorted(position for position in had - set(own.must) - own.may if position <= last):
+        own = set(due[int(person.id)])
+        if strange := sorted(position for position in had - own if position <= last):
             place.ledger.fault("event without the right to it", f"{person.account.username}: {strange[:5]}", len(strange))
 
 

@@ -21,7 +21,8 @@ from hypercorn.config import Config
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 
-from crust.ws.hypercorn import ABORT, SILENCE, WatchedStream, install
+from crust.ws.frame import Frame, Run
+from crust.ws.hypercorn import ABORT, SILENCE, WRITE, WatchedStream, install
 
 MESSAGE_MAX = 262_144
 SOON_S = 5.0
@@ -242,6 +243,38 @@ async def test_silence_counts_from_what_came_in_pongs_included() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.usefixtures("own_streams")
+async def test_frames_that_are_written_as_bytes_arrive_among_the_others() -> None:
+    """Many at once, in order with what goes the usual way; once the connection closes, nothing comes after the close frame."""
+    async with serving() as node, node.peer() as peer:
+        peer.send(1, b"hello")
+        assert await peer.frame() == (1, b"hello")
+        await node.echo.extensions[WRITE](Run([Frame("one"), Frame("two"), Frame("three")]).wire)
+        peer.send(1, b"hello again")
+        assert [await peer.frame() for _ in range(4)] == [(1, b"one"), (1, b"two"), (1, b"three"), (1, b"hello again")]
+        peer.send(1, b"bye")
+        await node.echo.ended.wait()
+        await node.echo.extensions[WRITE](Frame("too late").wire)
+        assert await peer.closed() == 4001
+        assert await peer.reader.read() == b""
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
+async def test_writing_bytes_waits_for_a_peer_that_does_not_read() -> None:
+    """Or a thousand slow sockets would hold a thousand growing buffers."""
+    async with serving() as node, node.peer() as peer:
+        peer.send(1, b"hello")
+        assert await peer.frame() == (1, b"hello")
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket's transport can
+        chunk = Frame("x" * 60_000).wire
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                for _ in range(1000):
+                    await node.echo.extensions[WRITE](chunk)
+
+
+@pytest.mark.asyncio
+@pytest.mark.usefixtures("own_streams")
 async def test_abort_drops_the_connection() -> None:
     """Without a farewell, for a peer that reads nothing."""
     async with serving() as node, node.peer() as peer:
@@ -263,6 +296,9 @@ async def test_compression_is_agreed_to_only_where_it_is_wanted(deflate: bool) -
     try:
         async with serving() as node, node.peer("Sec-WebSocket-Extensions: permessage-deflate") as peer:
             assert (b"permessage-deflate" in peer.head) is deflate
+            peer.send(8, b"")
+            await node.echo.ended.wait()
+            assert (WRITE in node.echo.extensions) is not deflate, "what is written as it is cannot be compressed"
     finally:
         WatchedStream.deflate = False
 

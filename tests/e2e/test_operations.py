@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,20 @@ def test_a_websocket_hears_of_an_account_that_another_process_made(server: Serve
             assert (frame["event"], frame["data"]["username"]) == ("CREATED", "bob")
 
     asyncio.run(hear())
+
+
+def test_a_password_that_another_process_changes_ends_sessions_here(server: Server) -> None:
+    """A running server, which knows sessions by heart, refuses them within 5 s."""
+    server.add_user("ana")
+    server.start()
+    ana = server.sign_in("ana")
+    call(ana, "GET", "/user/me")
+    done = server.run("user", "password", "ana", "--password-stdin", stdin="another correct horse\n")
+    assert done.returncode == 0, done.stderr
+    deadline = time.monotonic() + 5
+    while ana.get("/user/me").status_code != 401:
+        assert time.monotonic() < deadline, "the session still counts"
+        time.sleep(0.1)
 
 
 def test_sigterm_tells_the_sockets_finishes_and_exits_with_0(server: Server) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
-from crust.api import channels, messages, users
+from crust.api import channels, messages, metrics, users
 from crust.api.app import create_app
 from crust.api.calls import Context, Registry
 from crust.api.identity import Identity
@@ -35,7 +35,8 @@ from crust.services.core import Core
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle, TokenBuckets
 from crust.settings import Settings
-from crust.telemetry import get_logger
+from crust.telemetry import Metrics, get_logger
+from crust.telemetry.exposition import CONTENT_TYPE, Exposition
 from crust.web import setup
 from crust.ws.gateway import Gateway
 from crust.ws.hub import Hub
@@ -46,6 +47,7 @@ log = get_logger(__name__)
 
 BACKLOG = 2048  # connections that may wait to be accepted: a thousand clients that come back at once
 UNSENT = 131_072  # bytes that the kernel takes before they can be sent; by itself it takes megabytes from a client that reads nothing
+HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for
 KEEP_ALIVE_S = 30.0  # idle HTTP connections
 FINISH_S = 8.0  # for requests in hand, after the sockets' farewell: with it, within the 20 s of the operations contract
 
@@ -63,6 +65,7 @@ class Node:
     log: Log
     broker: Broker
     core: Core
+    metrics: Metrics
     migrated: list[str]
 
 
@@ -73,9 +76,9 @@ async def opened(settings: Settings, clock: Clock | None = None) -> AsyncIterato
     Raises:
         StartRefused: the database cannot be used, or would have to be migrated under a running server.
     """
-    clock = clock or SystemClock()
+    clock, metrics = clock or SystemClock(), Metrics()
     broker = LocalBroker()
-    async with Database(settings).opened() as database:
+    async with Database(settings, metrics).opened() as database:
         migrated = await migrate(database)
         known = Known((await head_of(database)).position)
 
@@ -83,12 +86,12 @@ async def opened(settings: Settings, clock: Clock | None = None) -> AsyncIterato
             known.committed(events)
             broker.publish(events)
 
-        log = Log(database, clock, settings.database, announce)
+        log = Log(database, clock, settings.database, announce, metrics)
         core = Core(settings, clock, database, log, known, LoginThrottle(settings.limits, clock), broker.tell)
         async with log.running():
             await broker.start()
             try:
-                yield Node(settings, clock, database, log, broker, core, migrated)
+                yield Node(settings, clock, database, log, broker, core, metrics, migrated)
             finally:
                 await broker.stop()
                 core.close()
@@ -159,20 +162,21 @@ class Faces:
     """What a server shows: the app, with the API and the setup page, and the websockets."""
 
     def __init__(self, node: Node, head: Head) -> None:
+        self._node = node
         core, settings = node.core, node.settings
         limiter = TokenBuckets.of(settings.limits, node.clock)
-        registry = Registry(limiter)
+        registry = Registry(limiter, node.metrics)
         for noun in (users, channels, messages):
             noun.register(registry, core)
         identity = Identity(settings)
         self._known, self._log = core.known, node.log
-        self.hub = Hub(head.position, settings.websocket.crowd)
+        self.hub = Hub(head.position, settings.websocket.crowd, node.metrics)
         self._follower = Follower(node.log, node.broker, head.position)
         node.broker.on_control(self.hub.control)
 
         async def invoke(method: str, path: str, actor: Actor, params: Mapping[str, Any]) -> bytes:
             context = Context(request_id=secrets.token_hex(8), client_id=actor.client_id, actor=actor)
-            return (await registry.run(registry.find(method, path), context, params)).envelope
+            return await registry.frame(method, path, context, params)
 
         async def ready() -> str | None:
             try:
@@ -181,10 +185,26 @@ class Faces:
                 return "the database does not answer"
             return None
 
-        self.gateway = Gateway(Services(settings, core, self.hub, limiter, invoke), identity)
+        self.gateway = Gateway(Services(settings, core, self.hub, limiter, invoke, node.metrics), identity)
         self.app = create_app(settings, registry, core.sessions.authenticate, identity, ready)
         self.app.register_blueprint(setup.blueprint(core.accounts.create_first, settings.effective_public_url))
         self.gateway.install(self.app)
+        self._add_metrics(identity)
+
+    def _add_metrics(self, identity: Identity) -> None:
+        node, shown = self._node, self._node.metrics
+        exposition = Exposition(shown)
+        head: int | None = None
+
+        async def scrape() -> tuple[bytes, str]:
+            nonlocal head
+            head = await _position(node.log)
+            return exposition.text(), CONTENT_TYPE
+
+        shown.waiting.read = lambda: node.log.waiting
+        shown.log_position.read = lambda: head
+        shown.fan_out_lag.read = lambda: None if head is None else max(0, head - self.hub.offset)
+        self.app.register_blueprint(metrics.blueprint(scrape, identity, node.settings.metrics.token))
 
     async def follow(self) -> None:
         """Fan out what the log says, until cancelled."""
@@ -196,6 +216,17 @@ class Faces:
         async for events in self._follower.events():
             self._known.observe(events)  # those of other processes; its own it knows since their commit
             yield events
+            age_ms = self._node.clock.now() - events[0].at
+            self._node.metrics.fan_out_seconds.observe((), max(0, age_ms) / 1000)
+
+
+async def _position(log: Log) -> int | None:
+    """Where the log ends; None while the database does not say."""
+    try:
+        async with asyncio.timeout(HEAD_S):
+            return (await log.head()).position
+    except (Unavailable, TimeoutError):
+        return None
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -7,6 +7,7 @@ import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -66,9 +67,15 @@ def create_app(settings: Settings, registry: Registry, authenticate: Authenticat
     async def description() -> Response:
         return Response(document, content_type="application/json")
 
+    @app.after_request
+    async def finish(response: Response) -> Response:
+        source = request._get_current_object()  # type: ignore[attr-defined]  # a proxy of Werkzeug's
+        route = source.url_rule.rule if source.url_rule else None
+        registry.metrics.request("http", route, source.method, response.status_code, perf_counter() - g.began)
+        return finished(response)
+
     app.before_request(begin)
     app.register_error_handler(Exception, failed)
-    app.after_request(finished)
     return app
 
 
@@ -146,6 +153,7 @@ def set_cookie(response: Response, cookie: Cookie, *, secure: bool) -> None:
 
 async def begin() -> None:
     """Give the request an id: the one that it came with, if it is fit to be logged. (Not async, Quart would run it in a thread.)"""
+    g.began = perf_counter()
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
@@ -217,7 +225,7 @@ def known(error: Exception) -> CrustError | None:
     return BadRequest("The request cannot be read.") if 400 <= status < 500 else None
 
 
-async def finished(response: Response) -> Response:
+def finished(response: Response) -> Response:
     """What every response bears."""
     response.headers["X-Request-ID"] = g.get("request_id", "")
     for name, value in HEADERS.items():

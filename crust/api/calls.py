@@ -13,16 +13,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Any, Generic, Literal, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Raw, Struct
 
 from crust.api.params import convert
-from crust.errors import MethodNotAllowed, NotFound, Unauthenticated
+from crust.errors import CrustError, Internal, MethodNotAllowed, NotFound, Unauthenticated
 from crust.models.database import unavailable
 from crust.services.actor import Actor
 from crust.services.limits import Allowance, TokenBuckets, site
+from crust.telemetry import Metrics
 
 T = TypeVar("T")
 Access = Literal["session", "open"]
@@ -115,9 +117,11 @@ class Registry:
 
     Args:
         limiter: takes a token from the caller's bucket for each call.
+        metrics: where calls from frames, and failures of the database, are counted.
     """
 
     limiter: TokenBuckets
+    metrics: Metrics = field(default_factory=Metrics)
     calls: dict[str, dict[str, Call]] = field(default_factory=dict)
 
     def add(
@@ -157,12 +161,27 @@ class Registry:
         params = convert(call.params, raw)
         if callable(call.rate):
             allowance = self._take(call.rate(params), context)
-        with unavailable():
+        with unavailable(self.metrics.database_unavailable):
             result = await call.handler(context, params)
         cookies: Sequence[Cookie] = ()
         if isinstance(result, Answer):
             result, cookies = result.value, result.cookies
         return Outcome(envelope(result), cookies, allowance)
+
+    async def frame(self, method: str, path: str, context: Context, raw: Mapping[str, Any]) -> bytes:
+        """Find and run a call of a websocket frame, and count it as a request; gives the encoded envelope. Errors are those of both."""
+        began, route, status = perf_counter(), None, Internal.status
+        try:
+            call = self.find(method, path)
+            route = call.path
+            answer = (await self.run(call, context, raw)).envelope
+            status = 200
+            return answer
+        except CrustError as error:
+            status = error.status
+            raise
+        finally:
+            self.metrics.request("websocket", route, method, status, perf_counter() - began)
 
     def _take(self, rate: RateClass, context: Context) -> Allowance | None:
         if rate == "none":

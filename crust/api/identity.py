@@ -12,6 +12,7 @@ from crust.errors import Invalid
 from crust.settings import Settings
 
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+FORWARDING = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
 CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -68,14 +69,27 @@ class Identity:
             chain.pop()
         return without_port(chain[-1])
 
-    def _is_proxy(self, address: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(without_port(address))
-        except ValueError:
+    def local(self, source: BaseRequestWebsocket) -> bool:
+        """Whether it comes from this machine. What a proxy here passed on does only where it is trusted, and says so of the client."""
+        passed_on = any(name in source.headers for name in FORWARDING)
+        if passed_on and not (self._is_proxy(source.remote_addr or "") and "X-Forwarded-For" in source.headers):
             return False
-        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-            parsed = parsed.ipv4_mapped
-        return any(parsed in network for network in self._proxies)
+        address = parsed(self.address(source))
+        return address is not None and address.is_loopback
+
+    def _is_proxy(self, address: str) -> bool:
+        found = parsed(without_port(address))
+        return found is not None and any(found in network for network in self._proxies)
+
+
+def parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address, as IPv4 where it is that in IPv6's clothes; None where it is none."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
 
 
 def origin_of(url: str) -> str:

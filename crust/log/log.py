@@ -15,6 +15,7 @@ from crust.events.event import BROUGHT_INTO_VIEW, Event
 from crust.log.change import Change
 from crust.log.writer import GroupWrite, OwnTurn, Pace, Writer
 from crust.models.database import Database, Row
+from crust.telemetry import Metrics
 
 EVENTS = (
     "SELECT position, id, organisation, channel, recipient, object, visibility, type, event, body, origin, via, at FROM event "
@@ -37,11 +38,14 @@ class Log:
         clock: tells the time of changes.
         settings: `database.*`.
         announce: called after each commit with its events, in order; must not block.
+        metrics: where commits are counted.
     """
 
-    def __init__(self, database: Database, clock: Clock, settings: settings.Database, announce: Callable[[Sequence[Event]], None]) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, settings: settings.Database, announce: Callable[[Sequence[Event]], None], metrics: Metrics
+    ) -> None:
         self._database = database
-        self._writer = Writer(database, clock, settings, announce)
+        self._writer = Writer(database, clock, settings, announce, metrics)
 
     def paced_by(self, pace: Pace) -> None:
         """Let whoever passes on what was written hold the writer up, so that those who write cannot outrun those who read."""
@@ -92,6 +96,11 @@ class Log:
             Unavailable: as in `change`.
         """
         return await self._writer.together(write, item)
+
+    @property
+    def waiting(self) -> int:
+        """How many changes wait for the writer."""
+        return self._writer.waiting
 
     # ---- reading
 

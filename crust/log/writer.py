@@ -23,7 +23,7 @@ from crust.errors import CrustError, Unavailable
 from crust.events.event import Event
 from crust.log.change import Change
 from crust.models.database import Database, inserting, is_failure, not_available, writing
-from crust.telemetry import get_logger
+from crust.telemetry import Metrics, get_logger
 
 log = get_logger(__name__)
 
@@ -89,10 +89,14 @@ class Writer:
         clock: tells the time of a change.
         settings: `group_size`, `waiting_max`, `statement_timeout_s`.
         announce: called after each commit with its events, in order. Must not block.
+        metrics: where commits are counted.
     """
 
-    def __init__(self, database: Database, clock: Clock, settings: settings.Database, announce: Callable[[Sequence[Event]], None]) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, settings: settings.Database, announce: Callable[[Sequence[Event]], None], metrics: Metrics
+    ) -> None:
         self._database, self._clock, self._settings, self._announce = database, clock, settings, announce
+        self._metrics = metrics
         self._waiting: deque[Turn] = deque()
         self._arrived = asyncio.Event()
         self._closed = False
@@ -114,6 +118,11 @@ class Writer:
         """Take no more turns; `run` ends when those that wait are served."""
         self._closed = True
         self._arrived.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many turns wait."""
+        return len(self._waiting)
 
     # ---- asking
 
@@ -140,7 +149,7 @@ class Writer:
 
     async def _serve(self, turns: list[Turn]) -> None:
         """One transaction for all these turns."""
-        group = Group()
+        group, started = Group(), self._clock.monotonic()
         try:
             async with self._database.transaction() as transaction:
                 change = await self._begin(transaction)
@@ -156,6 +165,8 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # whatever it was, those who wait must hear of it
             await self._failed(turns, error)
             return
+        self._metrics.commit_seconds.observe((), self._clock.monotonic() - started)
+        self._metrics.commit_changes.observe((), len(group.done))
         if change.events:
             self._committed = change.position
             self._announce(change.events)

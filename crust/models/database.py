@@ -29,6 +29,7 @@ from tortoise.exceptions import DBConnectionError, OperationalError, Transaction
 from crust.errors import Unavailable
 from crust.models.sqlite_engine import ImmediateWrapper
 from crust.settings import Settings
+from crust.telemetry.metrics import Counter, Metrics
 
 Row = Mapping[str, Any]
 """One row, its columns by name."""
@@ -76,12 +77,14 @@ def not_available() -> Unavailable:
 
 
 @contextmanager
-def unavailable() -> Iterator[None]:
-    """Turn the database's failures into `Unavailable`; the caller cannot know whether anything was written."""
+def unavailable(counter: Counter | None = None) -> Iterator[None]:
+    """Turn the database's failures into `Unavailable`, and count them; the caller cannot know whether anything was written."""
     try:
         yield
     except Exception as error:
         if is_failure(error):
+            if counter is not None:
+                counter[()] += 1
             raise not_available() from error
         raise
 
@@ -127,10 +130,12 @@ class Database:
 
     Args:
         settings: `database_url`, `data_dir` and `database.*` count.
+        metrics: where failures are counted.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self._settings = settings
+        self._failures = (metrics or Metrics()).database_unavailable
         self.dialect = "sqlite" if settings.sqlite_path else "postgres"
         # Tortoise keeps prepared statements by these names for the whole process, whichever the database.
         self._reader, self._writer = f"{self.dialect} reader", f"{self.dialect} writer"
@@ -278,13 +283,13 @@ class Database:
 
     async def fetch(self, sql: str, *values: Any, connection: BaseDBAsyncClient | None = None) -> Sequence[Row]:
         """The rows of a query."""
-        with unavailable():
+        with unavailable(self._failures):
             _, rows = await (connection or self.reader).execute_query(self._spelt(sql), list(values))
         return cast("Sequence[Row]", rows)
 
     async def execute(self, sql: str, *values: Any) -> int:
         """Run one statement; gives the number of rows that it touched."""
-        with unavailable():
+        with unavailable(self._failures):
             count, _ = await self.reader.execute_query(self._spelt(sql), list(values))
         return count
 
@@ -293,7 +298,7 @@ class Database:
         writes = [write for write in writes if write.rows]
         if not writes:
             return
-        with unavailable():
+        with unavailable(self._failures):
             if self.dialect == "sqlite":
                 await cast("ImmediateWrapper", self.reader).execute_batch([(for_sqlite(write.sql), write.rows) for write in writes])
                 return
@@ -322,7 +327,7 @@ class Database:
         Raises:
             Unavailable: it could not begin or commit; then the outcome is unknown.
         """
-        with unavailable():
+        with unavailable(self._failures):
             async with self.writer._in_transaction() as transaction:
                 with self.using(transaction):
                     yield transaction
@@ -333,7 +338,7 @@ class Database:
 
         (Tortoise's own savepoints on asyncpg replace the transaction that they are in, which then cannot commit.)
         """
-        with unavailable():
+        with unavailable(self._failures):
             await transaction.execute_query("SAVEPOINT turn")
             try:
                 yield

@@ -17,6 +17,8 @@ from crust.settings.tree import Settings, leaves, section_of
 
 ENV_PREFIX = "CRUST_"
 NOT_SETTINGS = re.compile(r"CRUST_(CONFIG$|TEST_)")  # variables that are ours but no settings
+WHOLLY_SECRET = {"metrics.token"}
+SECRET = {"database_url"} | WHOLLY_SECRET  # what is not shown even when it is wrong
 USER_INFO_PASSWORD = re.compile(r"(://[^:/@]*:).*@")  # up to the last @: rather too much masked than too little
 QUERY_PASSWORD = re.compile(r"([?&]password=)[^&]*")
 
@@ -64,7 +66,7 @@ def explain(config: Path | None = None, **options: object) -> list[Effective]:
     sources = _sources(config, options)
     settings = _merge(sources)
     origins = {path: source.name for source in sources for path in source.paths()}
-    return [Effective(path, _shown(_get(settings, path)), origins.get(path, "default")) for path, _ in leaves()]
+    return [Effective(path, _shown(path, _get(settings, path)), origins.get(path, "default")) for path, _ in leaves()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def _expected(detail: Any) -> str:
         return _no_such_setting(location)
     plain = {"model_type": "should be a table", "path_type": "should be a path"}
     message = plain.get(kind) or detail["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    is_secret = location[0] == "database_url"
+    is_secret = ".".join(map(str, location)) in SECRET
     return message if is_secret or isinstance(given, dict) else f"{message}, but is {given!r}"
 
 
@@ -184,7 +186,9 @@ def _get(settings: Settings, path: str) -> Any:
     return value
 
 
-def _shown(value: Any) -> Any:
+def _shown(path: str, value: Any) -> Any:
     if not isinstance(value, str | Path):
         return value
+    if path in WHOLLY_SECRET:
+        return "***" if value else value
     return QUERY_PASSWORD.sub(r"\1***", USER_INFO_PASSWORD.sub(r"\1***@", str(value)))

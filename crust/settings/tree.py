@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
+TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")  # one part of a DNS name
 
 
@@ -61,6 +62,12 @@ def _database_url(value: str) -> str:
     postgres = parts.scheme in ("postgres", "postgresql") and at_host and len(parts.path) > 1
     if value and not sqlite and not postgres:
         raise ValueError("should be empty, sqlite:///absolute/path or postgres://user:password@host:port/database")
+    return value
+
+
+def _token(value: str) -> str:
+    if value and not TOKEN.fullmatch(value):
+        raise ValueError("should be empty, or 16 to 256 printable characters without spaces")
     return value
 
 
@@ -165,6 +172,16 @@ class Websocket(Section):
     deflate: bool = Field(default=False, description="Whether permessage-deflate is offered; it costs memory and time per connection")
 
 
+class Metrics(Section):
+    """What the process counts: GET /metrics, in Prometheus' text format, for who is on this machine or has the token."""
+
+    token: Annotated[str, AfterValidator(_token)] = Field(
+        default="",
+        repr=False,
+        description="What others have to send, as Authorization: Bearer …; 16 characters or more. Empty: nobody but this machine",
+    )
+
+
 class Log(Section):
     """What the process tells of itself, on standard error."""
 
@@ -203,6 +220,7 @@ class Settings(Section):
     limits: Limits = Field(default_factory=Limits)
     websocket: Websocket = Field(default_factory=Websocket)
     log: Log = Field(default_factory=Log)
+    metrics: Metrics = Field(default_factory=Metrics)
 
     @property
     def effective_public_url(self) -> str:

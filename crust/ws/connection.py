@@ -100,6 +100,7 @@ class WebsocketConnection:
     ) -> None:
         self._services, self._socket, self._place, self._admit = services, socket, place, admit
         self._credentials = credentials
+        self._metrics = services.metrics
         own = services.settings.websocket
         self._own = own
         self._inbound = Inbound(own.frame_bytes, own.in_flight, own.unusable_frames, signed_in=credentials is not None)
@@ -140,7 +141,7 @@ class WebsocketConnection:
                 while self._credentials is None and self.outbox.closing is None:
                     frame = await self._received_or_closed()
                     if frame is not None:
-                        await self._before_login(frame)
+                        await self._before_login(self._received(frame))
         if self._credentials is None:
             self.outbox.close(Closing(Close.SESSION_ENDED, "sign in first"))
             await self._send(self.outbox.rest())  # `shutdown`, if that is why
@@ -156,12 +157,11 @@ class WebsocketConnection:
             receiving.cancel()
             closing.cancel()
 
-    async def _before_login(self, frame: str | bytes) -> None:
-        answer = self._inbound.received(frame)
+    async def _before_login(self, answer: Request | Refused | Closing) -> None:
         if isinstance(answer, Closing):
             self.outbox.close(answer)
         elif isinstance(answer, Refused):
-            await self._socket.send([error_frame(answer.reply_to, answer.error)])
+            await self._reply(error_frame(answer.reply_to, answer.error))
         else:
             await self._login(answer)
 
@@ -171,12 +171,17 @@ class WebsocketConnection:
         try:
             actor = await self._services.core.sessions.authenticate(request.data.session_id, request.data.client_id)
         except CrustError as error:
-            await self._socket.send([error_frame(request.id, error)])
+            await self._reply(error_frame(request.id, error))
             self.outbox.close(Closing(Close.SESSION_ENDED, "sign in first"))
             return
         self._credentials = Credentials(actor, request.data.session_id)
         self._inbound.signed_in = True
-        await self._socket.send([reply_frame(request.id, OK)])
+        await self._reply(reply_frame(request.id, OK))
+
+    async def _reply(self, frame: str) -> None:
+        """Answer before there is a writer."""
+        self._metrics.frames_out["reply"] += 1
+        await self._socket.send([frame])
 
     # ---- serving
 
@@ -218,6 +223,7 @@ class WebsocketConnection:
     async def _end(self) -> None:
         """Say why, if there is somebody to hear it."""
         closing = self.outbox.closing or Closing(Close.NORMAL, "")
+        self._metrics.closes["gone" if self._gone and self.outbox.closing is None else str(int(closing.code))] += 1
         if self._gone:
             return
         try:
@@ -230,7 +236,7 @@ class WebsocketConnection:
 
     async def _read(self) -> None:
         while True:
-            answer = self._inbound.received(await self._socket.receive())
+            answer = self._received(await self._socket.receive())
             if isinstance(answer, Closing):
                 self.outbox.close(answer, at_once=True)
                 await asyncio.sleep(LINGER_S)  # the writer ends first, which ends this
@@ -243,7 +249,13 @@ class WebsocketConnection:
                 self._requests.add(task)
                 task.add_done_callback(self._requests.discard)
 
+    def _received(self, frame: str | bytes) -> Request | Refused | Closing:
+        answer = self._inbound.received(frame)
+        self._metrics.frames_in[answer.verb if isinstance(answer, Request) else "refused"] += 1
+        return answer
+
     def _refuse(self, refused: Refused) -> None:
+        self._metrics.frames_out["reply"] += 1
         self.outbox.put(error_frame(refused.reply_to, refused.error))
         self._count_refusal(refused.error)
 
@@ -367,9 +379,12 @@ class WebsocketConnection:
     async def _frame(self, item: Snapshot | Reply | Ephemeral) -> str | None:
         """The frame of an item; a snapshot is made now, and only if the viewer may see it now."""
         if isinstance(item, Reply | Ephemeral):
+            self._metrics.frames_out["reply"] += isinstance(item, Reply)
             return item.frame
         wanted = [Wanted(item.channel_id, self._own.backlog_messages)]
-        return next(iter([channel_frame(snapshot) async for snapshot in self._services.core.snapshots.of(self._actor, wanted)]), None)
+        frames = [channel_frame(snapshot) async for snapshot in self._services.core.snapshots.of(self._actor, wanted)]
+        self._metrics.frames_out["channel"] += len(frames)
+        return next(iter(frames), None)
 
     # ---- watching
 

@@ -95,11 +95,14 @@ class Gateway:
     """
 
     def __init__(self, services: Services, identity: Identity) -> None:
-        self._services, self._identity = services, identity
+        self._services, self._identity, self._metrics = services, identity, services.metrics
         self._open: set[WebsocketConnection] = set()
         self._of_user: Counter[int] = Counter()
         self._draining = False
         self._emptied = asyncio.Event()
+        self._metrics.sockets.read = lambda: len(self._open)
+        self._metrics.people.read = lambda: len(self._of_user)
+        self._metrics.closes.update({str(int(code)): 0 for code in Close})  # a first one is a rise only from 0
 
     def install(self, app: Quart) -> None:
         """Serve websockets from this app."""
@@ -109,6 +112,7 @@ class Gateway:
     async def drain(self) -> None:
         """Refuse new sockets, tell those that are open when to come back, and close them."""
         self._draining = True
+        self._metrics.frames_out["shutdown"] += len(self._open)
         for connection in list(self._open):
             wait = round(random.uniform(*RECONNECT_S), 1)
             connection.outbox.put(control_frame("shutdown", {"reconnect_after": wait}))
@@ -125,6 +129,7 @@ class Gateway:
         try:
             credentials = await self._credentials(source)
         except CrustError as error:
+            self._metrics.refused[str(error.status)] += 1
             headers = {"Retry-After": str(max(1, round(error.retry_after)))} if error.retry_after else {}
             body = msgspec.json.encode({"error": error.as_dict()})
             return Response(body, error.status, headers, content_type="application/json")

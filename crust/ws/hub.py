@@ -20,6 +20,7 @@ from crust.events.control import Control, MarkMoved, PresenceChanged, SessionEnd
 from crust.events.event import BROUGHT_INTO_VIEW, Event
 from crust.events.objects import Member
 from crust.services.actor import Actor
+from crust.telemetry import Metrics
 from crust.ws.frame import Frame, Run
 from crust.ws.outbox import Item, Outbox, Snapshot
 from crust.ws.pace import FanOutPace
@@ -66,13 +67,15 @@ class Hub:
         after: the position to start from.
         crowd: with more members connected here, nobody in a channel is told who types or comes and goes: each of a thousand who come
             back after a restart would be told of every other one.
+        metrics: where frames are counted.
     """
 
-    def __init__(self, after: int, crowd: int = 200) -> None:
+    def __init__(self, after: int, crowd: int = 200, metrics: Metrics | None = None) -> None:
         self._crowd = crowd
         self.offset = after
         self.pace = FanOutPace(after)
         self._advanced = asyncio.Event()
+        self._frames_out = (metrics or Metrics()).frames_out
         self._ring: deque[Sent] = deque(maxlen=RING)
         self._people: dict[int, Person] = {}
         self._members: dict[int, set[int]] = {}
@@ -112,7 +115,10 @@ class Hub:
         person = self._people.get(user) or Person(set(channels), dict(organisations))
         missed: list[Item] = []
         for sent in self._unseen(user, after):
-            missed += self._for(user, person, sent)
+            items = self._for(user, person, sent)
+            if items:
+                self._frames_out[sent.event.type] += 1
+            missed += items
             if user not in self._people:
                 self._change_membership(user, person, sent.event)
         connection.after = max(after, self.offset)
@@ -198,22 +204,30 @@ class Hub:
         """To every member alike; who came in the middle is sent the rest."""
         first, last = run[0].event.position, run[-1].event.position
         whole = run[0].frame if len(run) == 1 else Run(sent.frame for sent in run)
-        people = self._people
+        people, receivers = self._people, 0
         for user in self._members.get(run[0].event.channel, ()):
-            for connection in people[user].connections:
+            connections = people[user].connections
+            receivers += len(connections)
+            for connection in connections:
                 if connection.after < first:
                     connection.outbox.put(whole)
                 elif connection.after < last:
                     for sent in run:
                         if sent.event.position > connection.after:
                             connection.outbox.put(sent.frame)
+        for sent in run:
+            self._frames_out[sent.event.type] += receivers
 
     def _send_to_audience(self, event: Event, sent: Sent) -> None:
+        receivers = 0
         for user in self._audience(event):
             person = self._people.get(user)
             if person is not None:
-                for item in self._for(user, person, sent):
+                items = self._for(user, person, sent)
+                receivers += len(person.connections) if items else 0
+                for item in items:
                     self._send(person, event.position, item)
+        self._frames_out[event.type] += receivers
 
     def _audience(self, event: Event) -> set[int]:
         """The connected people whom an event may concern; `_for` decides."""
@@ -315,9 +329,10 @@ class Hub:
         return {other for each in members if len(each) <= self._crowd for other in each} - {user}
 
     def _send_ephemeral(self, users: Iterable[int], key: tuple[object, ...], frame: str) -> None:
-        for user in users:
-            for connection in self._people[user].connections:
-                connection.outbox.put_ephemeral(key, frame)
+        connections = [connection for user in users for connection in self._people[user].connections]
+        self._frames_out[str(key[0])] += len(connections)
+        for connection in connections:
+            connection.outbox.put_ephemeral(key, frame)
 
     def _mark(self, message: MarkMoved) -> None:
         person = self._people.get(message.user_id)
@@ -330,6 +345,7 @@ class Hub:
             "last_read_id": str(message.last_read_id),
         }
         frame = control_frame("unread", data)
+        self._frames_out["unread"] += len(person.connections)
         for connection in person.connections:
             connection.outbox.put(frame)
 

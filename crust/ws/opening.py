@@ -33,37 +33,48 @@ class Opening:
     def __init__(self, services: Services, actor: Actor, place: tuple[str, int] | None) -> None:
         self._services, self._core, self._actor, self._place = services, services.core, actor, place
         self._own = services.settings.websocket
+        self._metrics = services.metrics
 
     async def items(self, connection: Connection) -> AsyncIterator[Item]:
         """Everything from `hello` to the moment at which the connection is live."""
         head = await self._core.log.head()
-        place = await self._resumable(head)
-        yield control_frame("hello", await self._hello(head, resumed=place is not None))
+        place, why = await self._resumable(head)
+        self._metrics.starts["fresh" if place is None else "resumed", why] += 1
+        yield self._counted("hello", control_frame("hello", await self._hello(head, resumed=place is not None)))
         if place is None:
             mine = await self._core.channels.mine(self._actor.user_id)
             talking = self._own.channels_with_messages
             wanted = [Wanted(channel_id, self._own.backlog_messages if number < talking else 0) for number, channel_id in enumerate(mine)]
             async for snapshot in self._core.snapshots.of(self._actor, wanted):
-                yield channel_frame(snapshot)
+                yield self._counted("channel", channel_frame(snapshot))
         else:
             async for item in self._replayed(place, head.position):
                 yield item
-        yield control_frame("ready", {})
+        yield self._counted("ready", control_frame("ready", {}))
         async for item in self._caught_up(connection, head.position):
             yield item
         await self._core.presence.connected(self._actor.user_id)
 
-    async def _resumable(self, head: Head) -> int | None:
-        """The position to replay from; None for a fresh start."""
+    def _counted(self, type_: str, frame: str) -> str:
+        self._metrics.frames_out[type_] += 1
+        return frame
+
+    async def _resumable(self, head: Head) -> tuple[int | None, str]:
+        """The position to replay from; or None, and why it is a fresh start."""
         if self._place is None:
-            return None
+            return None, "no place given"
         epoch, after = self._place
-        too_far = head.position - after > self._own.replay_positions
-        if epoch != head.epoch or after > head.position or too_far or after + 1 < await self._core.log.oldest():
-            return None
+        if epoch != head.epoch:
+            return None, "another epoch"
+        if after > head.position:
+            return None, "beyond the log"
+        if head.position - after > self._own.replay_positions:
+            return None, "too far back"
+        if after + 1 < await self._core.log.oldest():
+            return None, "events gone"
         most, own = self._own.replay_events, await self._memberships()
         count = await self._core.log.count_visible(self._actor.user_id, own.channels, own.organisations, after, head.position, most + 1)
-        return after if count <= most else None
+        return (after, "") if count <= most else (None, "too many events")
 
     async def _memberships(self) -> Memberships:
         return await self._core.memberships(self._actor.user_id)
@@ -82,7 +93,7 @@ class Opening:
             for event in events:
                 if event.channel not in new:
                     if seen_now(event, own):
-                        yield event_frame(event)
+                        yield self._counted(event.type, event_frame(event))
                 elif event.channel not in shown:
                     shown.add(event.channel)
                     yield Snapshot(event.channel)

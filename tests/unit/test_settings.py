@@ -221,6 +221,19 @@ def test_other_databases_are_refused(url: str) -> None:
     assert "hid" not in found
 
 
+def test_the_metrics_token() -> None:
+    """It is long, or empty; and it is shown nowhere, not even where it is refused."""
+    config = written("[metrics]\ntoken = 'hidden-hidden-hidden'")
+    settings = load(config)
+    assert settings.metrics.token == "hidden-hidden-hidden"
+    assert next(entry.value for entry in explain(config) if entry.path == "metrics.token") == "***"
+    assert "hid" not in repr(settings)
+    for wrong in ("hidden", "hidden hidden hidden", "hidden-hidden-hiddeж"):
+        assert problems(f"[metrics]\ntoken = '{wrong}'") == [
+            "metrics.token: should be empty, or 16 to 256 printable characters without spaces"
+        ]
+
+
 def test_the_sqlite_file() -> None:
     """Without a database URL it is crust.db below the data directory; with PostgreSQL there is none."""
     assert Settings(data_dir=Path("/srv")).sqlite_path == Path("/srv/crust.db")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import logging
-import os
 import secrets
 import signal
 import socket
@@ -14,9 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
-
+from crust import servers
 from crust.api import channels, messages, metrics, users
 from crust.api.app import create_app
 from crust.api.calls import Context, Registry
@@ -30,6 +26,7 @@ from crust.events.event import Event
 from crust.log import Head, Log, head_of
 from crust.models.database import Database
 from crust.models.migrate import migrate, serving
+from crust.servers.loops import running
 from crust.services.actor import Actor
 from crust.services.core import Core
 from crust.services.known import Known
@@ -40,16 +37,12 @@ from crust.telemetry.exposition import CONTENT_TYPE, Exposition
 from crust.web import setup
 from crust.ws.gateway import Gateway
 from crust.ws.hub import Hub
-from crust.ws.hypercorn import install
 from crust.ws.services import Services
 
 log = get_logger(__name__)
 
-BACKLOG = 2048  # connections that may wait to be accepted: a thousand clients that come back at once
 UNSENT = 131_072  # bytes that the kernel takes before they can be sent; by itself it takes megabytes from a client that reads nothing
 HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for
-KEEP_ALIVE_S = 30.0  # idle HTTP connections
-FINISH_S = 8.0  # for requests in hand, after the sockets' farewell: with it, within the 20 s of the operations contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +98,10 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         StartRefused: the database cannot be used, or is being migrated.
+        SettingsError: the server that the settings name is not installed.
         OSError: the address cannot be listened on.
     """
-    stop = asyncio.Event()
+    server, stop = servers.chosen(settings), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with listening(settings.host, settings.port) as listener:
@@ -116,10 +110,10 @@ async def serve(settings: Settings) -> None:
         async with opened(settings) as node:
             with serving(node.database):
                 collect_seldom()
-                await _serve(node, listener, stop)
+                await _serve(node, server, listener, stop)
 
 
-async def _serve(node: Node, listener: socket.socket, stop: asyncio.Event) -> None:
+async def _serve(node: Node, server: servers.Serve, listener: socket.socket, stop: asyncio.Event) -> None:
     faces = Faces(node, await node.log.head())
     following = asyncio.create_task(faces.follow(), name="fan-out")
     await _invite_the_first(node)
@@ -131,8 +125,8 @@ async def _serve(node: Node, listener: socket.socket, stop: asyncio.Event) -> No
         await faces.gateway.drain()
 
     try:
-        log.info("serving", url=node.settings.effective_public_url)
-        await hypercorn_serve(faces.app, hypercorn_config(node.settings, listener), shutdown_trigger=stopped)
+        log.info("serving", url=node.settings.effective_public_url, server=node.settings.server, loop=running())
+        await server(faces.app, node.settings, listener, stopped)
         if following.done():
             following.result()
     finally:
@@ -232,26 +226,7 @@ async def _position(log: Log) -> int | None:
 def listening(host: str, port: int) -> socket.socket:
     """A listening socket, bound before anything else is started: an address in use is the commonest mistake."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    listener = socket.create_server((host, port), family=family, backlog=servers.BACKLOG)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)  # of those that it accepts, too
     return listener
-
-
-def hypercorn_config(settings: Settings, listener: socket.socket) -> Config:
-    """Hypercorn as Crust needs it; see `crust.ws.hypercorn` for what no setting reaches."""
-    own = settings.websocket
-    install(deflate=own.deflate)
-    config = Config()
-    config.bind = [f"fd://{os.dup(listener.fileno())}"]  # a duplicate, because Hypercorn closes what it is given
-    config.backlog = BACKLOG
-    config.accesslog = None
-    config.errorlog = logging.getLogger("hypercorn.error")
-    config.loglevel = "WARNING"
-    config.include_server_header = False
-    config.keep_alive_max_requests = 1_000_000
-    config.keep_alive_timeout = KEEP_ALIVE_S
-    config.graceful_timeout = FINISH_S
-    config.websocket_ping_interval = own.ping_interval_s
-    config.websocket_max_message_size = own.frame_bytes
-    return config

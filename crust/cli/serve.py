@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from crust.cli.common import Config
 from crust.runtime import serve as run
+from crust.servers.loops import loop_factory
 from crust.settings import load
 from crust.telemetry import configure
 
 
-async def serve(
+def serve(
     *,
     host: Annotated[str | None, Parameter(help="Address to listen on.")] = None,
     port: Annotated[int | None, Parameter(help="Port to listen on; 0 takes a free one.")] = None,
+    server: Annotated[Literal["hypercorn", "uvicorn"] | None, Parameter(help="The server below; uvicorn is an extra.")] = None,
     config: Config = None,
 ) -> None:
     """Migrate the database, then serve the API and the websocket until SIGTERM or SIGINT."""
-    settings = load(config, host=host, port=port)
+    settings = load(config, host=host, port=port, server=server)
     configure(settings.log.level, settings.log.format)
-    await run(settings)
+    with asyncio.Runner(loop_factory=loop_factory(settings)) as runner:
+        runner.run(run(settings))

@@ -207,6 +207,13 @@ class Settings(Section):
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on")
     port: Port = Field(default=8400, description="Port to listen on; 0 takes a free one")
+    server: Literal["hypercorn", "uvicorn"] = Field(
+        default="hypercorn", description="What serves HTTP and websockets; uvicorn has to be installed with the extra of its name"
+    )
+    loop: Literal["auto", "asyncio", "uvloop"] = Field(
+        default="auto",
+        description="The event loop; auto: with uvicorn uvloop, if it is there (an extra), else asyncio's; Hypercorn gains little by it",
+    )
     trusted_proxies: Annotated[list[Annotated[str, AfterValidator(_network)]], Listed] = Field(
         default=[], description="Addresses or networks of proxies whose forwarding headers count"
     )

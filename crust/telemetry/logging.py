@@ -39,7 +39,7 @@ def configure(level: Level = "info", format: Format = "auto") -> None:
     handler.setFormatter(_formatter(console=console))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for name in ("asyncio", "hypercorn.access", "hypercorn.error", "quart.app", "tortoise"):
+    for name in ("asyncio", "hypercorn.access", "hypercorn.error", "quart.app", "tortoise", "uvicorn.error"):
         _route(logging.getLogger(name))
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

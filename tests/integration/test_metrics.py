@@ -48,9 +48,9 @@ def value(server: Server, name: str, **labels: str) -> float:
     return found[0] if found else 0
 
 
-def becomes(server: Server, expected: float, name: str, **labels: str) -> None:
+def becomes(server: Server, expected: float, name: str, *, seconds: float = SOON_S, **labels: str) -> None:
     """Wait until a sample has a value: a socket's end is noticed after the client's."""
-    deadline = time.monotonic() + SOON_S
+    deadline = time.monotonic() + seconds
     while (now := value(server, name, **labels)) != expected:
         assert time.monotonic() < deadline, f"{name}{labels} is {now}, not {expected}"
 

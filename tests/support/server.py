@@ -26,6 +26,8 @@ def free_port() -> int:
 class Server:
     """`crust serve` on a data directory (or a PostgreSQL database) of its own.
 
+    `CRUST_TEST_SERVER` and `CRUST_TEST_LOOP` say what it runs on where a test does not care.
+
     Args:
         folder: where everything is kept, the log of the process included.
         environment: further `CRUST_*` variables.
@@ -37,7 +39,14 @@ class Server:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRUST_")}
-        self.environment = {**inherited, "CRUST_DATA_DIR": str(folder / "data"), "CRUST_LOG__FORMAT": "json", **(environment or {})}
+        below = {f"CRUST_{name}": os.environ[f"CRUST_TEST_{name}"] for name in ("SERVER", "LOOP") if f"CRUST_TEST_{name}" in os.environ}
+        self.environment = {
+            **inherited,
+            **below,
+            "CRUST_DATA_DIR": str(folder / "data"),
+            "CRUST_LOG__FORMAT": "json",
+            **(environment or {}),
+        }
         self.process: subprocess.Popen[bytes] | None = None
         self._clients: list[httpx.Client] = []
 

@@ -1,0 +1,125 @@
+"""uvicorn's HTTP, bounded where it is not by itself; over real connections, on either loop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from crust.servers import uvicorn as own
+from crust.servers.uvicorn import HEAD_BYTES
+from tests.unit.test_ws_hypercorn import SOON_S, Node
+from tests.unit.test_ws_uvicorn import loop, serving, silent
+
+__all__ = ["loop", "silent"]  # fixtures
+
+
+async def answered(node: Node, sent: bytes) -> bytes:
+    """What comes back until the server hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(SOON_S):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+UPGRADE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * (HEAD_BYTES + 1), b"400"),
+        (b"GET / HTTP/1.1\r\n" + b"X: x\r\n" * HEAD_BYTES, b"400"),
+        (b"GET /" + b"x" * (HEAD_BYTES + 1), b"400"),
+        (b"no HTTP\r\n\r\n", b"400"),
+        (UPGRADE + b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nX: " + b"x" * 9000 + b"\r\n\r\n", b"431"),
+        (UPGRADE + b"\r\n", b"400"),
+    ],
+)
+def test_a_head_that_is_too_long_or_none_is_refused(loop: asyncio.Runner, sent: bytes, status: bytes) -> None:
+    """At once, and without a line in the log; upgrades too, whose heads the library bounds more tightly."""
+
+    async def go() -> None:
+        async with serving() as node:
+            assert (await answered(node, sent)).startswith(b"HTTP/1.1 " + status)
+
+    loop.run(go())
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX"])
+def test_a_head_that_does_not_come_ends_the_connection(loop: asyncio.Runner, sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who connects and then says little or nothing is hung up on."""
+    monkeypatch.setattr(own, "KEEP_ALIVE_S", 0.2)
+
+    async def go() -> None:
+        async with serving() as node:
+            assert await answered(node, sent) == b""
+
+    loop.run(go())
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_a_connection_ends_when_its_peer_hangs_up(loop: asyncio.Runner, said: bytes) -> None:
+    """Idle, in the middle of a request, or after an answer: its descriptor is not kept for the keep-alive time."""
+
+    async def go() -> None:
+        async with serving() as node:
+            reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+            writer.write(said)
+            if said.endswith(b"\n\r\n"):
+                assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+            writer.write_eof()
+            async with asyncio.timeout(1):
+                await reader.read()
+            writer.close()
+
+    loop.run(go())
+
+
+def test_an_answer_before_the_body_has_come_arrives(loop: asyncio.Runner) -> None:
+    """Though the client sends all of its body first, and only then reads; and the connection serves on."""
+
+    async def go() -> None:
+        async with serving() as node:
+            reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+            for _ in range(2):
+                writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n")
+                await asyncio.sleep(0.05)
+                writer.write(bytes(5_000_000))
+                await writer.drain()
+                async with asyncio.timeout(SOON_S):
+                    assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+            writer.close()
+
+    loop.run(go())
+
+
+async def trickle(writer: asyncio.StreamWriter) -> None:
+    """Send a little, for ever."""
+    while True:
+        writer.write(bytes(1000))
+        await asyncio.sleep(0.01)
+
+
+def test_who_does_not_send_the_body_of_what_is_answered_is_hung_up_on(loop: asyncio.Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a few seconds, whether more of it comes or not."""
+    monkeypatch.setattr(own, "UNWANTED_S", 0.3)
+
+    async def go() -> None:
+        async with serving() as node:
+            answer = await answered(node, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\nx")
+            assert answer.startswith(b"HTTP/1.1 200")
+            reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+            async with asyncio.timeout(SOON_S):
+                sending = asyncio.create_task(trickle(writer))
+                with suppress(ConnectionError):
+                    await reader.read()
+                sending.cancel()
+            writer.close()
+
+    loop.run(go())

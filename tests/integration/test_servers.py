@@ -90,6 +90,14 @@ def test_requests(server: Server) -> None:
     assert server.log() == before
 
 
+def test_a_connection_that_the_client_closes_is_closed(server: Server) -> None:
+    """At once, not when an idle one would be: visits that are short take no more descriptors than the one that is open."""
+    before = value(server, "process_open_fds")
+    for _ in range(50):
+        httpx.get(server.url + "/health/live")
+    assert value(server, "process_open_fds") <= before + 5
+
+
 SHORT = {"CRUST_WEBSOCKET__PING_INTERVAL_S": "0.5", "CRUST_WEBSOCKET__SILENCE_S": "2", "CRUST_WEBSOCKET__SEND_TIMEOUT_S": "2"}
 
 

@@ -275,9 +275,10 @@ async def place_of(server: Server, client: httpx.Client) -> str:
 async def test_a_session_that_ends_while_its_socket_is_opening_closes_it(server: Server, ana: httpx.Client) -> None:
     """A slow client that is still being sent its channels is closed all the same."""
     own = server.sign_in("ana", "slow-client")
-    channel = call(ana, "POST", "/channel/edit", name="large", topic="")["id"]
-    for number in range(45):
-        call(ana, "POST", "/message/edit", channel_id=channel, contents=f"{number} " + "x" * 15_000)
+    for name in ("large", "larger"):
+        channel = call(ana, "POST", "/channel/edit", name=name, topic="")["id"]
+        for _ in range(50):  # 3 MB a channel: the kernel's buffers take 4
+            call(ana, "POST", "/message/edit", channel_id=channel, contents="\N{WAVING HAND SIGN}" * 15_000)
     options: dict[str, Any] = {"max_size": None, "max_queue": 1, "ping_interval": None}
     async with connect(server.websocket_url, sock=small_socket(server, 4096), additional_headers=headers(own), **options) as slow:
         await slow.recv()

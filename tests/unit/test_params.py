@@ -183,7 +183,6 @@ def test_a_body_of_nothing_has_no_type() -> None:
         ("application/json", b'{"a": '),
         ("application/json", b'["no", "object"]'),
         ("application/json", b'{"a": "\xff"}'),
-        ("application/json", b'{"a": "\\ud800"}'),
         ("application/json", b'{"a": NaN}'),
         ("application/json", b"[" * 100_000),
         ("application/json", b'{"a":' * 50_000 + b"1" + b"}" * 50_000),

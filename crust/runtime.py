@@ -17,6 +17,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 from crust.api import channels, messages, users
+from crust.api import hypercorn as http_hypercorn
 from crust.api.app import create_app
 from crust.api.calls import Context, Registry
 from crust.api.identity import Identity
@@ -34,15 +35,14 @@ from crust.services.limits import LoginThrottle, TokenBuckets
 from crust.settings import Settings
 from crust.telemetry import get_logger
 from crust.web import setup
+from crust.ws import hypercorn as ws_hypercorn
 from crust.ws.gateway import Gateway
 from crust.ws.hub import Hub
-from crust.ws.hypercorn import install
 from crust.ws.services import Services
 
 log = get_logger(__name__)
 
 BACKLOG = 2048  # connections that may wait to be accepted: a thousand clients that come back at once
-KEEP_ALIVE_S = 30.0  # idle HTTP connections
 FINISH_S = 8.0  # for requests in hand, after the sockets' farewell: with it, within the 20 s of the operations contract
 
 
@@ -115,6 +115,7 @@ async def _serve(node: Node, listener: socket.socket, stop: asyncio.Event) -> No
         await asyncio.wait([asyncio.ensure_future(stop.wait()), following], return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
         await faces.gateway.drain()
+        asyncio.get_running_loop().call_later(FINISH_S, http_hypercorn.drop_all)
 
     try:
         log.info("serving", url=node.settings.effective_public_url)
@@ -175,9 +176,10 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def hypercorn_config(settings: Settings, listener: socket.socket) -> Config:
-    """Hypercorn as Crust needs it; see `crust.ws.hypercorn` for what no setting reaches."""
+    """Hypercorn as Crust needs it; see the two modules of that name for what no setting reaches."""
     own = settings.websocket
-    install(deflate=own.deflate)
+    http_hypercorn.install(answer_s=settings.http.answer_s)
+    ws_hypercorn.install(deflate=own.deflate)
     config = Config()
     config.bind = [f"fd://{os.dup(listener.fileno())}"]  # a duplicate, because Hypercorn closes what it is given
     config.backlog = BACKLOG
@@ -186,8 +188,8 @@ def hypercorn_config(settings: Settings, listener: socket.socket) -> Config:
     config.loglevel = "WARNING"
     config.include_server_header = False
     config.keep_alive_max_requests = 1_000_000
-    config.keep_alive_timeout = KEEP_ALIVE_S
-    config.graceful_timeout = FINISH_S
+    config.keep_alive_timeout = settings.http.idle_s
+    config.graceful_timeout = FINISH_S + 2 * http_hypercorn.DROP_S  # by then there is nothing left to cut off
     config.websocket_ping_interval = own.ping_interval_s
     config.websocket_max_message_size = own.frame_bytes
     return config

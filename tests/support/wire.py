@@ -6,8 +6,10 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests.support.server import Server
@@ -107,6 +109,23 @@ def seconds_until(condition: Callable[[], bool], most: float) -> float:
         assert time.monotonic() - began < most, f"not within {most} s"
         time.sleep(0.02)
     return time.monotonic() - began
+
+
+def held(server: Server, connection: socket.socket) -> bool:
+    """Whether the server's process still has its end of a connection, by the table of Linux."""
+    ours, its = f":{connection.getsockname()[1]:04X}", f":{server.port:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(its) and row[2].endswith(ours) and row[9] != "0" for row in rows)  # inode 0: it belongs to nobody
+
+
+@contextmanager
+def quietly(server: Server) -> Iterator[None]:
+    """Whatever happens in the block, the server's log says nothing of errors."""
+    before = len(server.log())
+    yield
+    said = server.log()[before:]
+    assert "Traceback" not in said, said
+    assert '"level": "error"' not in said, said
 
 
 # ---- websockets

@@ -53,7 +53,7 @@ def create_app(settings: Settings, registry: Registry, authenticate: Authenticat
         ready: why the server cannot work now, or None.
     """
     app = Quart("crust", static_folder=None)
-    app.config["RESPONSE_TIMEOUT"] = settings.http.answer_s
+    app.config["RESPONSE_TIMEOUT"] = None  # it costs a task for each answer, and Quart 0.23 keeps the connection; see `crust.api.hypercorn`
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes  # Quart 0.23 counts only a body with Content-Length; see `read_body`
     app.url_map.merge_slashes = False  # a path with a slash too many is no path, not a redirect to one
     http = HttpCalls(settings, registry, authenticate, identity)

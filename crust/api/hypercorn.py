@@ -30,12 +30,14 @@ import msgspec
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
 
 from crust.errors import BadRequest, TooLarge
 
 LINGER_S = 2.0  # for the other side to hang up, once it has all that was sent
 DROP_S = 1.0  # for the application to notice
 HEAD_TOO_LARGE = 431  # RFC 6585; not in the API's list, which has 413
+HIGH_WATER = 65_536  # bytes that asyncio buffers before it makes a sender wait
 SERVER = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)  # in the absolute form of a target, RFC 9112 3.2.2
 TWO_LENGTHS = {b"content-length", b"transfer-encoding"}
 
@@ -120,11 +122,22 @@ class PatientServer(TCPServer):
             self._task_group.spawn(self._drop)
 
     async def protocol_send(self, event: Event) -> None:
-        if not isinstance(event, Closed):
+        if isinstance(event, Closed):
+            if not self.closing and not self.over.is_set():
+                self.closing = True
+                self._task_group.spawn(self._part)
+        elif (
+            isinstance(event, RawData) and self._may_wait(event) and isinstance(getattr(self.protocol.protocol, "stream", None), HTTPStream)
+        ):
+            dropping = self.loop.call_later(self.answer_s, self.drop)
+            await super().protocol_send(event)  # if that is given up, the answer is cut off, and the connection is of no more use
+            dropping.cancel()
+        else:
             await super().protocol_send(event)
-        elif not self.closing and not self.over.is_set():
-            self.closing = True
-            self._task_group.spawn(self._part)
+
+    def _may_wait(self, event: RawData) -> bool:
+        """Whether sending it may have to wait for the other side to read."""
+        return self.writer.transport.get_write_buffer_size() + len(event.data) > HIGH_WATER
 
     async def _part(self) -> None:
         with suppress(TimeoutError, OSError, RuntimeError):

@@ -44,7 +44,7 @@ def test_the_same_key_in_two_objects_is_none_that_comes_twice() -> None:
         ("", "Expecting value"),
         ("1 2", "Extra data"),
         ("01", "Extra data"),
-        ("[1,]", "Expecting value"),
+        ("[1,]", "Expecting value|trailing comma"),
         ("\ufeff{}", "Expecting value"),
         ('"\n"', "control character"),
         ("{'a': 1}", "property name"),

@@ -112,6 +112,7 @@ async def _serve(node: Node, listener: socket.socket, stop: asyncio.Event) -> No
 
     async def stopped() -> None:
         """Ends when the server is to end: asked to, or because its fan-out died, without which it is no use."""
+        listener.listen(BACKLOG)  # again: asyncio, which listens by now, takes as many for a queue as it accepts at once
         await asyncio.wait([asyncio.ensure_future(stop.wait()), following], return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
         await faces.gateway.drain()
@@ -182,7 +183,7 @@ def hypercorn_config(settings: Settings, listener: socket.socket) -> Config:
     ws_hypercorn.install(deflate=own.deflate)
     config = Config()
     config.bind = [f"fd://{os.dup(listener.fileno())}"]  # a duplicate, because Hypercorn closes what it is given
-    config.backlog = BACKLOG
+    config.backlog = http_hypercorn.ACCEPTED
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.loglevel = "WARNING"

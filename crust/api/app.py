@@ -41,7 +41,6 @@ Ready = Callable[[], Awaitable[str | None]]
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 KEY = re.compile(r"[\x20-\x7e]{1,64}")
-BODY_S = 60.0  # for a whole body: the largest one comes so fast on the slowest link that people bear
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -55,6 +54,8 @@ def create_app(settings: Settings, registry: Registry, authenticate: Authenticat
         ready: why the server cannot work now, or None.
     """
     app = Quart("crust", static_folder=None)
+    # It costs a task for each answer, and Quart 0.23 keeps the connection; `crust.servers.hypercorn_http` has a bound of its own.
+    app.config["RESPONSE_TIMEOUT"] = None
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes  # Quart 0.23 counts only a body with Content-Length; see `read_body`
     app.url_map.merge_slashes = False  # a path with a slash too many is no path, not a redirect to one
     http = HttpCalls(settings, registry, authenticate, identity)
@@ -98,7 +99,7 @@ class HttpCalls:
     """Turns a request into a call, and what comes of it into a response."""
 
     def __init__(self, settings: Settings, registry: Registry, authenticate: Authenticate, identity: Identity) -> None:
-        self._limit = settings.limits.body_bytes
+        self._limit, self._body_s = settings.limits.body_bytes, settings.http.body_s
         self._registry, self._authenticate, self._identity = registry, authenticate, identity
 
     async def answer(self) -> Response:
@@ -108,7 +109,7 @@ class HttpCalls:
         source = request._get_current_object()  # type: ignore[attr-defined]  # a proxy of Werkzeug's
         query = from_query(request.query_string)
         actor = await self._caller(source) if call.access == "session" else None
-        body = from_body(request.headers.get("Content-Type", ""), await read_body(self._limit))
+        body = from_body(request.headers.get("Content-Type", ""), await read_body(self._limit, self._body_s))
         if actor is not None and "client_id" in body:
             actor = await self._caller(source, body["client_id"])
         raw = {**query, **body}
@@ -168,17 +169,19 @@ def checked_key(value: str | None) -> str | None:
     return value or None
 
 
-async def read_body(limit: int) -> bytes:
+async def read_body(limit: int, seconds: float) -> bytes:
     """The body, counted as it comes: Quart itself does not count one without Content-Length, nor the files of a multipart form.
 
     Raises:
         TooLarge: it is longer than `limit` bytes.
-        BadRequest: it does not come in time.
+        BadRequest: it does not come within `seconds`, or is compressed, which could make much of little.
     """
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise BadRequest("A body is taken as it is, without Content-Encoding.", field="Content-Encoding")
     body = bytearray()
     if (request.content_length or 0) <= limit:
         try:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout(seconds):
                 async for chunk in request.body:
                     body += chunk
                     if len(body) > limit:
@@ -186,7 +189,7 @@ async def read_body(limit: int) -> bytes:
                 else:
                     return bytes(body)
         except TimeoutError:
-            raise BadRequest(f"The body did not come within {BODY_S:.0f} s.") from None
+            raise BadRequest(f"The body did not come within {seconds:g} s.") from None
     raise TooLarge(f"The body must have at most {limit} bytes.")
 
 

@@ -10,9 +10,11 @@ from crust.api.calls import Context, Page, Registry
 from crust.api.params import Id
 from crust.services.core import Core
 from crust.services.keys import request_key
+from crust.services.names import NAME_MAX
 from crust.services.views import ChannelPage, ViewedChannel, ViewedMember
 
 Limit = Annotated[int, Meta(ge=1, le=200, description="How many at most.")]
+Query = Annotated[str, Meta(max_length=NAME_MAX, description="What a name, or one of its words, begins with.")]
 Type = Literal["public", "private", "direct"]
 
 
@@ -35,7 +37,7 @@ class ChannelUser(Struct, kw_only=True):
 
 
 class ChannelSearch(Struct, kw_only=True):
-    query: str = ""
+    query: Query = ""
     organisation_id: Id | None = None
     type: Type | None = None
     archived: bool = False

@@ -17,12 +17,14 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import Meta, Struct
 from msgspec import inspect as schema
-from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_options_header
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder
 
+from crust import strict_json
 from crust.errors import BadRequest, Invalid
 from crust.ids import MAX_ID
+from crust.strict_json import BAD_TEXT, WHY_BAD, BadJson
 
 T = TypeVar("T", bound=Struct)
 Reader = Callable[[Any], Any]
@@ -45,7 +47,6 @@ Id = Annotated[int, Meta(ge=1, le=MAX_ID, extra_json_schema=ID, extra={"expected
 INTEGER = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 NUMBER = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?", re.ASCII)
 BOOL = {"true": True, "1": True, "on": True, "yes": True, "false": False, "0": False, "off": False, "no": False}
-BAD_TEXT = re.compile("[\0\ud800-\udfff]")  # PostgreSQL stores no NUL, and UTF-8 has no surrogates
 
 
 # ---- gathering
@@ -67,7 +68,9 @@ def from_query(query: bytes) -> dict[str, Any]:
         BadRequest: it is not UTF-8, or has too many fields.
     """
     try:
-        return from_pairs(parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX))
+        # Half of a surrogate pair is let through, so that the field can be named.
+        text = query.decode("utf-8", "surrogatepass")
+        return from_pairs(parse_qsl(text, keep_blank_values=True, errors="surrogatepass", max_num_fields=FIELDS_MAX))
     except ValueError as error:
         raise BadRequest(f"The query or form cannot be read: {error}") from None
 
@@ -95,12 +98,12 @@ def from_json(body: bytes) -> dict[str, Any]:
     """A JSON object.
 
     Raises:
-        BadRequest: it is none, or cannot be read.
+        BadRequest: it is none, or cannot be read, or a key comes twice in it, which is then the field.
     """
     try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"The body is not valid JSON: {error}") from None
+        value = strict_json.read_bytes(body)
+    except BadJson as error:
+        raise BadRequest(f"The body is not valid JSON: {error}.", field=error.key) from None
     if not isinstance(value, dict):
         raise BadRequest("The body must be a JSON object.")
     return value
@@ -114,7 +117,7 @@ def from_multipart(body: bytes, boundary: str) -> dict[str, Any]:
     """
     try:
         return from_pairs(_fields_in(body, boundary))
-    except (ValueError, RequestEntityTooLarge) as error:
+    except (ValueError, HTTPException) as error:
         raise BadRequest(f"The multipart form cannot be read: {error}") from None
 
 
@@ -129,7 +132,7 @@ def _fields_in(body: bytes, boundary: str) -> Iterator[tuple[str, str]]:
         if isinstance(event, Field | File):
             name = event.name if isinstance(event, Field) else None
         elif isinstance(event, Data) and name:
-            yield name, event.data.decode()  # the body is there as a whole, so a part's data comes as a whole
+            yield name, event.data.decode("utf-8", "surrogatepass")  # the body is there as a whole, so a part's data comes as a whole
 
 
 def from_pairs(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -187,8 +190,9 @@ class Parameter:
         """
         try:
             return msgspec.convert(self.reader(value), self.type)
-        except (ValueError, RecursionError) as error:
-            reason = f", but {error}" if type(error) is ValueError else ""  # ours; others' words are about Python's types
+        except (ValueError, RecursionError, OverflowError) as error:
+            ours = type(error) is ValueError or (isinstance(error, BadJson) and error.key)  # others' words are about Python's types
+            reason = f", but {error}" if ours else ""
             raise Invalid(f"{self.name} must be {self.expected}{reason}.", field=self.name) from None
 
 
@@ -253,7 +257,7 @@ def _bool(value: Any) -> Any:
 
 def _text(value: Any) -> Any:
     if isinstance(value, str) and BAD_TEXT.search(value):
-        raise ValueError("has NUL or half of a surrogate pair in it")
+        raise ValueError(WHY_BAD)
     return value
 
 
@@ -271,7 +275,7 @@ def _list_of(kind: schema.Type) -> Reader:
 def _document(value: Any) -> Any:
     """An object, which a form bears as JSON."""
     if isinstance(value, str):
-        value = msgspec.json.decode(_text(value))
+        value = strict_json.read(_text(value))
     _check_texts(value)
     return value
 

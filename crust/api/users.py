@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from crust.api.calls import Answer, Context, Cookie, Page, Registry
-from crust.api.channels import Limit
+from crust.api.channels import Limit, Query
 from crust.api.params import Id
 from crust.clock import rfc3339
 from crust.events.objects import Presence, TimeText
@@ -28,7 +28,7 @@ class SignedIn(Struct, kw_only=True):
 
 
 class UserSearch(Struct, kw_only=True):
-    query: str = ""
+    query: Query = ""
     after: Id | None = None
     limit: Limit = 50
 

@@ -1,8 +1,8 @@
 """The server below the app, and the event loop below that; both are settings.
 
-hypercorn.py    the default
-uvicorn.py      an optional extra
-loops.py        asyncio's own loop, or uvloop, another extra
+hypercorn.py            the default; _http and _websocket are what no setting of it reaches
+uvicorn.py              an optional extra; _websocket the same for it
+loops.py                asyncio's own loop, or uvloop, another extra
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ Serve = Callable[[Any, Settings, socket.socket, Stopped], Awaitable[None]]
 """(app, settings, listening socket, stopped): serves until `stopped` ends, then finishes what is in hand. The socket stays the caller's."""
 
 BACKLOG = 2048  # connections that may wait to be accepted: a thousand clients that come back at once
-KEEP_ALIVE_S = 30.0  # idle HTTP connections
 FINISH_S = 8.0  # for requests in hand, after the sockets' farewell: with it, within the 20 s of the operations contract
 
 

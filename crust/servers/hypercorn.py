@@ -1,7 +1,8 @@
-"""Hypercorn as Crust needs it; see `crust.ws.hypercorn` for what no setting reaches."""
+"""Hypercorn as Crust needs it; `hypercorn_http` and `hypercorn_websocket` are what no setting reaches."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -10,29 +11,35 @@ from typing import Any
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
-from crust.servers import BACKLOG, FINISH_S, KEEP_ALIVE_S, Stopped
+from crust.servers import BACKLOG, FINISH_S, Stopped, hypercorn_http, hypercorn_websocket
 from crust.settings import Settings
-from crust.ws.hypercorn import install
 
 
 async def serve(app: Any, settings: Settings, listener: socket.socket, stopped: Stopped) -> None:
     """See `crust.servers.Serve`."""
-    install(deflate=settings.websocket.deflate)
-    await hypercorn_serve(app, config(settings, listener), shutdown_trigger=stopped)
+    hypercorn_http.install(answer_s=settings.http.answer_s)
+    hypercorn_websocket.install(deflate=settings.websocket.deflate)
+
+    async def end() -> None:
+        listener.listen(BACKLOG)  # again: asyncio, which listens by now, takes as many for a queue as it accepts at once
+        await stopped()
+        asyncio.get_running_loop().call_later(FINISH_S, hypercorn_http.drop_all)
+
+    await hypercorn_serve(app, config(settings, listener), shutdown_trigger=end)
 
 
 def config(settings: Settings, listener: socket.socket) -> Config:
     """Hypercorn's own settings."""
     config = Config()
     config.bind = [f"fd://{os.dup(listener.fileno())}"]  # a duplicate, because Hypercorn closes what it is given
-    config.backlog = BACKLOG
+    config.backlog = hypercorn_http.ACCEPTED
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.loglevel = "WARNING"
     config.include_server_header = False
     config.keep_alive_max_requests = 1_000_000
-    config.keep_alive_timeout = KEEP_ALIVE_S
-    config.graceful_timeout = FINISH_S
+    config.keep_alive_timeout = settings.http.idle_s
+    config.graceful_timeout = FINISH_S + 2 * hypercorn_http.DROP_S  # by then there is nothing left to cut off
     config.websocket_ping_interval = settings.websocket.ping_interval_s
     config.websocket_max_message_size = settings.websocket.frame_bytes
     return config

@@ -1,9 +1,10 @@
-"""uvicorn as Crust needs it; see `crust.ws.uvicorn` for its websockets."""
+"""uvicorn as Crust needs it; see `crust.servers.uvicorn_websocket` for its websockets."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 from asyncio import TimerHandle, Transport
@@ -14,9 +15,9 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from crust.servers import BACKLOG, FINISH_S, KEEP_ALIVE_S, Stopped
+from crust.servers import BACKLOG, FINISH_S, Stopped
+from crust.servers.uvicorn_websocket import WatchedProtocol
 from crust.settings import Settings
-from crust.ws.uvicorn import WatchedProtocol
 
 HEAD_BYTES = 16_384  # the longest head of a request that is waited for; what Hypercorn has
 UNWANTED_S = 3.0  # for the rest of a body whose request is answered
@@ -62,7 +63,7 @@ def config(app: Any, settings: Settings) -> uvicorn.Config:
         proxy_headers=False,  # we read them, and only from trusted proxies
         server_header=False,
         backlog=BACKLOG,
-        timeout_keep_alive=int(KEEP_ALIVE_S),
+        timeout_keep_alive=math.ceil(settings.http.idle_s),
         timeout_graceful_shutdown=int(FINISH_S),
     )
 
@@ -120,7 +121,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _await_head(self) -> None:
         self.head_bytes = 0
         if self.head_timer is None:
-            self.head_timer = self.loop.call_later(KEEP_ALIVE_S, self.timeout_keep_alive_handler)
+            self.head_timer = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _head_came(self) -> None:
         if self.head_timer is not None:

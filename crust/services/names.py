@@ -11,13 +11,22 @@ USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,30}[A-Za-z0-9])?")
 EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")  # RFC 5321 4.5.3.1: 64 octets before the @, 254 in all
 NAME_MAX = 100
 TOPIC_MAX = 1000
+COMPOSED = 4  # characters at most that NFC makes one of, in any living script
 
-# Characters that change how their neighbours are read (Unicode TR 9 overrides and isolates), with which one name can pose as another.
-BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Unicode TR 9: embeddings, overrides and isolates change how what stands beside them is read, with which one text can pose as another.
+# The marks only give a direction of their own; sentences in Arabic and Hebrew need them, a name does not.
+DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+MARKS = frozenset("\u061c\u200e\u200f")
+UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and symbols that are drawn as nothing
+CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, halves of surrogate pairs, separators of lines
+VISIBLE = frozenset("LNPS")  # letters, numbers, punctuation, symbols
 
 
 def fold(text: str) -> str:
-    """The form in which names are compared: compatibility forms and case do not count."""
+    """The form in which names are compared: compatibility forms and case do not count.
+
+    What is given has a limit of length: with many accents on one letter this takes the square of it.
+    """
     return unicodedata.normalize("NFKC", text).casefold()
 
 
@@ -33,29 +42,42 @@ def username(text: str) -> str:
 def email(text: str) -> str:
     """An address, as written."""
     text = text.strip()
-    if len(text) > 254 or not EMAIL.fullmatch(text):
+    if len(text) > 254 or not EMAIL.fullmatch(text) or not _plain(text, DIRECTIONS | MARKS):
         raise Invalid("email must be an address like ana@example.org.", field="email")
     return text
 
 
 def display(text: str, field: str = "name") -> str:
-    """A name for people: one line, 1–100 characters, nothing invisible that changes how it reads."""
+    """A name for people: one line, 1–100 characters, something to see and nothing invisible that changes how it reads."""
+    if len(text) > COMPOSED * NAME_MAX:  # before what takes the square of the length, with many accents on one letter
+        raise Invalid(f"{field} must have at most {NAME_MAX} characters.", field=field)
     text = unicodedata.normalize("NFC", text).strip()
-    if not text:
+    if not any(unicodedata.category(character)[0] in VISIBLE and character not in UNSEEN for character in text):
         raise Invalid(f"{field} must not be empty.", field=field)
     if len(text) > NAME_MAX:
         raise Invalid(f"{field} must have at most {NAME_MAX} characters.", field=field)
-    if any(character in BIDI or unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text):
+    if not _plain(text, DIRECTIONS | MARKS):
         raise Invalid(f"{field} must be one line without control or direction characters.", field=field)
     return text
 
 
 def topic(text: str) -> str:
     """What a channel is about: one line, may be empty."""
+    return line(text, "topic", TOPIC_MAX)
+
+
+def line(text: str, field: str, most: int) -> str:
+    """One line that is shown among others, may be empty: what ends a line in it becomes a space, and it changes no other's direction."""
     text = " ".join(text.split())
-    if len(text) > TOPIC_MAX:
-        raise Invalid(f"topic must have at most {TOPIC_MAX} characters.", field="topic")
+    if len(text) > most:
+        raise Invalid(f"{field} must have at most {most} characters.", field=field)
+    if not _plain(text, DIRECTIONS):
+        raise Invalid(f"{field} must be one line without control or direction characters.", field=field)
     return text
+
+
+def _plain(text: str, without: frozenset[str]) -> bool:
+    return not any(character in without or unicodedata.category(character) in CONTROL for character in text)
 
 
 def contents(text: str, limit: int) -> str:

@@ -14,6 +14,7 @@ from crust.events.control import Control, PresenceChanged
 from crust.events.objects import Presence
 from crust.log import Log
 from crust.models.database import Database, Row
+from crust.services import names
 from crust.services.actor import Actor
 from crust.services.times import milliseconds
 from crust.telemetry import get_logger
@@ -50,12 +51,11 @@ class PresenceService:
         """Say how reachable one is, until a time if given (RFC 3339).
 
         Raises:
-            Invalid: an unknown status, a text over 200 characters, a time that is none.
+            Invalid: an unknown status, a text over 200 characters or not fit to stand beside a name, a time that is none.
         """
         if status not in STATUSES:
             raise Invalid(f"status must be one of {', '.join(sorted(STATUSES))}.", field="status")
-        if text is not None and len(text) > TEXT_MAX:
-            raise Invalid(f"text must have at most {TEXT_MAX} characters.", field="text")
+        text = None if text is None else names.line(text, "text", TEXT_MAX)
         end = None if until is None else milliseconds(until, "until")
         async with self._log.change():
             sql = 'UPDATE "user" SET presence_status = $1, presence_text = $2, presence_until = $3 WHERE id = $4'

@@ -11,6 +11,7 @@ from crust.settings.example import example_toml
 from crust.settings.source import Effective, SettingsError, explain, load
 from crust.settings.tree import (
     Database,
+    Http,
     Limits,
     Log,
     Metrics,
@@ -25,6 +26,7 @@ from crust.settings.tree import (
 __all__ = [
     "Database",
     "Effective",
+    "Http",
     "Limits",
     "Log",
     "Metrics",

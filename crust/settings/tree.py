@@ -146,6 +146,14 @@ class Limits(Section):
     contents_characters: Positive = Field(default=16_000, description="Longest message, in characters")
 
 
+class Http(Section):
+    """HTTP connections: how long a slow client may hold one."""
+
+    idle_s: Seconds = Field(default=30.0, description="Seconds that a connection may be idle, or take for the head of a request")
+    body_s: Seconds = Field(default=60.0, description="Seconds that the body of a request may take")
+    answer_s: Seconds = Field(default=60.0, description="Seconds that a client may take to read an answer")
+
+
 class Websocket(Section):
     """Websockets."""
 
@@ -225,6 +233,7 @@ class Settings(Section):
     passwords: Passwords = Field(default_factory=Passwords)
     database: Database = Field(default_factory=Database)
     limits: Limits = Field(default_factory=Limits)
+    http: Http = Field(default_factory=Http)
     websocket: Websocket = Field(default_factory=Websocket)
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)

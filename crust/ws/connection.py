@@ -331,7 +331,12 @@ class WebsocketConnection:
         """The id of the direct channel with somebody."""
         if str(user_id) not in self._directs:
             fields = {"type": "direct", "name": "", "topic": "", "members": [user_id]}
-            opened = msgspec.json.decode(await self._call("POST", "/channel/edit", fields))
+            try:
+                opened = msgspec.json.decode(await self._call("POST", "/channel/edit", fields))
+            except CrustError as error:
+                if error.field == "members":
+                    error.field, error.message = "user_id", "user_id must be the id of somebody else in your organisation."
+                raise
             self._directs[str(user_id)] = opened["response"]["id"]
         return self._directs[str(user_id)]
 

@@ -1,7 +1,7 @@
 """The websocket's address: the upgrade, and all the connections of a node.
 
 Quart does the routing and the upgrade; from then on frames go straight to the ASGI `send`, since Quart's own way there costs as much again
-as sending. `KeepsSend` is the public seam for that. A server that takes frames as bytes (`crust.ws.hypercorn`) is given all that waits at
+as sending. `KeepsSend` is the public seam for that. A server that takes frames as bytes (`crust.ws.extensions`) is given all that waits at
 once.
 """
 
@@ -23,8 +23,8 @@ from quart.wrappers.base import BaseRequestWebsocket
 from crust.errors import CrustError, Forbidden, Unavailable
 from crust.services.limits import site
 from crust.ws.connection import Credentials, Socket, WebsocketConnection
+from crust.ws.extensions import ABORT, SILENCE, WRITE
 from crust.ws.frame import Run, message_of, texts, wire_of
-from crust.ws.hypercorn import ABORT, SILENCE, WRITE
 from crust.ws.protocol import Close, Closing, control_frame, resume_place
 from crust.ws.services import Services
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from crust import strict_json
 from crust.errors import BadRequest, CrustError, Invalid, RateLimited, Unauthenticated
 from crust.events.event import Event
+from crust.strict_json import BAD_TEXT, WHY_BAD, BadJson
 from crust.ws.frame import Frame
 
 ID_MAX = 64
@@ -65,11 +67,17 @@ class Nothing(Struct):
     pass
 
 
+class Numbered(Struct):
+    """A frame of which only the id is looked at."""
+
+    id: str
+
+
 class Fields(dict[str, Any]):
     """The data of a verb that an API call checks."""
 
 
-VERBS: dict[str, type] = {
+VERBS: dict[str, type[Struct] | type[Fields]] = {
     "login": Login,
     "join": Fields,
     "part": Fields,
@@ -149,20 +157,29 @@ class Inbound:
 
     def _parsed(self, frame: str) -> Request | Refused:
         try:
-            value = msgspec.json.decode(frame)
-        except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return Refused(None, BadRequest("A frame must be a JSON object."))
+            value = strict_json.read(frame)
+        except BadJson as error:
+            number = self._usable(frame) if error.key not in (None, "id") else None
+            return Refused(number, BadRequest(f"A frame must be a JSON object: {error}.", field=error.key))
         if not isinstance(value, dict):
             return Refused(None, BadRequest("A frame must be a JSON object."))
         number = value.get("id")
-        if not isinstance(number, str) or not 1 <= len(number) <= ID_MAX:
-            return Refused(None, BadRequest(f"A frame needs an id: text of 1 to {ID_MAX} characters."))
+        if not is_id(number):
+            return Refused(None, BadRequest(f"A frame needs an id: text of 1 to {ID_MAX} characters.", field="id"))
         if number in self.pending:
             return Refused(None, BadRequest("This id is in use by a request that is not answered yet."))
         try:
             return self._request(number, value.get("type"), value.get("data", {}))
         except CrustError as error:
             return Refused(number, error)
+
+    def _usable(self, frame: str) -> str | None:
+        """The id of a frame in which another key comes twice, if an error can be sent under it."""
+        try:
+            number = msgspec.json.decode(frame, type=Numbered).id
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return None
+        return number if is_id(number) and number not in self.pending else None
 
     def _request(self, number: str, verb: object, data: object) -> Request:
         if not isinstance(verb, str) or verb not in VERBS:
@@ -176,6 +193,11 @@ class Inbound:
         return Request(number, verb, checked(verb, data))
 
 
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether it can be a frame's id, and be said back."""
+    return isinstance(value, str) and 1 <= len(value) <= ID_MAX and not BAD_TEXT.search(value)
+
+
 def checked(verb: str, data: dict[str, Any]) -> Any:
     """The data of a verb as its type.
 
@@ -183,14 +205,19 @@ def checked(verb: str, data: dict[str, Any]) -> Any:
         Invalid: a field is wrong or missing; it is named.
     """
     kind = VERBS[verb]
-    if kind is Fields:
+    if not issubclass(kind, Struct):
         return Fields(data)
+    for name in kind.__struct_fields__:
+        if isinstance(data.get(name), str) and BAD_TEXT.search(data[name]):
+            raise Invalid(f"{verb}: {name} {WHY_BAD}.", field=name)
     try:
         return msgspec.convert(data, kind, strict=False)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).replace("`", "").partition(" - at $.")
         name = path or reason.rpartition("field ")[2]
         raise Invalid(f"{verb}: {reason}" + (f" (at {path})." if path else "."), field=name) from None
+    except RecursionError:
+        raise Invalid(f"{verb}: the data is nested too deeply.", field="data") from None
 
 
 # ---- what a server says

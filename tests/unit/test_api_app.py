@@ -24,7 +24,7 @@ from crust.clock import ManualClock
 from crust.errors import CODES, Conflict, Gone, Unauthenticated, Unavailable
 from crust.services.actor import Actor
 from crust.services.limits import TokenBuckets
-from crust.settings import Limits, Settings
+from crust.settings import Http, Limits, Settings
 
 SECRET = "s" * 43
 BODY_BYTES = 4096
@@ -486,9 +486,19 @@ async def test_a_body_has_a_limit(client: Client) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_body_that_does_not_come_is_given_up(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_compressed_body_is_refused(client: Client) -> None:
+    """By its header, whatever is in it; `identity` says that it is none."""
+    for encoding, status in (("gzip", 400), ("br, gzip", 400), ("identity", 200)):
+        headers = {"Content-Type": "application/json", "Content-Encoding": encoding}
+        answer = await client.send("POST", "/open/edit", data=b"{}", headers=headers)
+        assert answer.status == status
+        assert status == 200 or answer.error["field"] == "Content-Encoding"
+
+
+@pytest.mark.asyncio
+async def test_a_body_that_does_not_come_is_given_up() -> None:
     """A client that stops in the middle holds the request for a time, not for good."""
-    monkeypatch.setattr(http, "BODY_S", 0.05)
+    client = Client(made(http=Http(body_s=0.05)))
     async with client._client.request("/open/edit", method="POST", headers={"Content-Type": "application/json"}) as connection:
         await connection.send(b"{")
         await asyncio.sleep(0.2)

@@ -51,12 +51,11 @@ def test_a_head_that_is_too_long_or_none_is_refused(loop: asyncio.Runner, sent: 
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX"])
-def test_a_head_that_does_not_come_ends_the_connection(loop: asyncio.Runner, sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_does_not_come_ends_the_connection(loop: asyncio.Runner, sent: bytes) -> None:
     """Who connects and then says little or nothing is hung up on."""
-    monkeypatch.setattr(own, "KEEP_ALIVE_S", 0.2)
 
     async def go() -> None:
-        async with serving() as node:
+        async with serving(idle_s=1) as node:
             assert await answered(node, sent) == b""
 
     loop.run(go())

@@ -21,8 +21,10 @@ from hypercorn.config import Config
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import WSStream
 
+from crust.servers import hypercorn_http
+from crust.servers.hypercorn_websocket import WatchedStream, install
+from crust.ws.extensions import ABORT, SILENCE, WRITE
 from crust.ws.frame import Frame, Run
-from crust.ws.hypercorn import ABORT, SILENCE, WRITE, WatchedStream, install
 
 MESSAGE_MAX = 262_144
 SOON_S = 5.0
@@ -122,7 +124,8 @@ def own_streams(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "WSStream", WSStream)
     monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", TCPServer)
     monkeypatch.setattr(hypercorn.protocol, "H11Protocol", H11Protocol)
-    monkeypatch.setattr("crust.ws.hypercorn.LINGER_S", 0.5)
+    monkeypatch.setattr("crust.servers.hypercorn_websocket.LINGER_S", 0.5)
+    hypercorn_http.install(answer_s=60)
     install(deflate=False)
 
 
@@ -344,7 +347,7 @@ async def test_an_answer_before_the_body_has_come_arrives(unwanted: int) -> None
 @pytest.mark.usefixtures("own_streams")
 async def test_who_goes_on_sending_a_body_that_nobody_wants_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a few seconds, however much is still to come."""
-    monkeypatch.setattr("crust.ws.tcp.LINGER_S", 0.5)
+    monkeypatch.setattr("crust.servers.hypercorn_http.LINGER_S", 0.5)
     async with serving() as node:
         reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")

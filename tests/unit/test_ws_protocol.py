@@ -31,39 +31,6 @@ def inbound(*, signed_in: bool = True) -> Inbound:
     return Inbound(frame_bytes=262_144, in_flight=3, unusable_frames=5, signed_in=signed_in)
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
-    max_leaves=20,
-)
-frames = (
-    st.text(max_size=200)
-    | json_values.map(json.dumps)
-    | st.builds(
-        lambda number, verb, data: json.dumps({"id": number, "type": verb, "data": data}),
-        json_values | st.just("1"),
-        st.sampled_from([*VERBS, "nonsense"]) | json_values,
-        st.dictionaries(st.sampled_from(["channel_id", "state", "path", "method", "params", "batch", "session_id"]), json_values),
-    )
-)
-
-
-@given(st.lists(frames, max_size=10), st.booleans())
-def test_every_frame_gets_an_answer_and_none_an_exception(texts: list[str], signed_in: bool) -> None:
-    """Whatever text comes, it is a request, an error that can be sent, or the end; and a usable id is always answered under it."""
-    protocol = inbound(signed_in=signed_in)
-    for text in texts:
-        answer = protocol.received(text)
-        assert isinstance(answer, Request | Refused | Closing)
-        if isinstance(answer, Refused):
-            frame = json.loads(error_frame(answer.reply_to, answer.error))
-            assert frame["error"]["message"]
-            assert frame.get("reply_to") == answer.reply_to
-        if isinstance(answer, Request):
-            assert signed_in != (answer.verb == "login")
-            protocol.answered(answer)
-
-
 @pytest.mark.parametrize(
     "text",
     [

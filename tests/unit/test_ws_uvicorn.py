@@ -14,9 +14,9 @@ import pytest
 import uvloop
 
 from crust.servers.uvicorn import serve
-from crust.settings import Settings, Websocket
+from crust.settings import Http, Settings, Websocket
+from crust.ws.extensions import ABORT, SILENCE, WRITE
 from crust.ws.frame import wire_of
-from crust.ws.hypercorn import ABORT, SILENCE, WRITE
 from tests.unit.test_ws_hypercorn import SOON_S, Echo, Node, Peer
 
 LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
@@ -31,7 +31,7 @@ def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crust.ws.uvicorn.LINGER_S", 0.5)
+    monkeypatch.setattr("crust.servers.uvicorn_websocket.LINGER_S", 0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def silent(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def serving(echo: Echo | None = None, **websocket: float) -> AsyncIterator[Node]:
+async def serving(echo: Echo | None = None, idle_s: float = 30, **websocket: float) -> AsyncIterator[Node]:
     """uvicorn with the echo; its end must be quick and silent."""
     echo, stop = echo or Echo(), asyncio.Event()
 
@@ -50,7 +50,7 @@ async def serving(echo: Echo | None = None, **websocket: float) -> AsyncIterator
         await stop.wait()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        settings = Settings(data_dir=Path("/none"), websocket=Websocket.model_validate(websocket))
+        settings = Settings(data_dir=Path("/none"), http=Http(idle_s=idle_s), websocket=Websocket.model_validate(websocket))
         server = asyncio.create_task(serve(echo, settings, listener, stopped))
         try:
             yield Node(echo, listener.getsockname()[1])

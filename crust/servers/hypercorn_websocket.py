@@ -6,6 +6,9 @@ class of Hypercorn's is replaced by a subclass, which
 - leaves out the offer of permessage-deflate, unless the settings want it;
 - puts into the scope's `extensions` what tells the seconds since anything came in (`crust.silence`) and what drops the connection
   (`crust.abort`), for a peer that reads nothing, to which no farewell can be sent;
+- refuses an upgrade that is none in the API's envelope, and hangs up; Hypercorn keeps that connection for good, and breaks on tokens that
+  are no ASCII. A client that sends before it is answered is refused too (RFC 6455 4.1 has it wait); Hypercorn refuses it and yet leaves the
+  application with a connection that is none;
 - fails a connection as RFC 6455 7.1.7 has it: with a close frame that says why (Hypercorn only hangs up after a frame that cannot be
   read), and without keeping any more of a message that is too long (Hypercorn keeps all of it);
 - takes frames as bytes too (`crust.write`), which are made once for all sockets and may be many in one go: Hypercorn makes and writes
@@ -21,6 +24,8 @@ Under another server none of this is there, and that server's own keep-alive cou
 from __future__ import annotations
 
 import asyncio
+import base64
+import secrets
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -28,9 +33,10 @@ from typing import Any
 
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
+import msgspec
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Closed
-from hypercorn.protocol.events import Event, Request, StreamClosed
+from hypercorn.protocol.events import Body, Data, EndBody, Event, Request, Response, StreamClosed
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
 from wsproto.connection import ConnectionState
@@ -38,10 +44,13 @@ from wsproto.events import CloseConnection, Ping
 from wsproto.events import Message as Received
 from wsproto.frame_protocol import CloseReason
 
-from crust.ws import tcp
+from crust.errors import BadRequest
+from crust.ws.extensions import ABORT, SILENCE, WRITE
 
-SILENCE, ABORT, WRITE = "crust.silence", "crust.abort", "crust.write"
 EXTENSIONS = b"sec-websocket-extensions"
+VERSION = (b"sec-websocket-version", b"13")  # said with every refusal too, RFC 6455 4.4
+KEY_BYTES = 16  # RFC 6455 4.1
+TOKENS = (b"connection", b"upgrade", EXTENSIONS, b"sec-websocket-protocol")
 LINGER_S = 3.0  # for the other side's close frame
 LOOK_S = 1.0  # how often a frame that nobody takes asks whether anybody still will
 
@@ -66,9 +75,15 @@ class WatchedStream(WSStream):
             return
         if isinstance(event, StreamClosed):
             self.gone.set()
+        if isinstance(event, Body | Data) and not self.handshake.accepted:
+            await self._refuse("Nothing may be sent before the upgrade is answered.")
+            return
         await super().handle(event)
 
     async def _begin(self, request: Request) -> None:
+        if not is_upgrade(request):
+            await self._refuse("This is no websocket upgrade as RFC 6455 has it.")
+            return
         if not self.deflate:
             request = replace(request, headers=[header for header in request.headers if header[0].lower() != EXTENSIONS])
         protocol = getattr(self.send, "__self__", None)  # the way to the socket is Hypercorn's own: stream → protocol → server
@@ -79,6 +94,17 @@ class WatchedStream(WSStream):
         await super().handle(request)
         if self.app_put is not None:
             self.app_put = self._patient(self.app_put)
+
+    async def _refuse(self, why: str) -> None:
+        if self.state is not ASGIWebsocketState.HANDSHAKE:
+            return  # it is refused already
+        self.state = ASGIWebsocketState.HTTPCLOSED
+        body = msgspec.json.encode({"error": {**BadRequest(why).as_dict(), "request_id": secrets.token_hex(8)}})
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"connection", b"close"), VERSION]
+        await self.send(Response(stream_id=self.stream_id, status_code=BadRequest.status, headers=headers))
+        await self.send(Body(stream_id=self.stream_id, data=body))
+        await self.send(EndBody(stream_id=self.stream_id))
+        await self.send(StreamClosed(stream_id=self.stream_id))
 
     def _extended(self, app: Any, more: dict[str, Any]) -> Any:
         async def extended(scope: Any, *rest: Any) -> None:
@@ -111,7 +137,7 @@ class WatchedStream(WSStream):
                 await self._close_back(event)
 
     async def _take_in(self, event: Received[Any]) -> None:
-        if self.too_large or self.app_put is None:
+        if self.too_large or self.app_put is None or self.state is ASGIWebsocketState.CLOSED:
             return
         try:
             self.buffer.extend(event)
@@ -183,9 +209,19 @@ class WatchedStream(WSStream):
             self.tcp.writer.transport.abort()
 
 
+def is_upgrade(request: Request) -> bool:
+    """Whether it is the client's half of RFC 6455's opening handshake."""
+    named = {name.lower(): value for name, value in request.headers}
+    readable = all(named.get(name, b"").isascii() for name in TOKENS)
+    try:
+        key = base64.b64decode(named.get(b"sec-websocket-key", b""), validate=True)
+    except ValueError:
+        return False
+    return readable and len(key) == KEY_BYTES and named.get(VERSION[0]) == VERSION[1] and request.http_version == "1.1"
+
+
 def install(*, deflate: bool) -> None:
-    """Let Hypercorn make these streams, on `crust.ws.tcp`'s connections, from now on in this process."""
+    """Let Hypercorn make these streams from now on, in this process."""
     WatchedStream.deflate = deflate
     hypercorn.protocol.h11.WSStream = WatchedStream  # type: ignore[attr-defined, assignment]  # imported there for its own use
     hypercorn.protocol.h2.WSStream = WatchedStream  # type: ignore[attr-defined, assignment]  # the same
-    tcp.install()

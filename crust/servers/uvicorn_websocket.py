@@ -2,8 +2,7 @@
 
 Of uvicorn's three this one is the fastest and the one that is going to stay; it is a class that uvicorn takes as a setting. The subclass
 
-- puts into the scope's `extensions` what `crust.ws.hypercorn` does: the seconds since anything came in (`crust.silence`), what drops the
-  connection (`crust.abort`), and, without compression, what takes frames as bytes (`crust.write`);
+- puts into the scope's `extensions` what `crust.ws.extensions` names; frames as bytes only without compression;
 - fails a connection in good order: after a frame that cannot be read or is too long it says why, and reads on for a moment before it ends
   the TCP connection; closed at once, with bytes unread, TCP sends a reset, and the client may never see the code;
 - drops whatever is left of a connection some seconds after the application has ended: uvicorn would wait for ever for a peer to read
@@ -26,7 +25,8 @@ from websockets.frames import CloseCode
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from crust.ws.hypercorn import ABORT, LINGER_S, SILENCE, WRITE
+from crust.servers.hypercorn_websocket import LINGER_S
+from crust.ws.extensions import ABORT, SILENCE, WRITE
 
 
 class WatchedProtocol(WebSocketsSansIOProtocol):

@@ -15,8 +15,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tortoise.backends.base.client import TransactionalDBClient
-
 from crust import settings
 from crust.clock import Clock
 from crust.errors import CrustError, Unavailable
@@ -28,7 +26,8 @@ from crust.telemetry import Metrics, get_logger
 log = get_logger(__name__)
 
 GROUP_S = 1.0  # after which a group takes no more turns: those of other processes wait as well
-LOG_ROW = "SELECT epoch, position, last_id FROM log WHERE id = 1"
+READ_LOG_ROW = "SELECT epoch, position, last_id FROM log WHERE id = 1"
+LOG_ROW = {"sqlite": READ_LOG_ROW, "postgres": f"{READ_LOG_ROW} FOR UPDATE"}
 EVENT_COLUMNS = {
     "position": "bigint", "id": "bigint", "organisation": "bigint", "channel": "bigint", "recipient": "bigint", "object": "bigint",
     "visibility": "text", "type": "text", "event": "text", "body": "text", "origin": "text", "via": "text", "at": "bigint",
@@ -151,8 +150,8 @@ class Writer:
         """One transaction for all these turns."""
         group, started = Group(), self._clock.monotonic()
         try:
-            async with self._database.transaction() as transaction:
-                change = await self._begin(transaction)
+            async with self._database.transaction_with(LOG_ROW[self._database.dialect]) as (transaction, (row,)):
+                change = Change(row["epoch"], row["position"], row["last_id"], self._clock.now(), transaction)
                 began, waiting = self._clock.monotonic(), deque(runs(turns))
                 if len(waiting) == 1 and isinstance(turns[0], SharedTurn):
                     await self._take_all(change, turns[0].write, waiting.popleft(), group)
@@ -188,20 +187,15 @@ class Writer:
             waits_for_grant = isinstance(turn, OwnTurn) and not turn.granted.done()
             settle(turn.granted if waits_for_grant and isinstance(turn, OwnTurn) else turn.committed, error)
 
-    async def _begin(self, transaction: TransactionalDBClient) -> Change:
-        lock = " FOR UPDATE" if self._database.dialect == "postgres" else ""
-        (row,) = await self._database.fetch(LOG_ROW + lock)
-        return Change(row["epoch"], row["position"], row["last_id"], self._clock.now(), transaction)
-
     async def _finish(self, change: Change) -> None:
         change.write(
             inserting("event", EVENT_COLUMNS, [event_row(event) for event in change.events]),
             writing("UPDATE log SET position = $1, last_id = $2 WHERE id = 1", change.position, change.last_id),
         )
-        await self._write_pending(change)
+        await self._write_pending(change, last=True)
 
-    async def _write_pending(self, change: Change) -> None:
-        await self._database.run(change.pending)
+    async def _write_pending(self, change: Change, *, last: bool = False) -> None:
+        await self._database.run(change.pending, last=last)
         change.pending.clear()
 
     @asynccontextmanager

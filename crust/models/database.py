@@ -27,7 +27,7 @@ from tortoise.context import TortoiseContext
 from tortoise.exceptions import DBConnectionError, OperationalError, TransactionManagementError
 
 from crust.errors import Unavailable
-from crust.models.sqlite_engine import ImmediateWrapper
+from crust.models.sqlite_engine import ImmediateContext, ImmediateWrapper
 from crust.settings import Settings
 from crust.telemetry.metrics import Counter, Metrics
 
@@ -293,14 +293,18 @@ class Database:
             count, _ = await self.reader.execute_query(self._spelt(sql), list(values))
         return count
 
-    async def run(self, writes: Sequence[Write]) -> None:
-        """Run statements in their order, inside a transaction; SQLite takes them all in one go."""
+    async def run(self, writes: Sequence[Write], *, last: bool = False) -> None:
+        """Run statements in their order, inside a transaction; SQLite takes them all in one go.
+
+        Args:
+            last: nothing follows but the commit, which may go with them.
+        """
         writes = [write for write in writes if write.rows]
         if not writes:
             return
         with unavailable(self._failures):
-            if self.dialect == "sqlite":
-                await cast("ImmediateWrapper", self.reader).execute_batch([(for_sqlite(write.sql), write.rows) for write in writes])
+            if isinstance(self.reader, ImmediateWrapper):
+                await self.reader.execute_batch([(for_sqlite(write.sql), write.rows) for write in writes], commit=last)
                 return
             for write in writes:
                 if write.many is not None:
@@ -331,6 +335,20 @@ class Database:
             async with self.writer._in_transaction() as transaction:
                 with self.using(transaction):
                     yield transaction
+
+    @asynccontextmanager
+    async def transaction_with(self, query: str) -> AsyncIterator[tuple[TransactionalDBClient, Sequence[Row]]]:
+        """The same, begun with a query, whose rows are given; SQLite does both in one go."""
+        if self.dialect == "postgres":
+            async with self.transaction() as transaction:
+                yield transaction, await self.fetch(query)
+            return
+        with unavailable(self._failures):
+            context = cast("ImmediateContext", self.writer._in_transaction())
+            context.connection.opening = query
+            async with context as transaction:
+                with self.using(transaction):
+                    yield transaction, cast("Sequence[Row]", context.connection.opened)
 
     @asynccontextmanager
     async def savepoint(self, transaction: TransactionalDBClient) -> AsyncIterator[None]:

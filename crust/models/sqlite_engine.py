@@ -11,13 +11,16 @@ The module's name must contain "sqlite": the migration executor picks its schema
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 from tortoise.backends.base.client import ConnectionWrapper, NestedTransactionContext, TransactionalDBClient, TransactionContext
 from tortoise.backends.sqlite.client import SqliteClient, SqliteTransactionContext, SqliteTransactionWrapper
 from tortoise.connection import get_connections
 from tortoise.exceptions import OperationalError, TransactionManagementError
+
+T = TypeVar("T")
+Statements: TypeAlias = Sequence[tuple[str, Sequence[Sequence[Any]]]]
 
 
 def statements(script: str) -> list[str]:
@@ -35,6 +38,8 @@ class ImmediateWrapper(SqliteTransactionWrapper):
     """An open transaction. Once it is over, a straggler's statement is refused: it would run in somebody else's transaction."""
 
     _over = False
+    opening: str | None = None  # a query that is asked with the beginning
+    opened: Sequence[sqlite3.Row] = ()  # its rows
 
     def acquire_connection(self) -> ConnectionWrapper[Any]:
         if self._over:
@@ -58,25 +63,41 @@ class ImmediateWrapper(SqliteTransactionWrapper):
             raise OperationalError(error) from error
 
     async def begin(self) -> None:
+        def run(connection: sqlite3.Connection) -> Sequence[sqlite3.Row]:
+            if connection.in_transaction:  # a failure to roll back left one behind
+                connection.rollback()
+            connection.execute("BEGIN IMMEDIATE")
+            return connection.execute(self.opening).fetchall() if self.opening else ()
+
         try:
-            if self._connection.in_transaction:  # a failure to roll back left one behind
-                await self._connection.rollback()
-            await self._connection.execute("BEGIN IMMEDIATE")
+            self.opened = await self._visit(run)
         except sqlite3.Error as error:
             raise OperationalError(error) from error
 
-    async def execute_batch(self, statements: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> None:
-        """Statements, each with its rows of values, in one visit to the connection's thread: a visit costs more than a small statement."""
+    async def execute_batch(self, statements: Statements, *, commit: bool = False) -> None:
+        """Statements, each with its rows of values, and the commit if that is all."""
 
         def run(connection: sqlite3.Connection) -> None:
             for statement, rows in statements:
                 connection.executemany(statement, rows)
+            if commit:
+                connection.commit()
 
-        async with self.acquire_connection() as connection:
+        async with self.acquire_connection():
             try:
-                await connection._execute(run, connection._conn)  # aiosqlite gives no other way to do several things in one visit
+                await self._visit(run)
             except sqlite3.OperationalError as error:
                 raise OperationalError(error) from error
+        if commit:
+            self._over = self._finalized = True
+
+    async def _visit(self, run: Callable[[sqlite3.Connection], T]) -> T:
+        """Do several things in one visit to the connection's thread, for which aiosqlite has no public way.
+
+        A visit costs more than a small statement: 0.1 ms in a busy process, 0.6 ms in one that has just slept.
+        """
+        result: T = await self._connection._execute(run, self._connection._conn)  # type: ignore[no-untyped-call]  # aiosqlite has no types there
+        return result
 
     def _in_transaction(self) -> TransactionContext:
         return NestedTransactionContext(ImmediateWrapper(self))

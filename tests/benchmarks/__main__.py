@@ -1,6 +1,6 @@
 """Measure a Crust server beside the floors that it stands on, and print a table.
 
-    python -m tests.benchmarks                      # everything: about half an hour
+    python -m tests.benchmarks                      # everything: about a quarter of an hour
     python -m tests.benchmarks fan_out idle         # some of it
     python -m tests.benchmarks fan_out --server uvicorn --rounds 1
 
@@ -39,11 +39,12 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", choices=[[], *CASES], help="which of them; all without")
     parser.add_argument("--server", choices=["hypercorn", "uvicorn"], default="hypercorn")
     parser.add_argument("--rounds", type=int, default=3, help="how often each pair is measured, in turn; the median counts")
+    parser.add_argument("--scale", type=float, default=1.0, help="with this part of the people and messages: only to see that it works")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {CLIENT_CORE})
     print(machine(arguments.server), "", shown(HEAD), "| --- | --- | --- | --- | --- |", sep="\n", flush=True)
     for name in arguments.cases or CASES:
-        for row in asyncio.run(CASES[name](Sitting(arguments.server, arguments.rounds))):
+        for row in asyncio.run(CASES[name](Sitting(arguments.server, arguments.rounds, arguments.scale))):
             print(shown(row), flush=True)
 
 

@@ -48,10 +48,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Sitting:
-    """How it is measured: under which server, and how often each pair, in turn."""
+    """How it is measured: under which server, how often each pair, in turn, and with which part of the people and messages."""
 
     server: str = "hypercorn"
     rounds: int = 3
+    scale: float = 1.0
+
+    def of(self, count: int) -> int:
+        return max(min(count, 10), round(count * self.scale))
 
 
 def median(values: Sequence[float]) -> float:
@@ -71,27 +75,35 @@ def filled(users: int, *options: str) -> Iterator[tuple[Path, list[Person]]]:
         yield folder, people_of(folder / "sessions")
 
 
+@contextmanager
+def filled_server(sitting: Sitting, users: int, *options: str) -> Iterator[tuple[Process, list[Person]]]:
+    """A server over such a folder."""
+    with filled(users, *options) as (folder, people), crust_server(folder, sitting.server) as process:
+        yield process, people
+
+
 # ---- floors
 
 
 async def noop_floor(sitting: Sitting) -> float:
     """Requests a second of a Quart endpoint that does nothing, over sixteen connections."""
     with floor("noop", sitting.server) as process:
+        requests = sitting.of(REQUESTS)
         connections = [await Http.open(process.port) for _ in range(16)]
 
         async def ask(http: Http) -> None:
-            for _ in range(REQUESTS // len(connections)):
+            for _ in range(requests // len(connections)):
                 await http.request("GET", "/noop")
 
         began = time.monotonic()
         await asyncio.gather(*map(ask, connections))
-        return REQUESTS / (time.monotonic() - began)
+        return requests / (time.monotonic() - began)
 
 
 async def websocket_floor(sitting: Sitting, receivers: int) -> float:
     """Deliveries a second of a bare ASGI websocket that sends the bytes of a Crust event to so many."""
     with floor("fan_out", sitting.server) as process:
-        everybody = [Receiver() for _ in range(receivers)]
+        everybody = [Receiver() for _ in range(sitting.of(receivers))]
         sockets = [await Websocket.open(process.port, "/", {}, receiver) for receiver in everybody]
         waiting: dict[bytes, asyncio.Future[None]] = {}
 
@@ -107,7 +119,7 @@ async def websocket_floor(sitting: Sitting, receivers: int) -> float:
             await future
 
         sockets[0].on_text = back
-        figures = await volley([send] * OUTSTANDING, everybody, max(150_000 // receivers, 100))
+        figures = await volley([send] * OUTSTANDING, everybody, sitting.of(max(150_000 // receivers, 100)))
         for socket in sockets:
             socket.drop()
         return sound(figures).delivered_s
@@ -149,13 +161,13 @@ async def fan_out(sitting: Sitting) -> list[Row]:
     noop: list[float] = []
     bare: dict[int, list[float]] = {100: [], 1000: []}
     ours: dict[tuple[int, bool], list[Figures]] = {(10, False): [], (100, False): [], (1000, False): [], (1000, True): []}
-    with filled(1000, "--channels", "1", "--messages", "50") as (folder, people):
+    with filled(sitting.of(1000), "--channels", "1", "--messages", "50") as (folder, people):
         for _ in range(sitting.rounds):
             noop.append(await noop_floor(sitting))
             for receivers, batch in ours:
                 if receivers in bare and not batch:
                     bare[receivers].append(await websocket_floor(sitting, receivers))
-                ours[receivers, batch].append(await crust_fan_out(sitting, folder, people[:receivers], batch=batch))
+                ours[receivers, batch].append(await crust_fan_out(sitting, folder, people, receivers, batch=batch))
     return [
         row_of(10, "10 receivers: messages/s", ours[10, False], noop, "no-op GET/s", 0.18),
         row_of(100, "100 receivers: deliveries/s", ours[100, False], bare[100], "bare websocket", 0.45),
@@ -177,14 +189,16 @@ def latencies(key: tuple[int, bool], ours: list[Figures]) -> Row:
     return Row(what, f"{end:.1f} ms", f"{ack:.1f} ms (ack p50)", ratio(end, ack), "≤ 2")
 
 
-async def crust_fan_out(sitting: Sitting, folder: Path, people: list[Person], *, batch: bool) -> Figures:
+async def crust_fan_out(sitting: Sitting, folder: Path, everybody: list[Person], receivers: int, *, batch: bool) -> Figures:
+    messages = {10: 6000, 100: 4000}.get(receivers, 4000 if batch else 1500)
+    people = everybody[: sitting.of(receivers)]
     with crust_server(folder, sitting.server) as process:
         channel = await channel_of(process.port, people)
         senders = await speakers(process.port, people[:SENDERS], channel)
-        async with listening(process.port, people, batch=batch) as receivers:
+        async with listening(process.port, people, batch=batch) as ears:
             await asyncio.sleep(1)
-            await volley(senders, receivers, WARM_UP)
-            return sound(await volley(senders, receivers, {10: 6000, 100: 4000}.get(len(people), 4000 if batch else 1500)))
+            await volley(senders, ears, WARM_UP)
+            return sound(await volley(senders, ears, sitting.of(messages)))
 
 
 # ---- latency, and what it depends on
@@ -192,12 +206,12 @@ async def crust_fan_out(sitting: Sitting, folder: Path, people: list[Person], *,
 
 async def pace(sitting: Sitting) -> list[Row]:
     """Twenty messages a second to ten receivers."""
-    with filled(20) as (folder, people), crust_server(folder, sitting.server) as process:
+    with filled_server(sitting, 20) as (process, people):
         channel = await channel_of(process.port, people[:10])
         senders = await speakers(process.port, people[:10], channel)
         async with listening(process.port, people[:10]) as receivers:
             await volley(senders, receivers, WARM_UP, rate=20)
-            figures = [sound(await volley(senders, receivers, 400, rate=20)) for _ in range(sitting.rounds)]
+            figures = [sound(await volley(senders, receivers, sitting.of(400), rate=20)) for _ in range(sitting.rounds)]
     p50, p99 = median([each.end_to_end[0] for each in figures]), median([each.end_to_end[1] for each in figures])
     return [
         Row("20 messages/s to 10: end to end p50", f"{p50:.1f} ms", wanted="≤ 8 ms"),
@@ -207,18 +221,18 @@ async def pace(sitting: Sitting) -> list[Row]:
 
 async def members(sitting: Sitting) -> list[Row]:
     """Ack time in a channel of 10,000 members beside one of 10."""
-    with filled(10_000, "--channels", "1", "--messages", "10") as (folder, people), crust_server(folder, sitting.server) as process:
+    with filled_server(sitting, sitting.of(10_000), "--channels", "1", "--messages", "10") as (process, people):
         large = (await called(process, people[0], "GET", "/channel/search?query=general"))[0]["id"]
         small = await channel_of(process.port, people[:10])
         few, many = await acks(sitting, process, people, small, large)
     return [Row("ack p50, 10,000 members", f"{many:.2f} ms", f"{few:.2f} ms (10 members)", ratio(many, few), "≤ 1.5")]
 
 
-async def messages(sitting: Sitting, count: int = 1_000_000) -> list[Row]:
+async def messages(sitting: Sitting) -> list[Row]:
     """Ack time and a page of history with a million messages stored, beside a thousand."""
-    found = []
+    count, found = sitting.of(1_000_000), []
     for stored in (1000, count):
-        with filled(20, "--channels", "1", "--messages", str(stored)) as (folder, people), crust_server(folder, sitting.server) as process:
+        with filled_server(sitting, 20, "--channels", "1", "--messages", str(stored)) as (process, people):
             channel = (await called(process, people[0], "GET", "/channel/search?query=general"))[0]["id"]
             (ack,) = await acks(sitting, process, people, channel)
             found.append((ack, await page_ms(process, people[0], channel)))
@@ -233,7 +247,7 @@ async def acks(sitting: Sitting, process: Process, people: list[Person], *channe
     """The median ack time in each channel, one message at a time, the channels in turn."""
     senders = [(await speakers(process.port, people[:1], channel))[0] for channel in channels]
     times: list[list[float]] = [[] for _ in senders]
-    for number in range(200 * sitting.rounds):
+    for number in range(sitting.of(200) * sitting.rounds):
         for send, own in zip(senders, times, strict=True):
             began = time.perf_counter()
             await send(text(0, number, 0))
@@ -263,7 +277,7 @@ async def called(process: Process, person: Person, method: str, path: str) -> li
 async def connect(sitting: Sitting) -> list[Row]:
     """From the TCP connection to `ready`, for somebody in 300 channels of 20 members."""
     rows = []
-    with filled(60, "--channels", "300", "--messages", "20000") as (folder, people), crust_server(folder, sitting.server) as process:
+    with filled_server(sitting, 60, "--channels", str(sitting.of(300)), "--messages", str(sitting.of(20_000))) as (process, people):
         times = []
         for _ in range(10 * sitting.rounds):
             began = time.perf_counter()
@@ -280,7 +294,7 @@ async def connect(sitting: Sitting) -> list[Row]:
 
 async def idle(sitting: Sitting) -> list[Row]:
     """Memory of a server with a thousand idle sockets."""
-    with filled(1000, "--channels", "1", "--messages", "50") as (folder, people), crust_server(folder, sitting.server) as process:
+    with filled_server(sitting, sitting.of(1000), "--channels", "1", "--messages", "50") as (process, people):
         before = process.rss_mib()
         async with listening(process.port, people):
             await asyncio.sleep(5)
@@ -293,7 +307,7 @@ async def idle(sitting: Sitting) -> list[Row]:
 
 async def storm(sitting: Sitting) -> list[Row]:
     """A thousand sockets are dropped at once, and come back with the position that they had."""
-    with filled(1000, "--channels", "1", "--messages", "50") as (folder, people), crust_server(folder, sitting.server) as process:
+    with filled_server(sitting, sitting.of(1000), "--channels", "1", "--messages", "50") as (process, people):
         place = ""
 
         def hello(frame: bytes) -> None:
@@ -321,19 +335,20 @@ async def storm(sitting: Sitting) -> list[Row]:
 
 async def silent(sitting: Sitting) -> list[Row]:
     """Of a thousand sockets two hundred never read; the others must not notice."""
-    with filled(1000, "--channels", "1", "--messages", "50") as (folder, people), crust_server(folder, sitting.server) as process:
+    with filled_server(sitting, sitting.of(1000), "--channels", "1", "--messages", "50") as (process, people):
         channel = await channel_of(process.port, people)
         senders = await speakers(process.port, people[:SENDERS], channel)
-        async with listening(process.port, people[:800]) as receivers:
+        async with listening(process.port, people[: -sitting.of(200)]) as receivers:
             await volley(senders, receivers, WARM_UP)
-            before = sound(await volley(senders, receivers, 800, rate=RATE))
+            before = sound(await volley(senders, receivers, sitting.of(800), rate=RATE))
             descriptors = process.descriptors()
-            deaf = [await opened(process.port, person, lambda _: None) for person in people[800:]]
+            deaf = [await opened(process.port, person, lambda _: None) for person in people[-sitting.of(200) :]]
             for socket in deaf:
                 socket.transport.pause_reading()
             watch = asyncio.create_task(gone(process, descriptors))
-            after = sound(await volley(senders, receivers, 60 * RATE, rate=RATE))
+            after = sound(await volley(senders, receivers, sitting.of(60 * RATE), rate=RATE))
             took, growth = await watch if watch.done() else (None, 0.0)
+            watch.cancel()
     return [
         Row("200 of 1,000 never read: all closed after", "never" if took is None else f"{took:.0f} s", wanted="≤ 60 s"),
         Row("200 of 1,000 never read: memory of each", f"{growth / 200:.2f} MiB", wanted="≤ 1.5 MiB"),

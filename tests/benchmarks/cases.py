@@ -335,7 +335,7 @@ async def storm(sitting: Sitting) -> list[Row]:
 
 async def silent(sitting: Sitting) -> list[Row]:
     """Of a thousand sockets two hundred never read; the others must not notice."""
-    with filled_server(sitting, sitting.of(1000), "--channels", "1", "--messages", "50") as (process, people):
+    with filled_server(sitting, sitting.of(800) + sitting.of(200), "--channels", "1", "--messages", "50") as (process, people):
         channel = await channel_of(process.port, people)
         senders = await speakers(process.port, people[:SENDERS], channel)
         async with listening(process.port, people[: -sitting.of(200)]) as receivers:

@@ -25,6 +25,7 @@ from tests.benchmarks.processes import Process, crust, crust_server, floor
 
 SENDERS = 10
 WARM_UP = 50
+FULL = 0.9  # of the load generator's core, above which it, and not the server, may be the limit
 RATE = 40  # messages a second, for sockets that never read
 OUTSTANDING = 16  # messages of the floor's senders together that are not back yet
 REQUESTS = 4000
@@ -169,18 +170,19 @@ async def fan_out(sitting: Sitting) -> list[Row]:
                     bare[receivers].append(await websocket_floor(sitting, receivers))
                 ours[receivers, batch].append(await crust_fan_out(sitting, folder, people, receivers, batch=batch))
     return [
-        row_of(10, "10 receivers: messages/s", ours[10, False], noop, "no-op GET/s", 0.18),
-        row_of(100, "100 receivers: deliveries/s", ours[100, False], bare[100], "bare websocket", 0.45),
-        row_of(1000, "1,000 receivers: deliveries/s", ours[1000, False], bare[1000], "bare websocket", 0.85),
-        row_of(1000, "1,000 receivers, joined frames", ours[1000, True], bare[1000], "bare websocket", 3.0),
+        row_of(1, "10 receivers: messages/s", ours[10, False], noop, "no-op GET/s", 0.18),
+        row_of(sitting.of(100), "100 receivers: deliveries/s", ours[100, False], bare[100], "bare websocket", 0.45),
+        row_of(sitting.of(1000), "1,000 receivers: deliveries/s", ours[1000, False], bare[1000], "bare websocket", 0.85),
+        row_of(sitting.of(1000), "1,000 receivers, joined frames", ours[1000, True], bare[1000], "bare websocket", 3.0),
         *(latencies(key, figures) for key, figures in ours.items()),
     ]
 
 
-def row_of(receivers: int, what: str, ours: list[Figures], floor_values: list[float], name: str, wanted: float) -> Row:
-    value = median([figures.sent_s * (1 if receivers == 10 else receivers) for figures in ours])
+def row_of(deliveries: int, what: str, ours: list[Figures], floor_values: list[float], name: str, wanted: float) -> Row:
+    value = median([figures.sent_s * deliveries for figures in ours])
     against = median(floor_values)
-    return Row(what, f"{value:,.0f}", f"{against:,.0f} ({name})", ratio(value, against), f"≥ {wanted}")
+    least = "≥ " if median([figures.busy for figures in ours]) > FULL else ""
+    return Row(what, f"{least}{value:,.0f}", f"{against:,.0f} ({name})", ratio(value, against), f"≥ {wanted}")
 
 
 def latencies(key: tuple[int, bool], ours: list[Figures]) -> Row:

@@ -48,13 +48,14 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What came of a volley; times in milliseconds."""
+    """What came of a volley; times in milliseconds, `busy` the load generator's share of its core."""
 
     sent_s: float
     delivered_s: float
     ack: tuple[float, float]
     end_to_end: tuple[float, float]
     faults: int
+    busy: float
 
     @property
     def sound(self) -> bool:
@@ -69,7 +70,7 @@ async def volley(senders: Sequence[Sender], receivers: Sequence[Receiver], messa
     for receiver in receivers:
         receiver.__init__()  # type: ignore[misc]  # begins anew, wherever it is referred to
     acks, numbers = array("q"), itertools.count(1)
-    began = time.monotonic_ns()
+    began, cpu = time.monotonic_ns(), time.process_time()
 
     async def speak(number: int, send: Sender) -> None:
         for own in itertools.count(1):
@@ -84,7 +85,7 @@ async def volley(senders: Sequence[Sender], receivers: Sequence[Receiver], messa
     await asyncio.gather(*(speak(number, send) for number, send in enumerate(senders)))
     acknowledged = time.monotonic_ns()
     await drained(receivers, messages)
-    ended = time.monotonic_ns()
+    ended, cpu = time.monotonic_ns(), time.process_time() - cpu
     latencies = sorted(itertools.chain.from_iterable(receiver.latencies for receiver in receivers))
     lost = sum(messages - receiver.count for receiver in receivers)
     return Figures(
@@ -93,6 +94,7 @@ async def volley(senders: Sequence[Sender], receivers: Sequence[Receiver], messa
         ack=percentiles(sorted(acks)),
         end_to_end=percentiles(latencies),
         faults=abs(lost) + sum(receiver.faults for receiver in receivers) + len({receiver.order for receiver in receivers}) - 1,
+        busy=cpu / (ended - began) * 1e9,
     )
 
 

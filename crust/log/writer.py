@@ -229,6 +229,11 @@ class Writer:
             group.done.append((turn, None))
         except TakenBack:
             pass
+        except CrustError:
+            raise  # the database, or a change that took too long: nothing of this group can be trusted
+        except Exception as error:
+            log.exception("a change failed", error=repr(error))
+            group.done.append((turn, error))
 
     async def _ended(self, turn: OwnTurn) -> bool:
         try:

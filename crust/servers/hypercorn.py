@@ -40,6 +40,7 @@ def config(settings: Settings, listener: socket.socket) -> Config:
     config.keep_alive_max_requests = 1_000_000
     config.keep_alive_timeout = settings.http.idle_s
     config.graceful_timeout = FINISH_S + 2 * hypercorn_http.DROP_S  # by then there is nothing left to cut off
+    config.max_app_queue_size = 4  # frames; the default is 10, of 256 KiB each
     config.websocket_ping_interval = settings.websocket.ping_interval_s
     config.websocket_max_message_size = settings.websocket.frame_bytes
     return config

@@ -32,6 +32,7 @@ class Known:
         self.follows = False  # whether events of other processes are observed too; without that, no session is kept
         self._changes = 0
         self._sessions: dict[str, dict[str, Any]] = {}
+        self._hashes: dict[int, str] = {}
         self._places: dict[int, Row] = {}
         self._posters: dict[int, set[int]] = {}
 
@@ -67,7 +68,7 @@ class Known:
     def forget(self) -> None:
         """Know nothing."""
         self._changes += 1
-        for each in (self._sessions, self._places, self._posters):
+        for each in (self._sessions, self._hashes, self._places, self._posters):
             each.clear()
 
     # ---- sessions
@@ -86,13 +87,22 @@ class Known:
         if self.follows and changes == self._changes:
             if len(self._sessions) >= SESSIONS_MAX:
                 self._sessions.clear()
+                self._hashes.clear()
             self._sessions[token_hash] = dict(row)
+            self._hashes[row["id"]] = token_hash
 
     def forget_session(self, session_id: int) -> None:
         """It has ended."""
         self._changes += 1
-        for token_hash in [token_hash for token_hash, row in self._sessions.items() if row["id"] == session_id]:
+        token_hash = self._hashes.pop(session_id, None)
+        if token_hash is not None:
             del self._sessions[token_hash]
+
+    def saw_session(self, session_id: int, at: int) -> None:
+        """It was used, at this time in milliseconds since 1970."""
+        token_hash = self._hashes.get(session_id)
+        if token_hash is not None:
+            self._sessions[token_hash]["seen_at"] = at
 
     # ---- who may post where
 

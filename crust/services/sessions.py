@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -56,6 +57,7 @@ class Sessions:
     ) -> None:  # fmt: skip
         self._database, self._log, self._clock, self._lifetimes, self._known = database, log, clock, lifetimes, known
         self._passwords, self._throttle, self._tell = passwords, throttle, tell
+        self._touches: set[asyncio.Task[None]] = set()
 
     # ---- in
 
@@ -132,15 +134,15 @@ class Sessions:
             Unauthenticated: nobody, any more; or it comes with another Client ID than its own.
         """
         token_hash, now = hash_secret(secret), self._clock.now()
-        row = self._known.session(token_hash) or await self._find(token_hash)
-        if row is None or row["suspended_at"] is not None or now >= self._expires(row["seen_at"], row["ends_at"]):
+        row: Row | None = self._known.session(token_hash)
+        if row is None or self._over(row, now):  # as far as is known: another node may have seen it since
+            row = await self._find(token_hash)
+        if row is None or self._over(row, now):
             raise Unauthenticated(ENDED)
         if client_id is not None and client_id != row["client_id"]:
             raise Unauthenticated("This session belongs to another Client ID.")
         if now - row["seen_at"] > TOUCH_MS:
-            with suppress(Unavailable):  # who only reads need not wait for whoever holds up the writing
-                await self._log.together(self._touch, (row["id"], now))
-                self._known.forget_session(row["id"])
+            self._touch_soon(row["id"], now)
         return Actor(row["user_id"], row["username"], row["id"], row["client_id"], bool(row["is_admin"]))
 
     async def _find(self, token_hash: str) -> Row | None:
@@ -150,6 +152,21 @@ class Sessions:
             return None
         self._known.keep_session(token_hash, rows[0], changes)
         return rows[0]
+
+    def _over(self, row: Row, now: int) -> bool:
+        return row["suspended_at"] is not None or now >= self._expires(row["seen_at"], row["ends_at"])
+
+    def _touch_soon(self, session_id: int, now: int) -> None:
+        """Write that it was used, without keeping anybody waiting: who only reads does not care who holds up the writing."""
+
+        async def touch() -> None:
+            with suppress(Unavailable):
+                await self._log.together(self._touch, (session_id, now))
+
+        self._known.saw_session(session_id, now)
+        task = asyncio.create_task(touch(), name="touch a session")
+        self._touches.add(task)
+        task.add_done_callback(self._touches.discard)
 
     async def _touch(self, change: Change, seen: Sequence[tuple[int, int]]) -> list[None]:
         for session_id, at in seen:

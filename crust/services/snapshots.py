@@ -1,11 +1,11 @@
 """Channels as the websocket shows them when they come into view: many at once, because a fresh start may want hundreds.
 
-Four queries for up to twenty channels, and each person is encoded once, in however many of the channels they are.
+Four queries for up to twenty channels, or two with messages; and each person is encoded once, in however many of the channels they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -20,7 +20,9 @@ from crust.services.messages import viewed as viewed_message
 from crust.services.presence import PresenceService
 from crust.services.views import ChannelFrame, ViewedMessage
 
-TOGETHER = 20  # about half a megabyte, held while a client reads it
+TOGETHER = 20  # channels; what is read together is held while a client reads it
+MESSAGES_TOGETHER = 100
+CHARACTERS = 131_072  # of messages in one channel's frame: with longer ones it bears fewer, and `has_more`
 MEMBERS = "SELECT m.channel_id, m.user_id FROM channel_member m WHERE m.channel_id = ${} ORDER BY m.user_id LIMIT $1"
 MESSAGES = f"{PAGE} AND x.channel_id = ${{}} ORDER BY x.id DESC LIMIT $2"
 USERS = f'SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS} FROM "user" u WHERE u.id IN'
@@ -46,9 +48,10 @@ class Snapshots:
     async def of(self, actor: Actor, wanted: Sequence[Wanted]) -> AsyncIterator[Raw]:
         """The `data` of each channel's frame, encoded, in this order; those that the viewer may not see (any more) are left out."""
         people: dict[int, Raw] = {}
-        for start in range(0, len(wanted), TOGETHER):
-            for raw in await self._some(actor, wanted[start : start + TOGETHER], people):
-                yield raw
+        for some in portions(wanted):
+            encoded = await self._some(actor, some, people)
+            while encoded:
+                yield encoded.pop(0)
 
     async def _some(self, actor: Actor, wanted: Sequence[Wanted], people: dict[int, Raw]) -> list[Raw]:
         rows = await self._channels(actor, wanted)
@@ -99,12 +102,35 @@ class Snapshots:
         return await self._database.fetch(" UNION ALL ".join(parts), *values, *channels)
 
 
+def portions(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+    """What is read together."""
+    some: list[Wanted] = []
+    for each in wanted:
+        if some and (len(some) == TOGETHER or sum(one.messages for one in some) + each.messages > MESSAGES_TOGETHER):
+            yield some
+            some = []
+        some.append(each)
+    if some:
+        yield some
+
+
+def up_to(messages: Sequence[ViewedMessage], most: int) -> list[ViewedMessage]:
+    """The first messages, at most so many and with at most `CHARACTERS`, but one at least."""
+    size = 0
+    for number, message in enumerate(messages[:most]):
+        size += len(message.contents or "")
+        if size > CHARACTERS and number:
+            return list(messages[:number])
+    return list(messages[:most])
+
+
 def encoded(row: Row, members: list[Raw], messages: list[ViewedMessage] | None, most: int) -> Raw:
     """A channel's frame. Without messages it is not known whether any are left, only whether there ever were."""
+    shown = up_to(messages or [], most)
     frame = ChannelFrame(
         **msgspec.structs.asdict(viewed(row)),
         members=members,
-        messages=(messages or [])[most - 1 :: -1] if most else [],
-        has_more=len(messages) > most if messages is not None else row["last_message_id"] is not None,
+        messages=shown[::-1],
+        has_more=len(messages) > len(shown) if messages is not None else row["last_message_id"] is not None,
     )
     return Raw(msgspec.json.encode(frame))

@@ -371,25 +371,35 @@ class WebsocketConnection:
             await self._send(self.outbox.rest())
 
     async def _send(self, items: Sequence[Item]) -> None:
-        parts = [part for item in items if (part := item if isinstance(item, READY) else await self._frame(item)) is not None]
+        parts: list[str | Run] = []
+        for item in items:
+            if isinstance(item, Snapshot):  # made when it is its turn, and held alone: it may be large
+                await self._hand_over(parts)
+                parts = await self._shown(item)
+            else:
+                parts.append(item if isinstance(item, READY) else self._reply_or_ephemeral(item))
+        await self._hand_over(parts)
+        for item in items:
+            if isinstance(item, Reply):
+                self._inbound.answered(item.request)
+
+    async def _hand_over(self, parts: Sequence[str | Run]) -> None:
         for some in joined_up_to(parts, WRITTEN_MAX) if self._batch else up_to(parts, WRITTEN_MAX):
             self._sending = True
             await self._socket.send(some)
             self._sent += 1
         self._sending = False
-        for item in items:
-            if isinstance(item, Reply):
-                self._inbound.answered(item.request)
 
-    async def _frame(self, item: Snapshot | Reply | Ephemeral) -> str | None:
-        """The frame of an item; a snapshot is made now, and only if the viewer may see it now."""
-        if isinstance(item, Reply | Ephemeral):
-            self._metrics.frames_out["reply"] += isinstance(item, Reply)
-            return item.frame
+    def _reply_or_ephemeral(self, item: Reply | Ephemeral) -> str:
+        self._metrics.frames_out["reply"] += isinstance(item, Reply)
+        return item.frame
+
+    async def _shown(self, item: Snapshot) -> list[str | Run]:
+        """The frame of a channel as it is now, if the viewer may see it now."""
         wanted = [Wanted(item.channel_id, self._own.backlog_messages)]
-        frames = [channel_frame(snapshot) async for snapshot in self._services.core.snapshots.of(self._actor, wanted)]
+        frames: list[str | Run] = [channel_frame(snapshot) async for snapshot in self._services.core.snapshots.of(self._actor, wanted)]
         self._metrics.frames_out["channel"] += len(frames)
-        return next(iter(frames), None)
+        return frames
 
     # ---- watching
 

@@ -29,6 +29,7 @@ from crust.ws.protocol import Close, Closing, control_frame, resume_place
 from crust.ws.services import Services
 
 PATH = "/websocket/client"
+INBOUND = 4  # frames that are read ahead; with what the server below holds back, a few times the longest one
 DRAIN_S = 8.0  # for all sockets together to take their farewell
 RECONNECT_S = (1.0, 15.0)  # spread, so that a restart is no storm
 
@@ -46,7 +47,14 @@ class Identity(Protocol):
 
 
 class KeepsSend(ASGIWebsocketConnection):
-    """Hands the ASGI `send` on to the handler, in the scope."""
+    """Hands the ASGI `send` on to the handler, in the scope; and takes no more in than the handler takes out.
+
+    Quart's own queue has no bound: whoever sends while nobody reads, before they have signed in say, would fill the memory.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.queue = asyncio.Queue(INBOUND)
 
     async def handle_websocket(self, websocket: Websocket, send: Any) -> None:
         self.scope["extensions"] = {**(self.scope.get("extensions") or {}), "crust.send": send}

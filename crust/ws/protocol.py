@@ -145,7 +145,7 @@ class Inbound:
             self.unusable = 0
             self.pending.add(answer.id)
             return answer
-        if isinstance(answer.error, BadRequest | Invalid):
+        if isinstance(answer.error, BadRequest | Invalid | Unauthenticated):
             self.unusable += 1
             if self.unusable >= self.unusable_frames:
                 return Closing(Close.PROTOCOL, f"{self.unusable} unusable frames in a row")

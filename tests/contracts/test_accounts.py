@@ -85,6 +85,27 @@ async def test_a_session_is_bound_to_its_client_and_stored_as_a_hash(settings: S
         assert len(issued.actor.client_id) >= 16
 
 
+async def noted(node: Node) -> None:
+    """Wait until what nobody waits for is written: changes are made in the order in which they were asked for."""
+    await asyncio.sleep(0)
+    async with node.log.change():
+        pass
+
+
+async def test_a_session_that_another_node_has_seen_is_not_idle(settings: Settings) -> None:
+    """What a node knows of a session is asked again before it is refused."""
+    clock = ManualClock()
+    async with opened(settings, clock) as node:
+        node.core.known.follows = True
+        await node.core.accounts.add("ana", password=PASSWORD)
+        session = await sign_in(node)
+        await node.core.sessions.authenticate(session.secret, None)
+        clock.advance(40 * DAY_S)
+        async with node.log.change():  # as the other node writes it: without an event
+            await node.database.execute("UPDATE session SET seen_at = $1", clock.now())
+        assert (await node.core.sessions.authenticate(session.secret, None)).username == "ana"
+
+
 async def test_sessions_expire_when_idle_and_in_the_end_anyway(settings: Settings) -> None:
     """30 days without a request end a session, and 180 days end it however busy it was."""
     clock = ManualClock()
@@ -94,6 +115,7 @@ async def test_sessions_expire_when_idle_and_in_the_end_anyway(settings: Setting
         for _ in range(8):
             clock.advance(20 * DAY_S)
             await node.core.sessions.authenticate(busy.secret, None)
+            await noted(node)
         with pytest.raises(Unauthenticated):
             await node.core.sessions.authenticate(idle.secret, None)
         clock.advance(21 * DAY_S)

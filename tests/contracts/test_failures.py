@@ -9,6 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from crust.clock import ManualClock
 from crust.errors import Unavailable
 from crust.events.objects import Flag
 from crust.log import NewEvent
@@ -34,6 +35,22 @@ async def write_until_stored(node: Node, number: int) -> None:
                 await asyncio.sleep(0.05)
             else:
                 return
+
+
+async def test_who_only_reads_does_not_wait_for_a_locked_file(tmp_path: Path) -> None:
+    """That a session was used has to be written now and then; nobody waits for it."""
+    clock = ManualClock()
+    async with opened(Settings(data_dir=tmp_path), clock) as node:
+        await node.core.accounts.add("ana", password="correct horse")
+        session = await node.core.sessions.sign_in("ana", "correct horse", "client", "", "")
+        clock.advance(3600)
+        other = sqlite3.connect(tmp_path / "crust.db", isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        async with asyncio.timeout(1):
+            for _ in range(3):
+                await node.core.sessions.authenticate(session.secret, "client")
+        other.execute("ROLLBACK")
+        other.close()
 
 
 async def test_a_locked_sqlite_file_is_unavailable_and_then_works_again(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from crust.errors import CrustError, Invalid, Unavailable
 from crust.events.objects import Flag as FlagBody
 from crust.events.objects import Member, Pin, User
 from crust.log import Change, NewEvent
+from crust.models.database import inserting
 from crust.models.tables import Flag
 from crust.runtime import Node, opened
+from crust.services.keys import KEY_COLUMNS
 from crust.settings import Settings
 
 pytestmark = pytest.mark.asyncio
@@ -156,3 +158,20 @@ async def test_visible_gives_each_person_what_goes_to_them(settings: Settings) -
         assert await seen(5, {10}, {1: "member"}) == [1, 2, 3, 4]
         assert await seen(6, {10}, {1: "guest"}) == [1]
         assert await seen(6, set(), {2: "owner"}) == []
+
+
+async def test_what_a_change_leaves_to_be_written_fails_alone(settings: Settings) -> None:
+    """Several in one group, of which one has left something that cannot be stored: the others are committed."""
+
+    async def leave(node: Node, number: int) -> None:
+        async with node.log.change() as change:
+            change.record(flagged(number))
+            if number in (1, 2):  # the first of them is stored, the second is a duplicate
+                change.write(inserting("key", KEY_COLUMNS, [(change.next_id(), "scope", "key", "fingerprint", 1)]))
+
+    async with opened(settings) as node:
+        results = await asyncio.gather(*(leave(node, number) for number in range(4)), return_exceptions=True)
+        events = await node.log.read(0, 100)
+    assert [result is None for result in results] == [True, True, False, True]
+    assert not isinstance(results[2], CrustError), "a bug of ours, not a failure of the database"
+    assert [event.object for event in events] == [0, 1, 3]

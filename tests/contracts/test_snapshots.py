@@ -9,7 +9,7 @@ import pytest
 
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
-from crust.services.snapshots import TOGETHER, Wanted
+from crust.services.snapshots import CHARACTERS, MESSAGES_TOGETHER, TOGETHER, Wanted, portions
 from crust.settings import Settings, Websocket
 
 pytestmark = pytest.mark.asyncio
@@ -82,3 +82,26 @@ async def test_the_viewer_is_among_the_members_shown(settings: Settings) -> None
             assert len(names) == 3
             assert viewer.username in names
             assert frame["members_count"] == 6
+
+
+async def test_long_messages_make_a_frame_of_fewer(settings: Settings) -> None:
+    """A frame is held for whoever reads slowly, so it has a size; there is one message at least, and it is said that there are more."""
+    async with opened(settings) as node:
+        ana = await person(node, "ana")
+        channel = await room(node, ana)
+        for number in range(12):
+            await say(node, ana, channel, f"{number}" + "я" * 15_000)
+        (frame,) = await shown(node, ana, Wanted(channel, 50))
+    said = [message["contents"][:2].rstrip("я") for message in frame["messages"]]
+    assert said == [str(number) for number in range(12 - len(said), 12)]
+    assert CHARACTERS - 15_001 < sum(len(message["contents"]) for message in frame["messages"]) <= CHARACTERS
+    assert frame["has_more"] is True
+
+
+async def test_what_is_read_together_is_bounded() -> None:
+    """Many channels without messages, or few with them, each once and in order."""
+    wanted = [*(Wanted(number, 50) for number in range(5)), *(Wanted(number, 0) for number in range(5, 60)), Wanted(60, 200)]
+    portioned = list(portions(wanted))
+    assert [each for some in portioned for each in some] == wanted
+    assert max(map(len, portioned)) == TOGETHER
+    assert all(len(some) == 1 or sum(each.messages for each in some) <= MESSAGES_TOGETHER for some in portioned)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import time
 from collections.abc import Iterator, Mapping
@@ -241,3 +242,32 @@ def test_a_peer_that_vanishes_within_a_message_is_closed(server: Server, headers
         while (heard := peer.next())[0] != CLOSE:
             pass
     assert struct.unpack("!H", heard[1][:2]) == (4009,)
+
+
+# ---- too much of it
+
+
+def test_a_flood_before_signing_in_stays_where_it_came_from(server: Server) -> None:
+    """Frames that nobody reads are not kept: the sender is held up or hung up on, and the server's memory stays as it is."""
+    before = rss_mib(server)
+    small = frame(TEXT, b'{"id": "1", "type": "ping", "data": {"x": "' + b"y" * 100 + b'"}}')
+    large = frame(TEXT, b"x" * 250_000)
+    with connected(server, receive_buffer=4096) as connection:
+        connection.sendall(upgrade({}))
+        connection.settimeout(0.5)
+        sent = 0
+        try:
+            for _ in range(2000):
+                connection.sendall(small)
+            while sent < 300_000_000:
+                connection.sendall(large)
+                sent += len(large)
+        except OSError:
+            pass  # held up, or hung up on
+    assert rss_mib(server) - before < 40
+
+
+def rss_mib(server: Server) -> float:
+    assert server.process is not None
+    pages = int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

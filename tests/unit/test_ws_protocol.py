@@ -90,8 +90,8 @@ def test_an_id_is_not_used_twice_at_a_time_and_requests_are_limited() -> None:
 
 def test_nothing_but_login_before_the_login() -> None:
     """Every other verb is unauthenticated; afterwards login is an error of its own."""
-    protocol = inbound(signed_in=False)
     for verb in VERBS:
+        protocol = inbound(signed_in=False)
         answer = protocol.received(json.dumps({"id": "1", "type": verb, "data": {"session_id": "x"}}))
         if verb == "login":
             assert isinstance(answer, Request)
@@ -99,10 +99,17 @@ def test_nothing_but_login_before_the_login() -> None:
         else:
             assert isinstance(answer, Refused)
             assert answer.error.code == "unauthenticated"
-    protocol.signed_in = True
+    protocol = inbound(signed_in=True)
     again = protocol.received('{"id": "1", "type": "login", "data": {"session_id": "x"}}')
     assert isinstance(again, Refused)
     assert again.error.code == "bad_request"
+
+
+def test_patience_ends_before_the_login_too() -> None:
+    """Who goes on asking without signing in is no better than who sends junk."""
+    protocol = inbound(signed_in=False)
+    answers = [protocol.received(json.dumps({"id": "1", "type": "ping"})) for _ in range(5)]
+    assert [type(answer) for answer in answers] == [Refused] * 4 + [Closing]
 
 
 def test_the_end_of_patience() -> None:

@@ -84,7 +84,7 @@ class Change:
         return self.position, self.last_id, len(self.events)
 
     def go_back(self, mark: tuple[int, int, int]) -> None:
-        """Forget what came after `mark`. (Ids are not given twice all the same: only the log's own row decides what was used.)"""
+        """Forget what came after `mark`. (Its ids are given again: nothing bears them.)"""
         self.position, self.last_id, count = mark
         del self.events[count:]
         self.pending.clear()

@@ -12,6 +12,7 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 from crust.servers import BACKLOG, FINISH_S, Stopped, hypercorn_http, hypercorn_websocket
+from crust.servers.connections import ACCEPTED
 from crust.settings import Settings
 
 
@@ -32,7 +33,7 @@ def config(settings: Settings, listener: socket.socket) -> Config:
     """Hypercorn's own settings."""
     config = Config()
     config.bind = [f"fd://{os.dup(listener.fileno())}"]  # a duplicate, because Hypercorn closes what it is given
-    config.backlog = hypercorn_http.ACCEPTED
+    config.backlog = ACCEPTED
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
     config.loglevel = "WARNING"

@@ -11,8 +11,7 @@ application's to bound. What is left is done by two subclasses, which take the p
 - a connection is ended in two steps (RFC 9112 9.6): first our half, and then, when the other side has hung up or a moment has passed, all
   of it. Closed at once with bytes unread, TCP would send a reset, which may take the answer away;
 - a connection whose client has hung up is gone at once; Hypercorn would keep it, and its file, until it was idle for long enough;
-- one connection too many is dropped as soon as it is accepted, while there are still files to open: asyncio that cannot accept tries again
-  so often, and logs it so often, that nothing else gets done;
+- one connection too many is dropped as soon as it is accepted (`crust.servers.connections`);
 - who does not take what was sent is dropped in the end. Hypercorn would keep the connection as long as they like, and the whole process
   from ending.
 """
@@ -21,7 +20,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import resource
 import secrets
 from contextlib import suppress
 from dataclasses import replace
@@ -40,15 +38,10 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 
 from crust.errors import BadRequest, TooLarge
-from crust.telemetry import get_logger
-
-log = get_logger(__name__)
+from crust.servers.connections import Room
 
 LINGER_S = 2.0  # for the other side to hang up, once it has all that was sent
 DROP_S = 1.0  # for the application to notice
-REMIND_S = 10.0  # between two warnings of the same trouble
-ACCEPTED = 100  # connections that are accepted at once
-RESERVED = 4 * ACCEPTED + 100  # files for what is accepted before it can be turned away, and for all that is no connection
 HEAD_TOO_LARGE = 431  # RFC 6585; not in the API's list, which has 413
 HIGH_WATER = 65_536  # bytes that asyncio buffers before it makes a sender wait
 SERVER = re.compile(rb"https?://[^/?#]*", re.IGNORECASE)  # in the absolute form of a target, RFC 9112 3.2.2
@@ -112,13 +105,12 @@ def in_origin_form(request: h11.Request) -> h11.Request | None:
 class PatientServer(TCPServer):
     """A connection that ends in good order, and in bounded time.
 
-    `answer_s` is how long the other side may take to read what was sent, `most` how many connections there may be.
+    `answer_s` is how long the other side may take to read what was sent, `room` how many connections there may be.
     """
 
     answer_s = 60.0
-    most = 1000
+    room: ClassVar[Room | None] = None
     open: ClassVar[set[PatientServer]] = set()
-    told: ClassVar[float] = -REMIND_S
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -127,8 +119,8 @@ class PatientServer(TCPServer):
         self.task: asyncio.Task[Any] | None = None
 
     async def run(self) -> None:
-        if len(self.open) >= self.most:
-            self._turn_away()
+        if self.room is not None and self.room.taken(len(self.open)):
+            self.writer.transport.abort()
             return
         self.task = asyncio.current_task()
         self.open.add(self)
@@ -138,12 +130,6 @@ class PatientServer(TCPServer):
             pass  # this is the whole task; asyncio 3.11 makes a traceback of a connection that was cancelled
         finally:
             self.open.discard(self)
-
-    def _turn_away(self) -> None:
-        self.writer.transport.abort()
-        if self.loop.time() - PatientServer.told >= REMIND_S:
-            PatientServer.told = self.loop.time()
-            log.warning("too many connections: further ones are dropped", connections=self.most)
 
     def drop(self) -> None:
         """End it without a farewell."""
@@ -227,17 +213,8 @@ def drop_all() -> None:
         connection.drop()
 
 
-def most_connections() -> int:
-    """How many connections leave files for the rest, once this process may open as many as it ever may."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the usual soft limit is 1,024
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(files - RESERVED, files // 4)
-
-
 def install(*, answer_s: float) -> None:
     """Let Hypercorn make these from now on, in this process."""
-    PatientServer.answer_s, PatientServer.most = answer_s, most_connections()
+    PatientServer.answer_s, PatientServer.room = answer_s, Room()
     hypercorn.protocol.H11Protocol = StrictH11  # type: ignore[attr-defined]  # imported there for its own use
     hypercorn.asyncio.run.TCPServer = PatientServer  # type: ignore[attr-defined, assignment]  # the same

@@ -31,7 +31,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import hypercorn.protocol.h2
 import hypercorn.protocol.h11
 import msgspec
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -224,4 +223,3 @@ def install(*, deflate: bool) -> None:
     """Let Hypercorn make these streams from now on, in this process."""
     WatchedStream.deflate = deflate
     hypercorn.protocol.h11.WSStream = WatchedStream  # type: ignore[attr-defined, assignment]  # imported there for its own use
-    hypercorn.protocol.h2.WSStream = WatchedStream  # type: ignore[attr-defined, assignment]  # the same

@@ -10,12 +10,13 @@ import socket
 from asyncio import TimerHandle, Transport
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from crust.servers import BACKLOG, FINISH_S, Stopped
+from crust.servers.connections import Room
 from crust.servers.uvicorn_websocket import WatchedProtocol
 from crust.settings import Settings
 
@@ -25,6 +26,7 @@ UNWANTED_S = 3.0  # for the rest of a body whose request is answered
 
 async def serve(app: Any, settings: Settings, listener: socket.socket, stopped: Stopped) -> None:
     """See `crust.servers.Serve`."""
+    BoundedHttp.answer_s, BoundedHttp.room = settings.http.answer_s, Room()
     server = Server(config(app, settings))
 
     async def end() -> None:
@@ -77,20 +79,28 @@ class Server(uvicorn.Server):
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Bounds what uvicorn does not: how long a request's head may be, how long it may take, the first one included, and how long a body may
-    still come that nobody wants, because its request is answered.
+    """Bounds what uvicorn does not: how long a request's head may be, how long it may take, the first one included, how long a body may
+    still come that nobody wants, because its request is answered, how long an answer may wait to be read, and how many connections there
+    may be.
     """
+
+    answer_s = 60.0
+    room: ClassVar[Room | None] = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         self.head_timer: TimerHandle | None = None
         self.body_timer: TimerHandle | None = None
         self.body_comes = False
+        self.answer_timer: TimerHandle | None = None
         super().connection_made(transport)
         self._await_head()
+        if self.room is not None and self.room.taken(len(self.connections) - 1):
+            transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
         self._body_came()
+        self._answer_taken()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -117,6 +127,19 @@ class BoundedHttp(HttpToolsProtocol):
             self.head_bytes += len(data)
             if self.head_bytes > HEAD_BYTES and not self.transport.is_closing():
                 self.send_400_response(f"The head of a request must have at most {HEAD_BYTES} bytes.")
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.answer_timer = self.answer_timer or self.loop.call_later(self.answer_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._answer_taken()
+        super().resume_writing()
+
+    def _answer_taken(self) -> None:
+        if self.answer_timer is not None:
+            self.answer_timer.cancel()
+            self.answer_timer = None
 
     def _await_head(self) -> None:
         self.head_bytes = 0

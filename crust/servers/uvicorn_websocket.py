@@ -85,6 +85,12 @@ class WatchedProtocol(WebSocketsSansIOProtocol):
             self.transport.write_eof()
         self.close_timer = self.close_timer or self.loop.call_later(LINGER_S, self.transport.abort)
 
+    async def receive(self) -> Any:
+        message = await super().receive()
+        if message["type"] == "websocket.receive":
+            message.setdefault("text", None)  # type: ignore[typeddict-item]  # as ASGI has it: Quart looks for it when a binary frame is empty
+        return message
+
     # ---- going out
 
     async def send(self, message: Any) -> None:

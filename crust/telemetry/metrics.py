@@ -98,7 +98,7 @@ class Metrics:
         self.closes = Counter("crust_websocket_closes", "Sockets that ended, by our close code; gone: the client ended it", "code")
         # ---- the log, and the fan-out from it
         self.commit_changes = Histogram("crust_commit_changes", "Changes that were committed together", bounds=GROUP)
-        self.commit_seconds = Histogram("crust_commit_seconds", "Time of such a commit, from taking the log's lock on", bounds=COMMIT_S)
+        self.commit_seconds = Histogram("crust_commit_seconds", "Time of such a commit, with the wait for the lock", bounds=COMMIT_S)
         self.waiting = Gauge("crust_changes_waiting", "Changes that wait for the writer")
         self.log_position = Gauge("crust_log_position", "Where the log ends; missing while the database does not say")
         self.fan_out_lag = Gauge("crust_fan_out_lag_positions", "Positions that the fan-out to sockets is behind the log's end")

@@ -1,7 +1,7 @@
 """A node's fan-out: every event of the log to the sockets of those who may see it, encoded once.
 
 No sockets in here. The hub applies events in the log's order, membership included, so who may see what is at every position what the
-database said at that position. A connection that comes in is brought up to the hub's position from the last few thousand events, which
+database said at that position. A connection that comes in is brought up to the hub's position from the last few hundred events, which
 the hub keeps, or is told to read further from the log by itself first.
 """
 

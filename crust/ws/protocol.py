@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import lru_cache
 from typing import Annotated, Any, Literal, TypeGuard
 
 import msgspec
@@ -255,10 +254,9 @@ def error_frame(reply_to: str | None, error: CrustError) -> str:
     return encoded(body if reply_to is None else {"reply_to": reply_to, **body})
 
 
-@lru_cache(maxsize=16)
 def joined(frames: tuple[str, ...]) -> str:
-    """Several frames as one, of the encoded texts. What many sockets wait for is mostly the same, and then made once."""
-    return Frame(f"[{','.join(frames)}]") if len(frames) > 1 else frames[0]
+    """Several frames as one, of the encoded texts."""
+    return f"[{','.join(frames)}]" if len(frames) > 1 else frames[0]
 
 
 def resume_place(text: str | None) -> tuple[str, int] | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from crust.servers import uvicorn as own
+from crust.servers.connections import Room
 from crust.servers.uvicorn import HEAD_BYTES
-from tests.unit.test_ws_hypercorn import SOON_S, Node
+from tests.unit.test_ws_hypercorn import SOON_S, Echo, Node
 from tests.unit.test_ws_uvicorn import loop, serving, silent
 
 __all__ = ["loop", "silent"]  # fixtures
@@ -120,5 +122,58 @@ def test_who_does_not_send_the_body_of_what_is_answered_is_hung_up_on(loop: asyn
                     await reader.read()
                 sending.cancel()
             writer.close()
+
+    loop.run(go())
+
+
+class Generous(Echo):
+    """Answers with more than a socket holds."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            for _ in range(500):
+                await send({"type": "http.response.body", "body": bytes(100_000), "more_body": True})
+        finally:
+            self.ended.set()
+
+
+def test_an_answer_that_nobody_reads_is_dropped_in_the_end(loop: asyncio.Runner) -> None:
+    """The connection, and the task that waits to send more of it."""
+
+    async def go() -> None:
+        echo = Generous()
+        async with serving(echo, answer_s=0.2) as node:
+            reader, writer = await asyncio.open_connection("127.0.0.1", node.port, limit=1024)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(SOON_S):
+                await echo.ended.wait()
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await reader.readexactly(500 * 100_000)
+            writer.close()
+
+    loop.run(go())
+
+
+def test_one_connection_too_many_is_dropped(loop: asyncio.Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that there are go on; when one has gone, there is room again."""
+    monkeypatch.setattr(Room, "taken", lambda self, open: open >= 2)
+
+    async def go() -> None:
+        async with serving() as node:
+            held = [await asyncio.open_connection("127.0.0.1", node.port) for _ in range(2)]
+            await asyncio.sleep(0.1)
+            with suppress(ConnectionError):
+                assert await answered(node, b"") == b""
+            held.pop()[1].close()
+            await asyncio.sleep(0.1)
+            reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+            for _, each in [*held, (reader, writer)]:
+                each.close()
 
     loop.run(go())

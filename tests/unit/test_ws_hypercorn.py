@@ -12,7 +12,6 @@ from typing import Any
 
 import hypercorn.asyncio.run
 import hypercorn.protocol
-import hypercorn.protocol.h2
 import hypercorn.protocol.h11
 import pytest
 from hypercorn.asyncio import serve
@@ -120,8 +119,7 @@ class Node:
 @pytest.fixture
 def own_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hypercorn with our streams for one test."""
-    for module in (hypercorn.protocol.h11, hypercorn.protocol.h2):
-        monkeypatch.setattr(module, "WSStream", WSStream)
+    monkeypatch.setattr(hypercorn.protocol.h11, "WSStream", WSStream)
     monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", TCPServer)
     monkeypatch.setattr(hypercorn.protocol, "H11Protocol", H11Protocol)
     monkeypatch.setattr("crust.servers.hypercorn_websocket.LINGER_S", 0.5)

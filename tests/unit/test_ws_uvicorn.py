@@ -42,7 +42,7 @@ def silent(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def serving(echo: Echo | None = None, idle_s: float = 30, **websocket: float) -> AsyncIterator[Node]:
+async def serving(echo: Echo | None = None, idle_s: float = 30, answer_s: float = 60, **websocket: float) -> AsyncIterator[Node]:
     """uvicorn with the echo; its end must be quick and silent."""
     echo, stop = echo or Echo(), asyncio.Event()
 
@@ -50,7 +50,9 @@ async def serving(echo: Echo | None = None, idle_s: float = 30, **websocket: flo
         await stop.wait()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        settings = Settings(data_dir=Path("/none"), http=Http(idle_s=idle_s), websocket=Websocket.model_validate(websocket))
+        settings = Settings(
+            data_dir=Path("/none"), http=Http(idle_s=idle_s, answer_s=answer_s), websocket=Websocket.model_validate(websocket)
+        )
         server = asyncio.create_task(serve(echo, settings, listener, stopped))
         try:
             yield Node(echo, listener.getsockname()[1])

@@ -28,6 +28,12 @@ async def answered(node: Node, sent: bytes) -> bytes:
         writer.close()
 
 
+async def closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
 UPGRADE = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 
 
@@ -153,7 +159,7 @@ def test_an_answer_that_nobody_reads_is_dropped_in_the_end(loop: asyncio.Runner)
                 await echo.ended.wait()
             with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
                 await reader.readexactly(500 * 100_000)
-            writer.close()
+            await closed(writer)
 
     loop.run(go())
 
@@ -168,12 +174,12 @@ def test_one_connection_too_many_is_dropped(loop: asyncio.Runner, monkeypatch: p
             await asyncio.sleep(0.1)
             with suppress(ConnectionError):
                 assert await answered(node, b"") == b""
-            held.pop()[1].close()
+            await closed(held.pop()[1])
             await asyncio.sleep(0.1)
             reader, writer = await asyncio.open_connection("127.0.0.1", node.port)
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
             for _, each in [*held, (reader, writer)]:
-                each.close()
+                await closed(each)
 
     loop.run(go())

@@ -7,38 +7,33 @@ silent, stuck or no longer signed in. What is pulled by the writer itself (snaps
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
-
-from crust.clock import rfc3339
 from crust.errors import CrustError, Internal, RateLimited, Unauthenticated
 from crust.services.actor import Actor
 from crust.services.snapshots import Wanted
 from crust.telemetry import get_logger
-from crust.ws.frame import Run, texts
+from crust.ws.frame import Run, joined_up_to, up_to
 from crust.ws.hub import Connection
 from crust.ws.opening import Opening
 from crust.ws.outbox import Ephemeral, Item, Outbox, Reply, Snapshot
 from crust.ws.protocol import (
-    Call,
+    OK,
     Close,
     Closing,
     Inbound,
     Login,
-    Options,
     Refused,
     Request,
-    Typing,
     channel_frame,
     error_frame,
-    joined,
     reply_frame,
 )
 from crust.ws.services import Services
+from crust.ws.verbs import Verbs
 
 log = get_logger(__name__)
 
@@ -48,7 +43,6 @@ WATCH_S = 5.0  # how often the watch looks
 LINGER_S = 3.0  # for what is queued, and the client's own close, once the connection is to end
 SESSION_CHECK_S = 60.0  # how soon a session that expires by itself ends its sockets; revoked ones end at once
 RATE_LIMITED_MAX = 200  # refusals, less what was granted since, before persistence is abuse
-OK = b'{"success":{"message":"OK"}}'
 
 
 class Socket(Protocol):
@@ -107,12 +101,10 @@ class WebsocketConnection:
         self.outbox = Outbox(own.queue_frames, own.queue_bytes, self._closing)
         self._writer: asyncio.Task[None] | None = None
         self._requests: set[asyncio.Task[None]] = set()
-        self._batch = False
+        self._verbs = Verbs(services)
         self._rate_limited = 0
         self._sending, self._sent = False, 0
         self._gone = False
-        self._opening: asyncio.Event | None = None
-        self._directs: dict[str, str] = {}
 
     async def run(self) -> None:
         """Serve the socket to its end. Raises nothing but cancellation."""
@@ -270,7 +262,7 @@ class WebsocketConnection:
     async def _answer(self, request: Request) -> None:
         """Act upon a request; whatever happens, it gets a reply."""
         try:
-            frame = reply_frame(request.id, await self._do(request))
+            frame = reply_frame(request.id, await self._verbs.do(self._actor, request))
             self._count_refusal(None)
         except CrustError as error:
             frame = error_frame(request.id, error)
@@ -281,76 +273,6 @@ class WebsocketConnection:
         self.outbox.put_reply(Reply(request, frame))
         if request.verb == "quit":
             self.outbox.close(Closing(Close.NORMAL, "goodbye"))
-
-    async def _do(self, request: Request) -> bytes:
-        data = request.data
-        match request.verb:
-            case "message":
-                return await self._message(data)
-            case "join" | "part":
-                return await self._in_channel(f"/channel/{request.verb}", data)
-            case "read":
-                return await self._in_channel("/channel/view", data)
-            case "presence":
-                return await self._call("POST", "/user/presence", data)
-            case "call":
-                assert isinstance(data, Call)
-                return await self._call(data.method, data.path, data.params)
-        self._services.limiter.take("reads", str(self._actor.session_id))
-        return await self._do_here(request.verb, data)
-
-    async def _do_here(self, verb: str, data: Any) -> bytes:
-        """The verbs that are no API calls."""
-        if verb == "typing":
-            assert isinstance(data, Typing)
-            await self._services.core.typing(self._actor, data.channel_id, data.state)
-        elif verb == "options":
-            assert isinstance(data, Options)
-            self._batch = data.batch
-        elif verb == "ping":
-            return msgspec.json.encode({"response": {"time": rfc3339(self._services.core.clock.now())}})
-        return OK
-
-    async def _message(self, data: Mapping[str, Any]) -> bytes:
-        """Post or edit; with `user_id` instead of a channel, in the direct channel with them, which is opened if need be.
-
-        Opening takes a while, in which later messages wait, so that they don't overtake.
-        """
-        while self._opening is not None:
-            await self._opening.wait()
-        if data.get("user_id") is not None and data.get("channel_id") is None and data.get("id") is None:
-            self._opening = asyncio.Event()
-            try:
-                data = {**data, "channel_id": await self._direct(data["user_id"])}
-            finally:
-                self._opening.set()
-                self._opening = None
-        return await self._call("POST", "/message/edit", data)
-
-    async def _direct(self, user_id: Any) -> str:
-        """The id of the direct channel with somebody."""
-        if str(user_id) not in self._directs:
-            fields = {"type": "direct", "name": "", "topic": "", "members": [user_id]}
-            try:
-                opened = msgspec.json.decode(await self._call("POST", "/channel/edit", fields))
-            except CrustError as error:
-                if error.field == "members":
-                    error.field, error.message = "user_id", "user_id must be the id of somebody else in your organisation."
-                raise
-            self._directs[str(user_id)] = opened["response"]["id"]
-        return self._directs[str(user_id)]
-
-    async def _in_channel(self, path: str, data: Mapping[str, Any]) -> bytes:
-        """A call whose `id` is called `channel_id` in frames."""
-        try:
-            return await self._call("POST", path, {**data, "id": data.get("channel_id")})
-        except CrustError as error:
-            if error.field == "id":
-                error.field, error.message = "channel_id", error.message.replace("id ", "channel_id ", 1)
-            raise
-
-    async def _call(self, method: str, path: str, params: Mapping[str, Any]) -> bytes:
-        return await self._services.invoke(method, path, self._actor, params)
 
     @property
     def _actor(self) -> Actor:
@@ -384,7 +306,7 @@ class WebsocketConnection:
                 self._inbound.answered(item.request)
 
     async def _hand_over(self, parts: Sequence[str | Run]) -> None:
-        for some in joined_up_to(parts, WRITTEN_MAX) if self._batch else up_to(parts, WRITTEN_MAX):
+        for some in joined_up_to(parts, WRITTEN_MAX) if self._verbs.batch else up_to(parts, WRITTEN_MAX):
             self._sending = True
             await self._socket.send(some)
             self._sent += 1
@@ -439,25 +361,3 @@ class WebsocketConnection:
 
     def _now(self) -> float:
         return self._services.core.clock.monotonic()
-
-
-def up_to(parts: Sequence[str | Run], most: int) -> list[list[str | Run]]:
-    """Frames in groups as large as possible, none with more than `most` characters unless it is one frame or run."""
-    groups: list[list[str | Run]] = []
-    size = most
-    for part in parts:
-        length = (part.size if isinstance(part, Run) else len(part)) + 1
-        size += length
-        if size > most:
-            groups.append([])
-            size = length
-        groups[-1].append(part)
-    return groups
-
-
-def joined_up_to(parts: Sequence[str | Run], most: int) -> list[list[str]]:
-    """The same with each group joined into one frame."""
-    return [
-        [group[0].joined] if len(group) == 1 and isinstance(group[0], Run) else [joined(tuple(texts(group)))]
-        for group in up_to(parts, most)
-    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -63,6 +63,33 @@ def texts(parts: Iterable[str | Run]) -> Iterator[str]:
             yield from part.frames
         else:
             yield part
+
+
+def up_to(parts: Sequence[str | Run], most: int) -> list[list[str | Run]]:
+    """Frames in groups as large as possible, none with more than `most` characters unless it is one frame or run."""
+    groups: list[list[str | Run]] = []
+    size = most
+    for part in parts:
+        length = (part.size if isinstance(part, Run) else len(part)) + 1
+        size += length
+        if size > most:
+            groups.append([])
+            size = length
+        groups[-1].append(part)
+    return groups
+
+
+def joined_up_to(parts: Sequence[str | Run], most: int) -> list[list[str]]:
+    """The same with each group joined into one frame."""
+    return [
+        [group[0].joined] if len(group) == 1 and isinstance(group[0], Run) else [joined(tuple(texts(group)))]
+        for group in up_to(parts, most)
+    ]
+
+
+def joined(frames: tuple[str, ...]) -> str:
+    """Several frames as one, of the encoded texts."""
+    return f"[{','.join(frames)}]" if len(frames) > 1 else frames[0]
 
 
 def message_of(text: str) -> dict[str, Any]:

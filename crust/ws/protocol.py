@@ -20,6 +20,7 @@ from crust.strict_json import BAD_TEXT, WHY_BAD, BadJson
 from crust.ws.frame import Frame
 
 ID_MAX = 64
+OK = b'{"success":{"message":"OK"}}'  # the envelope of what has nothing to give
 Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
@@ -252,11 +253,6 @@ def error_frame(reply_to: str | None, error: CrustError) -> str:
     """An error as a reply, or by itself where there is nothing to reply to."""
     body = {"error": error.as_dict()}
     return encoded(body if reply_to is None else {"reply_to": reply_to, **body})
-
-
-def joined(frames: tuple[str, ...]) -> str:
-    """Several frames as one, of the encoded texts."""
-    return f"[{','.join(frames)}]" if len(frames) > 1 else frames[0]
 
 
 def resume_place(text: str | None) -> tuple[str, int] | None:

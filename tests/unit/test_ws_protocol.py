@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from crust.errors import NotFound
 from crust.events.event import Event
+from crust.ws.frame import joined
 from crust.ws.protocol import (
     VERBS,
     Close,
@@ -21,7 +22,6 @@ from crust.ws.protocol import (
     Request,
     error_frame,
     event_frame,
-    joined,
     reply_frame,
     resume_place,
 )

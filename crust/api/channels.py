@@ -90,6 +90,18 @@ class ChannelCalls:
         )  # fmt: skip
         return Page.of(found, params.limit)
 
+    async def archive(self, context: Context, params: ChannelId) -> None:
+        """Let a channel be read, but not changed any more; again is no error."""
+        await self._core.archiving.archive(context.caller, params.id)
+
+    async def unarchive(self, context: Context, params: ChannelId) -> None:
+        """Let a channel be changed again; again is no error."""
+        await self._core.archiving.unarchive(context.caller, params.id)
+
+    async def remove(self, context: Context, params: ChannelId) -> None:
+        """Take a channel away with all that was said in it."""
+        await self._core.archiving.remove(context.caller, params.id)
+
     async def join(self, context: Context, params: ChannelId) -> ViewedChannel:
         """Join a public channel; again is no error."""
         return await self._core.channels.join(context.caller, params.id)
@@ -122,6 +134,9 @@ def register(registry: Registry, core: Core) -> None:
     registry.add("POST", "/channel/edit", calls.edit, creates=True)
     registry.add("GET", "/channel/read", calls.read)
     registry.add("GET", "/channel/search", calls.search)
+    registry.add("POST", "/channel/archive", calls.archive)
+    registry.add("POST", "/channel/unarchive", calls.unarchive)
+    registry.add("DELETE", "/channel/remove", calls.remove)
     registry.add("POST", "/channel/join", calls.join)
     registry.add("POST", "/channel/part", calls.part)
     registry.add("POST", "/channel/invite", calls.invite)

@@ -13,12 +13,14 @@ from crust.log import Log
 from crust.models.database import Database
 from crust.services.accounts import Accounts
 from crust.services.actor import Actor
+from crust.services.archiving import Archiving
 from crust.services.channels import MEMBERS_MAX, Channels
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle
 from crust.services.marks import Marks
 from crust.services.members import Members
 from crust.services.messages import Messages
+from crust.services.organisations import Organisations
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.sessions import Sessions
@@ -68,6 +70,8 @@ class Core:
         self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, known, tell)
         self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)
         self.channels = Channels(database, log, members, self.presence)
+        self.archiving = Archiving(database, log, members, self.channels)
+        self.organisations = Organisations(database, log, members, self.archiving, self.presence, everybody=settings.organisations.open)
         self.marks = Marks(database, log, self.channels, tell)
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
         self.messages = Messages(database, log, self.channels, self.marks, known, settings.limits.contents_characters)
@@ -96,8 +100,8 @@ class Core:
         channel = await self.channels.read(actor, channel_id)
         return ChannelPage(
             **msgspec.structs.asdict(channel),
-            members=await self.channels.members_of(channel_id, 0, MEMBERS_MAX),
-            pins=await self.messages.pins(actor.user_id, channel_id),
+            members=await self.channels.members_of(int(channel.id), 0, MEMBERS_MAX),
+            pins=await self.messages.pins(actor.user_id, int(channel.id)),
         )
 
     async def typing(self, actor: Actor, channel_id: int, state: str) -> None:
@@ -106,5 +110,5 @@ class Core:
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`.
         """
-        await self.channels.standing_row(actor, channel_id, "type")
-        self._tell(Typing(channel_id, actor.user_id, state))
+        row = await self.channels.standing_row(actor, channel_id, "type")
+        self._tell(Typing(row["id"], actor.user_id, state))

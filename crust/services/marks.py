@@ -45,6 +45,7 @@ class Marks:
             NotFound, Forbidden: as in `rights.may`; NotFound also where the channel has no such message.
         """
         row = await self._channels.standing_row(actor, channel_id, "mark")
+        channel_id = row["id"]
         mark = row["last_message_id"] or 0 if message_id is None else message_id
         if message_id is not None:
             sql = "SELECT 1 FROM message WHERE id = $1 AND channel_id = $2"

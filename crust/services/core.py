@@ -19,12 +19,16 @@ from crust.services.known import Known
 from crust.services.limits import LoginThrottle
 from crust.services.marks import Marks
 from crust.services.members import Members
+from crust.services.merging import Merging
 from crust.services.messages import Messages
+from crust.services.moving import Moving
 from crust.services.organisations import Organisations
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.sessions import Sessions
 from crust.services.snapshots import Snapshots
+from crust.services.teams import Teams
+from crust.services.ties import Ties
 from crust.services.views import ChannelPage
 from crust.settings import Settings
 
@@ -69,9 +73,15 @@ class Core:
         self.presence = PresenceService(database, log, clock, tell)
         self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, known, tell)
         self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)
-        self.channels = Channels(database, log, members, self.presence)
+        ties = Ties(database, members)
+        self.channels = Channels(database, log, members, ties, self.presence)
+        self.teams = Teams(database, log, members, ties, self.presence)
+        self.moving = Moving(database, log, members, ties, self.channels, self.teams)
+        self.merging = Merging(database, log, members, ties, self.channels)
         self.archiving = Archiving(database, log, members, self.channels)
-        self.organisations = Organisations(database, log, members, self.archiving, self.presence, everybody=settings.organisations.open)
+        self.organisations = Organisations(
+            database, log, members, self.archiving, ties, self.presence, everybody=settings.organisations.open
+        )
         self.marks = Marks(database, log, self.channels, tell)
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
         self.messages = Messages(database, log, self.channels, self.marks, known, settings.limits.contents_characters)

@@ -19,6 +19,7 @@ from crust.services.keys import Key
 from crust.services.members import Members
 from crust.services.presence import PresenceService
 from crust.services.rights import Membership, may_give_role, may_in_organisation, may_make_organisations
+from crust.services.ties import Ties
 from crust.services.views import ViewedOrganisation
 
 MINE = f"""
@@ -47,9 +48,17 @@ class Organisations:
     """
 
     def __init__(
-        self, database: Database, log: Log, members: Members, archiving: Archiving, presence: PresenceService, *, everybody: bool
+        self,
+        database: Database,
+        log: Log,
+        members: Members,
+        archiving: Archiving,
+        ties: Ties,
+        presence: PresenceService,
+        *,
+        everybody: bool,
     ) -> None:
-        self._database, self._log, self._members, self._archiving = database, log, members, archiving
+        self._database, self._log, self._members, self._archiving, self._ties = database, log, members, archiving, ties
         self._presence, self._everybody = presence, everybody
 
     # ---- reading
@@ -181,7 +190,7 @@ class Organisations:
         for row in await self._database.fetch(sql, organisation_id):
             body = objects.Removed(id=str(row["id"]), by=str(actor.user_id))
             change.record(NewEvent(type="team", event="removed", body=body, organisation=organisation_id, object=row["id"]))
-            await self._database.execute("DELETE FROM team_member WHERE team_id = $1", row["id"])
+            await self._ties.set_members(change, row["id"], [])
             await self._database.execute("UPDATE team SET removed_at = $1 WHERE id = $2", change.now, row["id"])
 
     async def _check_not_home(self, organisation_id: int) -> None:
@@ -238,6 +247,8 @@ class Organisations:
             if before == role:
                 return
             await self._check_owned_without(organisation_id, user_id, before)
+            if role == "guest":
+                await self._ties.drop(change, organisation_id, user_id)
             await self._members.set_role_in_organisation(change, organisation_id, user_id, role, by=actor.user_id)
 
     async def expel(self, actor: Actor, organisation_id: int, user_id: int) -> None:
@@ -257,6 +268,7 @@ class Organisations:
             await self._check_owned_without(organisation_id, user_id, role)
             for row in await self._database.fetch(THEIR_CHANNELS, organisation_id, user_id):
                 await self._leave(change, row, user_id, by=actor.user_id)
+            await self._ties.drop(change, organisation_id, user_id)
             await self._members.part_organisation(change, organisation_id, [user_id], by=actor.user_id)
             await self._rehome(organisation_id, [user_id])
 

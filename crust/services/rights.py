@@ -121,6 +121,7 @@ def may(verb: str, standing: Standing) -> None:
 # ---- organisations
 
 
+TEAM_ARCHIVED = "The team is archived: it can be read, but not changed, and takes no more channels."
 FROZEN = "The organisation is archived: it can be read, but nothing in it can be changed."
 
 
@@ -204,11 +205,27 @@ def sees_teams(membership: Membership) -> bool:
     return membership.role in FULL
 
 
-def may_use_team(membership: Membership, *, member: bool) -> None:
+def may_change_team(membership: Membership, *, archived: bool, lasts: bool = False) -> None:
+    """Whether somebody may change a team that they see; `lasts`: by archiving, unarchiving or removing it.
+
+    Raises:
+        Forbidden: that is for the organisation's admins.
+        Gone: it or its organisation is archived.
+    """
+    may_in_organisation("teams", membership)
+    if archived and not lasts:
+        raise Gone(TEAM_ARCHIVED)
+
+
+def may_use_team(membership: Membership, *, member: bool, archived: bool = False) -> None:
     """Whether somebody may give a channel to a team that they see: its members may, and the organisation's admins.
 
     Raises:
         Forbidden: they may not.
+        Gone: it or its organisation is archived.
     """
+    may_in_organisation("make channels", membership)
     if not member and membership.role not in ADMIN:
         raise Forbidden("Only a team's members and the organisation's admins give it channels.")
+    if archived:
+        raise Gone(TEAM_ARCHIVED)

@@ -20,6 +20,16 @@ IN_TEAM = """
 (c.team_ids = '' OR EXISTS (SELECT 1 FROM team_channel tc JOIN team_member tm ON tm.team_id = tc.team_id
 WHERE tc.channel_id = c.id AND tm.user_id = $1))
 """
+SEEN = f"""
+FROM channel c
+LEFT JOIN channel_member m ON m.channel_id = c.id AND m.user_id = $1
+LEFT JOIN organisation_member o ON o.organisation_id = c.organisation_id AND o.user_id = $1
+WHERE c.removed_at IS NULL AND c.merged_into IS NULL AND (
+    m.id IS NOT NULL OR (c.type = 'public' AND (o.role IN ('owner', 'admin') OR (o.role = 'member' AND {IN_TEAM})))
+)
+"""
+"""The channels that the person $1 sees, with their memberships in channel and organisation: what `Standing.sees` says, for many."""
+
 STANDING = f"""
 SELECT {views.CHANNEL_COLUMNS}, m.role AS channel_role, m.last_read_id, o.role AS organisation_role,
 (SELECT u.suspended_at FROM "user" u WHERE u.id = $1) AS suspended_at, g.archived_at AS organisation_archived_at, {IN_TEAM} AS in_team

@@ -29,6 +29,7 @@ OWN = {
 SEARCHES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/organisation/search"): {"query": SECRET, "archived": True},
     ("GET", "/channel/search"): {"query": SECRET, "archived": True, "organisation_id": "organisation"},
+    ("GET", "/team/search"): {"query": SECRET, "archived": True, "organisation_id": "organisation"},
     ("GET", "/user/search"): {"query": SECRET},
 }
 """Calls that find nothing of the organisation; a word that names one of its things stands for that thing's id."""
@@ -43,11 +44,23 @@ AIMED: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/organisation/invite"): {"id": "organisation", "user_id": "outsider"},
     ("POST", "/organisation/role"): {"id": "organisation", "user_id": "outsider", "role": "owner"},
     ("DELETE", "/organisation/expel"): {"id": "organisation", "user_id": "insider"},
+    ("POST", "/team/edit"): {"id": "team", "name": "x"},
+    ("DELETE", "/team/remove"): {"id": "team"},
+    ("GET", "/team/read"): {"id": "team"},
+    ("POST", "/team/archive"): {"id": "team"},
+    ("POST", "/team/unarchive"): {"id": "team"},
+    ("POST", "/team/move"): {"id": "team", "organisation_id": "home"},
+    ("POST", "/team/merge"): {"destination": "team", "source": "team"},
     ("POST", "/channel/edit"): {"name": "x", "topic": "", "organisation_id": "organisation"},
     ("DELETE", "/channel/remove"): {"id": "channel"},
     ("GET", "/channel/read"): {"id": "channel"},
     ("POST", "/channel/archive"): {"id": "channel"},
     ("POST", "/channel/unarchive"): {"id": "channel"},
+    ("POST", "/channel/move"): {"id": "channel", "organisation_id": "home"},
+    ("POST", "/channel/merge"): {"destination": "own", "source": "channel"},
+    ("POST", "/channel/share"): {"id": "channel", "team_id": "team"},
+    ("POST", "/channel/unshare"): {"id": "channel", "team_id": "team"},
+    ("POST", "/channel/mute"): {"id": "channel"},
     ("POST", "/channel/join"): {"id": "channel"},
     ("POST", "/channel/part"): {"id": "channel"},
     ("POST", "/channel/invite"): {"id": "channel", "user_id": "outsider"},
@@ -63,6 +76,21 @@ AIMED: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/message/unflag"): {"id": "message"},
 }
 """Calls that say that the organisation's thing is not there."""
+
+AIMED_OTHERWISE: list[tuple[tuple[str, str], dict[str, Any]]] = [
+    (("POST", "/team/edit"), {"name": "x", "organisation_id": "organisation"}),
+    (("POST", "/channel/edit"), {"id": "channel", "name": "x", "topic": ""}),
+    (("POST", "/channel/edit"), {"name": "x", "topic": "", "team_id": "team"}),
+    (("POST", "/channel/edit"), {"name": "", "topic": "", "type": "direct", "members": ["insider"]}),
+    (("POST", "/channel/move"), {"id": "own", "organisation_id": "organisation"}),
+    (("POST", "/channel/move"), {"id": "own", "team_id": "team"}),
+    (("POST", "/channel/merge"), {"destination": "channel", "source": "own"}),
+    (("POST", "/channel/share"), {"id": "own", "team_id": "team"}),
+    (("POST", "/channel/invite"), {"id": "own", "user_id": "insider"}),
+    (("POST", "/message/edit"), {"id": "message", "contents": "x"}),
+    (("GET", "/message/read"), {"id": "message"}),
+]
+"""The same calls, aimed at it in other ways."""
 
 
 def registry(node: Node) -> Registry:
@@ -80,14 +108,19 @@ async def things(node: Node, type_: str) -> tuple[Actor, dict[str, str]]:
     await node.core.organisations.expel(insider, home, insider.user_id)
     room = await channel(node, insider, root, type_=type_, organisation_id=other, name=SECRET)
     message = await say(node, insider, room, SECRET)
+    team = await node.core.teams.create(root, SECRET, [insider.user_id], other, None)
     return outsider, {
-        "organisation": str(other), "channel": str(room), "message": message.id,
+        "organisation": str(other), "channel": str(room), "message": message.id, "team": team.id,
+        "home": str(home), "own": str(await channel(node, outsider)),
         "insider": str(insider.user_id), "outsider": str(outsider.user_id),
     }  # fmt: skip
 
 
 def aimed(params: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:
-    return {name: ids.get(value, value) if isinstance(value, str) else value for name, value in params.items()}
+    def of(value: Any) -> Any:
+        return [of(each) for each in value] if isinstance(value, list) else ids.get(value, value) if isinstance(value, str) else value
+
+    return {name: of(value) for name, value in params.items()}
 
 
 async def test_every_call_is_listed(settings: Settings) -> None:
@@ -113,7 +146,7 @@ async def test_nothing_of_an_organisation_is_there_outside(settings: Settings, t
         outsider, ids = await things(node, type_)
         calls, context = registry(node), Context("r", actor=outsider, client_id="c")
         before = await position(node)
-        for (method, path), params in AIMED.items():
+        for (method, path), params in [*AIMED.items(), *AIMED_OTHERWISE]:
             try:
                 answer: Any = await calls.frame(method, path, context, aimed(params, ids))
             except CrustError as error:

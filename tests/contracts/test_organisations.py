@@ -113,11 +113,12 @@ async def test_removed_it_is_gone_with_all_that_is_in_it(settings: Settings) -> 
         other = await organisation(node, root, ana)
         room = await channel(node, ana, root, organisation_id=other)
         message = await say(node, ana, room)
+        team = await node.core.teams.create(root, "Team", [ana.user_id], other, None)
         before = await position(node)
         await node.core.organisations.remove(root, other)
         found = await events(node, before)
         assert names(found) == [
-            "channel removed", "member parted", "member parted", "organisation removed", "member parted", "member parted",
+            "channel removed", "member parted", "member parted", "team removed", "organisation removed", "member parted", "member parted",
         ]  # fmt: skip
         assert {(event.channel, event.recipient) for event in found if event.type == "member"} == {
             (where, who.user_id) for where in (room, 0) for who in (root, ana)
@@ -126,6 +127,7 @@ async def test_removed_it_is_gone_with_all_that_is_in_it(settings: Settings) -> 
             node.core.organisations.read(root, other),
             node.core.organisations.archive(root, other, archived=False),
             node.core.channels.read(ana, room),
+            node.core.teams.read(ana, int(team.id)),
             node.core.messages.read_one(ana, int(message.id)),
             say(node, ana, room),
         ):
@@ -208,6 +210,7 @@ async def test_who_leaves_leaves_everything_in_it_and_it_is_told(settings: Setti
         root, ana, bob = await person(node, "root", is_admin=True), await person(node, "ana"), await person(node, "bob")
         other = await organisation(node, root, ana, bob)
         public, private = [await channel(node, ana, bob, organisation_id=other, type_=type_) for type_ in ("public", "private")]
+        team = await node.core.teams.create(root, "Team", [ana.user_id, bob.user_id], other, None)
         direct = await channel(node, ana, root, organisation_id=other, type_="direct")
         elsewhere = await channel(node, ana)
         await say(node, ana, direct, "between us")
@@ -217,7 +220,7 @@ async def test_who_leaves_leaves_everything_in_it_and_it_is_told(settings: Setti
         found = await events(node, before)
         assert names(found) == [
             "member parted", "member role", "member parted", "member role", "member parted", "member role", "channel archived",
-            "member parted",
+            "team edited", "member parted",
         ]  # fmt: skip
         parted = [(event.channel, event.recipient) for event in found if event.event == "parted"]
         assert parted == [(where, ana.user_id) for where in (public, private, direct, 0)]
@@ -225,6 +228,7 @@ async def test_who_leaves_leaves_everything_in_it_and_it_is_told(settings: Setti
             assert await refused(node.core.channels.read(ana, room)) is NotFound
             assert await refused(say(node, ana, room)) is NotFound
         await say(node, ana, elsewhere)
+        assert [user.id for user in (await node.core.teams.read(bob, int(team.id))).members] == [str(bob.user_id)]
         page = await node.core.messages.read(root, direct, before=None, after=None, around=None, limit=5)
         assert [message.contents for message in page.messages] == ["between us"]
         await node.core.organisations.invite(root, other, user_id=ana.user_id, email=None, role="member")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crust import servers
-from crust.api import channels, messages, metrics, users
+from crust.api import channels, messages, metrics, organisations, teams, users
 from crust.api.app import create_app
 from crust.api.calls import Context, Registry
 from crust.api.identity import Identity
@@ -42,6 +42,9 @@ from crust.ws.services import Services
 log = get_logger(__name__)
 
 UNSENT = 131_072  # bytes that the kernel takes before they can be sent; by itself it takes megabytes from a client that reads nothing
+NOUNS = (organisations, teams, users, channels, messages)
+"""The modules of the API, each of which registers its calls."""
+
 HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for
 
 
@@ -160,7 +163,7 @@ class Faces:
         core, settings = node.core, node.settings
         limiter = TokenBuckets.of(settings.limits, node.clock)
         registry = Registry(limiter, node.metrics)
-        for noun in (users, channels, messages):
+        for noun in NOUNS:
             noun.register(registry, core)
         identity = Identity(settings)
         self._known, self._log = core.known, node.log

@@ -11,7 +11,7 @@ from crust.api.params import Id
 from crust.services.core import Core
 from crust.services.keys import request_key
 from crust.services.names import NAME_MAX
-from crust.services.views import ChannelPage, ViewedChannel, ViewedMember
+from crust.services.views import ChannelPage, MovedChannel, ViewedChannel, ViewedMember
 
 Limit = Annotated[int, Meta(ge=1, le=200, description="How many at most.")]
 Query = Annotated[str, Meta(max_length=NAME_MAX, description="What a name, or one of its words, begins with.")]
@@ -24,6 +24,7 @@ class ChannelEdit(Struct, kw_only=True):
     topic: str
     type: Type | None = None
     organisation_id: Id | None = None
+    team_id: Annotated[Id | None, Meta(description="The team that it belongs to, when making one.")] = None
     members: Annotated[list[Id], Meta(max_length=1000, description="User ids, when making one.")] = []
 
 
@@ -36,8 +37,30 @@ class ChannelUser(Struct, kw_only=True):
     user_id: Id
 
 
+class ChannelTeam(Struct, kw_only=True):
+    id: Id
+    team_id: Id
+
+
+class ChannelMove(Struct, kw_only=True):
+    id: Id
+    team_id: Annotated[Id | None, Meta(description="The team that it is to belong to, alone.")] = None
+    organisation_id: Id | None = None
+
+
+class ChannelMerge(Struct, kw_only=True):
+    destination: Id
+    source: Id
+
+
+class ChannelMute(Struct, kw_only=True):
+    id: Id
+    muted: Annotated[bool, Meta(description="false: no longer.")] = True
+
+
 class ChannelSearch(Struct, kw_only=True):
     query: Query = ""
+    team_id: Id | None = None
     organisation_id: Id | None = None
     type: Type | None = None
     archived: bool = False
@@ -68,14 +91,17 @@ class ChannelCalls:
         What changed is told in the channel by a CREATE, RENAME or TOPIC message. Making a direct channel that exists returns it.
         """
         if params.id is not None:
-            return await self._core.channels.change(context.caller, params.id, name=params.name, topic=params.topic, type_=params.type)
+            return await self._core.channels.change(
+                context.caller, params.id, name=params.name, topic=params.topic, type_=params.type, team_id=params.team_id
+            )
         key = request_key(
             context.caller.scope, context.idempotency_key,
             "channel/edit", params.name, params.topic, params.type, params.organisation_id, params.members,
+            *([] if params.team_id is None else [params.team_id]),
         )  # fmt: skip
         return await self._core.channels.create(
             context.caller, name=params.name, topic=params.topic, type_=params.type or "public",
-            organisation_id=params.organisation_id, members=params.members, key=key,
+            organisation_id=params.organisation_id, team_id=params.team_id, members=params.members, key=key,
         )  # fmt: skip
 
     async def read(self, context: Context, params: ChannelId) -> ChannelPage:
@@ -85,10 +111,42 @@ class ChannelCalls:
     async def search(self, context: Context, params: ChannelSearch) -> Page[ViewedChannel]:
         """The channels that one may see and whose name, or one of its words, begins with `query`."""
         found = await self._core.channels.search(
-            context.caller, params.query, organisation_id=params.organisation_id, type_=params.type, archived=params.archived,
-            after=params.after or 0, limit=params.limit + 1,
+            context.caller, params.query, organisation_id=params.organisation_id, team_id=params.team_id, type_=params.type,
+            archived=params.archived, after=params.after or 0, limit=params.limit + 1,
         )  # fmt: skip
         return Page.of(found, params.limit)
+
+    async def archive(self, context: Context, params: ChannelId) -> None:
+        """Let a channel be read, but not changed any more; again is no error."""
+        await self._core.archiving.archive(context.caller, params.id)
+
+    async def unarchive(self, context: Context, params: ChannelId) -> None:
+        """Let a channel be changed again; again is no error."""
+        await self._core.archiving.unarchive(context.caller, params.id)
+
+    async def remove(self, context: Context, params: ChannelId) -> None:
+        """Take a channel away with all that was said in it."""
+        await self._core.archiving.remove(context.caller, params.id)
+
+    async def move(self, context: Context, params: ChannelMove) -> MovedChannel:
+        """Give a channel to a team, or to another organisation; `left` names the members who are not in that."""
+        return await self._core.moving.move(context.caller, params.id, team_id=params.team_id, organisation_id=params.organisation_id)
+
+    async def merge(self, context: Context, params: ChannelMerge) -> ViewedChannel:
+        """Let a channel have another one's messages and members; the other's id is from then on read and written as this one's."""
+        return await self._core.merging.merge(context.caller, params.destination, params.source)
+
+    async def share(self, context: Context, params: ChannelTeam) -> ViewedChannel:
+        """Let a team's channel belong to a further team; again is no error."""
+        return await self._core.moving.share(context.caller, params.id, params.team_id)
+
+    async def unshare(self, context: Context, params: ChannelTeam) -> ViewedChannel:
+        """Let a channel not belong to a team any more; again is no error. Without a team it is public to the whole organisation."""
+        return await self._core.moving.unshare(context.caller, params.id, params.team_id)
+
+    async def mute(self, context: Context, params: ChannelMute) -> None:
+        """Say that one does not want to be called by a channel's messages; again is no error."""
+        await self._core.marks.mute(context.caller, params.id, muted=params.muted)
 
     async def join(self, context: Context, params: ChannelId) -> ViewedChannel:
         """Join a public channel; again is no error."""
@@ -122,6 +180,14 @@ def register(registry: Registry, core: Core) -> None:
     registry.add("POST", "/channel/edit", calls.edit, creates=True)
     registry.add("GET", "/channel/read", calls.read)
     registry.add("GET", "/channel/search", calls.search)
+    registry.add("POST", "/channel/archive", calls.archive)
+    registry.add("POST", "/channel/unarchive", calls.unarchive)
+    registry.add("DELETE", "/channel/remove", calls.remove)
+    registry.add("POST", "/channel/move", calls.move)
+    registry.add("POST", "/channel/merge", calls.merge)
+    registry.add("POST", "/channel/share", calls.share)
+    registry.add("POST", "/channel/unshare", calls.unshare)
+    registry.add("POST", "/channel/mute", calls.mute)
     registry.add("POST", "/channel/join", calls.join)
     registry.add("POST", "/channel/part", calls.part)
     registry.add("POST", "/channel/invite", calls.invite)

@@ -7,8 +7,15 @@ from msgspec import Struct
 from crust.events import objects
 
 CATALOGUE: dict[tuple[str, str], type[Struct]] = {
+    ("channel", "archived"): objects.ChannelEdited,
     ("channel", "created"): objects.Channel,
     ("channel", "edited"): objects.ChannelEdited,
+    ("channel", "merged"): objects.ChannelMerged,
+    ("channel", "moved"): objects.ChannelEdited,
+    ("channel", "removed"): objects.Removed,
+    ("channel", "shared"): objects.ChannelEdited,
+    ("channel", "unarchived"): objects.ChannelEdited,
+    ("channel", "unshared"): objects.ChannelEdited,
     ("flag", "added"): objects.Flag,
     ("flag", "removed"): objects.Flag,
     ("member", "joined"): objects.Member,
@@ -17,9 +24,21 @@ CATALOGUE: dict[tuple[str, str], type[Struct]] = {
     ("message", "created"): objects.Message,
     ("message", "edited"): objects.MessageEdited,
     ("message", "removed"): objects.MessageRemoved,
+    ("organisation", "archived"): objects.OrganisationEdited,
+    ("organisation", "created"): objects.Organisation,
+    ("organisation", "edited"): objects.OrganisationEdited,
+    ("organisation", "removed"): objects.Removed,
+    ("organisation", "unarchived"): objects.OrganisationEdited,
     ("pin", "added"): objects.Pin,
     ("pin", "removed"): objects.Pin,
     ("session", "revoked"): objects.SessionRevoked,
+    ("team", "archived"): objects.TeamEdited,
+    ("team", "created"): objects.Team,
+    ("team", "edited"): objects.TeamEdited,
+    ("team", "merged"): objects.TeamMerged,
+    ("team", "moved"): objects.TeamEdited,
+    ("team", "removed"): objects.Removed,
+    ("team", "unarchived"): objects.TeamEdited,
     ("user", "created"): objects.User,
 }
 """(type, event) → body. An event that is not in here cannot be recorded."""

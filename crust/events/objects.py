@@ -48,6 +48,48 @@ class Organisation(Struct, frozen=True, kw_only=True):
     archived_at: TimeText | None
 
 
+class OrganisationEdited(Organisation, frozen=True, kw_only=True):
+    """An organisation after a change; `changed` names the fields that differ."""
+
+    changed: list[str]
+
+
+class Removed(Struct, frozen=True, kw_only=True):
+    """That an organisation, team or channel is gone: which, and who did it, never what it was."""
+
+    id: IdText
+    by: IdText
+
+
+class TeamHead(Struct, frozen=True, kw_only=True):
+    """A team without those who are in it."""
+
+    id: IdText
+    organisation_id: IdText
+    name: str
+    created_at: TimeText
+    updated_at: TimeText
+    archived_at: TimeText | None
+
+
+class Team(TeamHead, frozen=True, kw_only=True):
+    """A group of people within an organisation; `members` are user ids. (Which channels it has, each sees for themselves.)"""
+
+    members: list[IdText]
+
+
+class TeamEdited(Team, frozen=True, kw_only=True):
+    """A team after a change; `changed` names the fields that differ."""
+
+    changed: list[str]
+
+
+class TeamMerged(Team, frozen=True, kw_only=True):
+    """The team that another one, `source_id`, was merged into."""
+
+    source_id: IdText
+
+
 class Channel(Struct, frozen=True, kw_only=True):
     """A sequence of messages with a subject. `type`: public, private or direct."""
 
@@ -69,6 +111,12 @@ class ChannelEdited(Channel, frozen=True, kw_only=True):
     """A channel after a change; `changed` names the fields that differ."""
 
     changed: list[str]
+
+
+class ChannelMerged(Channel, frozen=True, kw_only=True):
+    """The channel that another one, `source_id`, was merged into: that id is from now on read and written as this channel's."""
+
+    source_id: IdText
 
 
 class Member(Struct, frozen=True, kw_only=True):

@@ -152,11 +152,58 @@ class Session(Model):
         table = "session"
 
 
+# ---- teams
+
+
+class Team(Model):
+    """A group of people within an organisation, with channels of their own."""
+
+    id = IdField(primary_key=True)
+    organisation_id = fields.BigIntField(db_index=True)
+    name = text(100)
+    name_key = text(200)
+    created_at = TimeField()
+    updated_at = TimeField()
+    archived_at = TimeField(null=True)
+    removed_at = TimeField(null=True)
+
+    class Meta:
+        table = "team"
+
+
+class TeamMember(Model):
+    """Somebody of the organisation, guests aside, is in a team."""
+
+    id = IdField(primary_key=True)
+    team_id = fields.BigIntField()
+    user_id = fields.BigIntField(db_index=True)
+
+    class Meta:
+        table = "team_member"
+        unique_together: ClassVar = [("team_id", "user_id")]
+
+
+class TeamChannel(Model):
+    """A channel belongs to a team; written together with the channel's `team_ids`, see `crust.services.ties`."""
+
+    id = IdField(primary_key=True)
+    channel_id = fields.BigIntField()
+    team_id = fields.BigIntField(db_index=True)
+
+    class Meta:
+        table = "team_channel"
+        unique_together: ClassVar = [("channel_id", "team_id")]
+
+
 # ---- channels
 
 
 class Channel(Model):
-    """A sequence of messages. `pair` is "low:high" of the two users of a direct channel."""
+    """A sequence of messages. `pair` is "low:high" of the two users of a direct channel.
+
+    `team_ids` are those of its teams, with spaces between, so that nobody who reads a channel has to look for them. `merged_into` is the
+    channel as which this one's id is read and written since it was merged.
+    """
 
     id = IdField(primary_key=True)
     organisation_id = fields.BigIntField(db_index=True)
@@ -167,6 +214,8 @@ class Channel(Model):
     pair = optional_text(48, unique=True)
     members_count = fields.IntField()
     last_message_id = fields.BigIntField(null=True)
+    team_ids = fields.TextField(db_default="")
+    merged_into = fields.BigIntField(null=True)
     created_at = TimeField()
     updated_at = TimeField()
     archived_at = TimeField(null=True)
@@ -185,6 +234,7 @@ class ChannelMember(Model):
     role = text(8)
     joined_at = TimeField()
     last_read_id = fields.BigIntField()
+    muted = fields.BooleanField(db_default=False)
 
     class Meta:
         table = "channel_member"

@@ -37,6 +37,12 @@ ORDER BY u.id LIMIT $5
 """
 
 
+async def home_organisation() -> int | None:
+    """The home organisation, which whoever is added comes into: the first there ever was."""
+    home = await Organisation.all().order_by("id").first()
+    return None if home is None else int(home.id)
+
+
 def like(text: str) -> str:
     """User text inside a LIKE pattern, taken literally (with ESCAPE '!')."""
     for character in "!%_":
@@ -127,10 +133,10 @@ class Accounts:
             raise Conflict(f"The address {email} belongs to somebody else.", field="email")
 
     async def _home(self, change: Change) -> int:
-        """The home organisation: the first there ever was."""
-        home = await Organisation.all().order_by("id").first()
+        """The home organisation, made if need be."""
+        home = await home_organisation()
         if home is not None:
-            return int(home.id)
+            return home
         shown = names.display(self._home_name)
         made = await Organisation.create(
             id=change.next_id(), name=shown, name_key=names.fold(shown), created_at=change.now, updated_at=change.now

@@ -8,7 +8,6 @@ import msgspec
 
 from crust.clock import rfc3339
 from crust.errors import Conflict, Forbidden, Invalid, NotFound
-from crust.events import objects
 from crust.log import Change, Log
 from crust.models.database import Database, Row
 from crust.models.tables import Channel, User
@@ -19,8 +18,17 @@ from crust.services.keys import Key
 from crust.services.members import Members
 from crust.services.posts import system_message
 from crust.services.presence import PresenceService
-from crust.services.rights import may, may_create_channel
-from crust.services.standing import STANDING, record_in_channel, standing
+from crust.services.rights import may, may_in_organisation
+from crust.services.standing import (
+    SEEN,
+    STANDING,
+    THE_CHANNEL,
+    channel_row,
+    record_channel,
+    record_in_channel,
+    standing,
+)
+from crust.services.ties import Ties, team_ids
 
 COUNTED_MAX = 1000  # unread is counted to here: "1000" reads as "more than you will look at"
 MEMBERS_MAX = 100  # members that a channel's page shows; /channel/members pages through all
@@ -31,11 +39,7 @@ AND x.removed_at IS NULL LIMIT {COUNTED_MAX}) counted) AS unread,
 LIMIT {COUNTED_MAX}) counted) AS mentions
 """
 VIEWED = f"""
-SELECT {views.CHANNEL_COLUMNS}, m.role AS channel_role, m.last_read_id, o.role AS organisation_role, {UNREAD}
-FROM channel c
-LEFT JOIN channel_member m ON m.channel_id = c.id AND m.user_id = $1
-LEFT JOIN organisation_member o ON o.organisation_id = c.organisation_id AND o.user_id = $1
-WHERE c.removed_at IS NULL AND (m.id IS NOT NULL OR (c.type = 'public' AND o.role IN ('owner', 'admin', 'member')))
+SELECT {views.CHANNEL_COLUMNS}, m.role AS channel_role, m.last_read_id, m.muted, {UNREAD} {SEEN}
 """
 MEMBERS = f"""
 SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS}, m.role, m.joined_at FROM channel_member m JOIN "user" u ON u.id = m.user_id
@@ -54,6 +58,7 @@ def viewed(row: Row) -> views.ViewedChannel:
         **msgspec.structs.asdict(views.channel(row)),
         unread=row["unread"] if member else 0,
         mentions=row["mentions"] if member else 0,
+        muted=bool(row["muted"]),
         last_read_id=str(row["last_read_id"]) if member else None,
     )
 
@@ -61,8 +66,8 @@ def viewed(row: Row) -> views.ViewedChannel:
 class Channels:
     """See the module."""
 
-    def __init__(self, database: Database, log: Log, members: Members, presence: PresenceService) -> None:
-        self._database, self._log, self._members, self._presence = database, log, members, presence
+    def __init__(self, database: Database, log: Log, members: Members, ties: Ties, presence: PresenceService) -> None:
+        self._database, self._log, self._members, self._ties, self._presence = database, log, members, ties, presence
 
     # ---- reading
 
@@ -75,21 +80,41 @@ class Channels:
         return viewed(await self._viewed_row(actor, channel_id))
 
     async def _viewed_row(self, actor: Actor, channel_id: int) -> Row:
-        rows = await self._database.fetch(f"{VIEWED} AND c.id = $2", actor.user_id, channel_id)
+        rows = await self._database.fetch(f"{VIEWED} AND c.id = {THE_CHANNEL.format('$2')}", actor.user_id, channel_id)
         if not rows:
             raise NotFound("There is no such channel.", field="id")
         return rows[0]
 
     async def search(
-        self, actor: Actor, query: str, *, organisation_id: int | None, type_: str | None, archived: bool, after: int, limit: int
+        self,
+        actor: Actor,
+        query: str,
+        *,
+        organisation_id: int | None,
+        type_: str | None,
+        archived: bool,
+        after: int,
+        limit: int,
+        team_id: int | None = None,
     ) -> list[views.ViewedChannel]:
         """Channels that the caller may see and whose name, or one of its words, begins with `query`; by id."""
         start = like(names.fold(query.strip())) + "%"
         named = " OR ".join(f"c.name_key LIKE ${n} ESCAPE '!'" for n in (3, 4, 5))
         narrowed = "(c.archived_at IS NULL OR $6) AND (CAST($7 AS bigint) = 0 OR c.organisation_id = $7) AND ($8 = '' OR c.type = $8)"
+        narrowed += " AND (CAST($10 AS bigint) = 0 OR EXISTS (SELECT 1 FROM team_channel t WHERE t.channel_id = c.id AND t.team_id = $10))"
         sql = f"{VIEWED} AND c.id > $2 AND ({named}) AND {narrowed} ORDER BY c.id LIMIT $9"
         rows = await self._database.fetch(
-            sql, actor.user_id, after, start, "% " + start, "%-" + start, archived, organisation_id or 0, type_ or "", limit
+            sql,
+            actor.user_id,
+            after,
+            start,
+            "% " + start,
+            "%-" + start,
+            archived,
+            organisation_id or 0,
+            type_ or "",
+            limit,
+            team_id or 0,
         )
         return [viewed(row) for row in rows]
 
@@ -99,8 +124,8 @@ class Channels:
         Raises:
             NotFound: as in `read`.
         """
-        await self.standing_row(actor, channel_id, "read")
-        return await self.members_of(channel_id, after, limit)
+        row = await self.standing_row(actor, channel_id, "read")
+        return await self.members_of(row["id"], after, limit)
 
     async def members_of(self, channel_id: int, after: int, limit: int) -> list[views.ViewedMember]:
         """The same, for whoever has checked the right to see it."""
@@ -136,7 +161,16 @@ class Channels:
     # ---- making
 
     async def create(
-        self, actor: Actor, *, name: str, topic: str, type_: str, organisation_id: int | None, members: Sequence[int], key: Key | None
+        self,
+        actor: Actor,
+        *,
+        name: str,
+        topic: str,
+        type_: str,
+        organisation_id: int | None,
+        members: Sequence[int],
+        key: Key | None,
+        team_id: int | None = None,
     ) -> views.ViewedChannel:
         """Make a channel, which the caller owns, with these members; a direct channel that exists is given back.
 
@@ -156,7 +190,10 @@ class Channels:
         async with self._log.change() as change:
             repeated = await keys.result(self._database, key)
             existing = await self._direct(actor.user_id, others[0]) if type_ == "direct" else None
-            channel_id = repeated or existing or await self._create(change, actor, name, topic, type_, organisation_id, others)
+            channel_id = repeated or existing
+            if channel_id is None:
+                organisation = await self._organisation(actor, others, type_, organisation_id, team_id)
+                channel_id = await self._create(change, actor, name, topic, type_, organisation, others, team_id)
             if repeated is None:
                 keys.keep(change, key, channel_id)
         channel = await self.read(actor, channel_id)
@@ -167,29 +204,41 @@ class Channels:
         return None if existing is None else existing.id
 
     async def _create(
-        self, change: Change, actor: Actor, name: str, topic: str, type_: str, organisation_id: int | None, others: Sequence[int]
+        self, change: Change, actor: Actor, name: str, topic: str, type_: str, organisation: int, others: Sequence[int], team_id: int | None
     ) -> int:
-        organisation = organisation_id or await self._organisation_for(actor, others, type_)
-        may_create_channel(await self._members.role_in_organisation(actor.user_id, organisation), type_)
-        for user_id in others:
-            if await self._members.role_in_organisation(user_id, organisation) is None:
-                raise Invalid(f"members names {user_id}, who is not in the organisation.", field="members")
+        verb = "make direct channels" if type_ == "direct" else "make channels"
+        may_in_organisation(verb, await self._members.membership(actor.user_id, organisation))
+        inside = await self._members.roles(organisation, others)
+        if outside := [user_id for user_id in others if user_id not in inside]:
+            raise Invalid(f"members names {outside[0]}, who is not in the organisation.", field="members")
         channel = await Channel.create(
             id=change.next_id(), organisation_id=organisation, type=type_, name=name, name_key=names.fold(name), topic=topic,
             pair=pair(actor.user_id, others[0]) if type_ == "direct" else None, members_count=0,
             created_at=change.now, updated_at=change.now,
         )  # fmt: skip
-        row = await self._row(channel.id)
+        if team_id is not None:
+            await self._ties.set_teams(change, channel.id, [team_id])
+        row = await channel_row(self._database, channel.id)
         await self._members.join(change, row, actor.user_id, "owner", by=actor.user_id)
         created = msgspec.structs.replace(views.channel(row), members_count=1)
         record_in_channel(change, row, "channel", "created", created, object_=channel.id)
         if type_ != "direct":
             # Before the others join, so that it is unread for nobody; they are shown it with the channel.
             await system_message(self._database, change, row, actor.user_id, "CREATE", name)
-            row = await self._row(row["id"])
-        for user_id in others:
-            await self._members.join(change, row, user_id, "member", by=actor.user_id)
+            row = await channel_row(self._database, channel.id)
+        await self._members.join_all(change, row, others, by=actor.user_id)
         return int(channel.id)
+
+    async def _organisation(self, actor: Actor, others: Sequence[int], type_: str, organisation_id: int | None, team_id: int | None) -> int:
+        """Where a new channel belongs: to the organisation of its team, to the one that is named, or to the caller's."""
+        if team_id is None:
+            return organisation_id or await self._organisation_for(actor, others, type_)
+        if type_ == "direct":
+            raise Invalid("A direct channel belongs to no team.", field="team_id")
+        own = int((await self._ties.giving(actor, team_id))["organisation_id"])
+        if organisation_id not in (None, own):
+            raise Invalid("The team is not in this organisation.", field="team_id")
+        return own
 
     async def _organisation_for(self, actor: Actor, others: Sequence[int], type_: str) -> int:
         """The caller's home; for a direct channel one that both are in, home first."""
@@ -206,25 +255,25 @@ class Channels:
             raise NotFound("There is no such user.", field="members")
         return int(rows[0]["organisation_id"])
 
-    async def _row(self, channel_id: int) -> Row:
-        (row,) = await self._database.fetch(f"SELECT {views.CHANNEL_COLUMNS} FROM channel c WHERE c.id = $1", channel_id)
-        return row
-
     # ---- changing
 
-    async def change(self, actor: Actor, channel_id: int, *, name: str, topic: str, type_: str | None) -> views.ViewedChannel:
+    async def change(
+        self, actor: Actor, channel_id: int, *, name: str, topic: str, type_: str | None, team_id: int | None = None
+    ) -> views.ViewedChannel:
         """Give a channel another name or topic; what did change is told by a RENAME or TOPIC message in it.
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`.
             Invalid: a name or topic is not as it must be.
-            Conflict: another type than the channel's.
+            Conflict: another type than the channel's, or a team that is not among its own.
         """
         name, topic = names.display(name), names.topic(topic)
         async with self._log.change() as change:
             row = await self.standing_row(actor, channel_id, "change")
             if type_ is not None and type_ != row["type"]:
                 raise Conflict("A channel keeps its type.", field="type")
+            if team_id is not None and team_id not in team_ids(row):
+                raise Conflict("A channel is given to another team by /channel/move or /channel/share.", field="team_id")
             changed = [field for field, value in (("name", name), ("topic", topic)) if row[field] != value]
             if changed:
                 await self._change(change, actor, row, name, topic, changed)
@@ -237,9 +286,7 @@ class Channels:
             await system_message(self._database, change, row, actor.user_id, "RENAME", name)
         if "topic" in changed:
             await system_message(self._database, change, row, actor.user_id, "TOPIC", topic)
-        now = views.channel(await self._row(row["id"]))
-        body = objects.ChannelEdited(**msgspec.structs.asdict(now), changed=changed)
-        record_in_channel(change, row, "channel", "edited", body, object_=row["id"])
+        await record_channel(self._database, change, row["id"], "edited", changed)
 
     # ---- coming and going
 
@@ -264,9 +311,9 @@ class Channels:
         """
         async with self._log.change() as change:
             row = await self.standing_row(actor, channel_id, "invite")
-            if await self._members.role_in_organisation(user_id, row["organisation_id"]) is None:
+            if not await self._members.roles(row["organisation_id"], [user_id]):
                 raise NotFound("There is no such user.", field="user_id")
-            if not await self._is_member(channel_id, user_id):
+            if not await self._is_member(row["id"], user_id):
                 await self._members.join(change, row, user_id, "member", by=actor.user_id)
 
     async def part(self, actor: Actor, channel_id: int) -> None:
@@ -288,7 +335,7 @@ class Channels:
         """
         async with self._log.change() as change:
             row = await self.standing_row(actor, channel_id, "kick")
-            if not await self._is_member(channel_id, user_id):
+            if not await self._is_member(row["id"], user_id):
                 raise NotFound("They are not in this channel.", field="user_id")
             await self._members.part(change, row, user_id, by=actor.user_id)
 

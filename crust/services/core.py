@@ -13,16 +13,22 @@ from crust.log import Log
 from crust.models.database import Database
 from crust.services.accounts import Accounts
 from crust.services.actor import Actor
+from crust.services.archiving import Archiving
 from crust.services.channels import MEMBERS_MAX, Channels
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle
 from crust.services.marks import Marks
 from crust.services.members import Members
+from crust.services.merging import Merging
 from crust.services.messages import Messages
+from crust.services.moving import Moving
+from crust.services.organisations import Organisations
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.sessions import Sessions
 from crust.services.snapshots import Snapshots
+from crust.services.teams import Teams
+from crust.services.ties import Ties
 from crust.services.views import ChannelPage
 from crust.settings import Settings
 
@@ -67,7 +73,15 @@ class Core:
         self.presence = PresenceService(database, log, clock, tell)
         self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, known, tell)
         self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)
-        self.channels = Channels(database, log, members, self.presence)
+        ties = Ties(database, members)
+        self.channels = Channels(database, log, members, ties, self.presence)
+        self.teams = Teams(database, log, members, ties, self.presence)
+        self.moving = Moving(database, log, members, ties, self.channels, self.teams)
+        self.merging = Merging(database, log, members, ties, self.channels)
+        self.archiving = Archiving(database, log, members, self.channels)
+        self.organisations = Organisations(
+            database, log, members, self.archiving, ties, self.presence, everybody=settings.organisations.open
+        )
         self.marks = Marks(database, log, self.channels, tell)
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
         self.messages = Messages(database, log, self.channels, self.marks, known, settings.limits.contents_characters)
@@ -96,8 +110,8 @@ class Core:
         channel = await self.channels.read(actor, channel_id)
         return ChannelPage(
             **msgspec.structs.asdict(channel),
-            members=await self.channels.members_of(channel_id, 0, MEMBERS_MAX),
-            pins=await self.messages.pins(actor.user_id, channel_id),
+            members=await self.channels.members_of(int(channel.id), 0, MEMBERS_MAX),
+            pins=await self.messages.pins(actor.user_id, int(channel.id)),
         )
 
     async def typing(self, actor: Actor, channel_id: int, state: str) -> None:
@@ -106,5 +120,5 @@ class Core:
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`.
         """
-        await self.channels.standing_row(actor, channel_id, "type")
-        self._tell(Typing(channel_id, actor.user_id, state))
+        row = await self.channels.standing_row(actor, channel_id, "type")
+        self._tell(Typing(row["id"], actor.user_id, state))

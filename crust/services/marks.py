@@ -1,4 +1,4 @@
-"""Read marks: up to which message somebody has read a channel, and so what is unread.
+"""Read marks: up to which message somebody has read a channel, and so what is unread; and which channels they have muted.
 
 State, not log: the last writer wins, and a person's own sockets are told by a control message. Counts are absolute, so a
 repeat does no harm.
@@ -45,6 +45,7 @@ class Marks:
             NotFound, Forbidden: as in `rights.may`; NotFound also where the channel has no such message.
         """
         row = await self._channels.standing_row(actor, channel_id, "mark")
+        channel_id = row["id"]
         mark = row["last_message_id"] or 0 if message_id is None else message_id
         if message_id is not None:
             sql = "SELECT 1 FROM message WHERE id = $1 AND channel_id = $2"
@@ -58,6 +59,17 @@ class Marks:
         for channel_id, user_id, mark in marks:
             await self._database.execute(sql, mark, channel_id, user_id)
         return [None] * len(marks)
+
+    async def mute(self, actor: Actor, channel_id: int, *, muted: bool) -> None:
+        """Say that one does not want to be called by a channel's messages, or does again; nobody else knows.
+
+        Raises:
+            NotFound, Forbidden: as in `rights.may`.
+        """
+        async with self._log.change():
+            row = await self._channels.standing_row(actor, channel_id, "mute")
+            sql = "UPDATE channel_member SET muted = $1 WHERE channel_id = $2 AND user_id = $3"
+            await self._database.execute(sql, muted, row["id"], actor.user_id)
 
     async def tell(self, channel_id: int, user_ids: Sequence[int]) -> None:
         """Tell people's own sockets what is unread for them in a channel. A failure is logged: what was written stands all the same."""

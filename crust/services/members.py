@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from crust.events import objects
 from crust.log import Change, NewEvent
-from crust.models.database import Database, Row
+from crust.models.database import Database, Row, inserting
 from crust.models.tables import ChannelMember, OrganisationMember
 from crust.services import views
+from crust.services.rights import Membership
 from crust.services.standing import record_in_channel
 
-USER = f'SELECT {views.USER_COLUMNS} FROM "user" u WHERE u.id = $1'
+CHANNEL_MEMBER_COLUMNS = {
+    "id": "bigint", "channel_id": "bigint", "user_id": "bigint", "role": "text", "joined_at": "bigint", "last_read_id": "bigint",
+}  # fmt: skip
 
 
 class Members:
@@ -18,67 +23,124 @@ class Members:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def role_in_organisation(self, user_id: int, organisation_id: int) -> str | None:
-        sql = (
-            "SELECT m.role FROM organisation_member m JOIN organisation o ON o.id = m.organisation_id "
-            "WHERE m.user_id = $1 AND m.organisation_id = $2 AND o.removed_at IS NULL"
-        )
-        rows = await self._database.fetch(sql, user_id, organisation_id)
-        return rows[0]["role"] if rows else None
-
     async def user(self, user_id: int) -> objects.User:
-        (row,) = await self._database.fetch(USER, user_id)
-        return views.user(row)
+        return (await self.users([user_id]))[user_id]
+
+    async def users(self, user_ids: Sequence[int]) -> dict[int, objects.User]:
+        """Those of these that there are, by id."""
+        d = self._database
+        rows = await d.fetch(f'SELECT {views.USER_COLUMNS} FROM "user" u WHERE u.id IN {d.any_of(1)}', d.as_list(list(user_ids)))
+        return {row["id"]: views.user(row) for row in rows}
 
     # ---- organisations
+
+    async def membership(self, user_id: int, organisation_id: int) -> Membership:
+        """How somebody stands to an organisation; who is suspended stands outside."""
+        sql = (
+            "SELECT m.role, g.archived_at FROM organisation_member m JOIN organisation g ON g.id = m.organisation_id "
+            'JOIN "user" u ON u.id = m.user_id '
+            "WHERE m.user_id = $1 AND m.organisation_id = $2 AND g.removed_at IS NULL AND u.suspended_at IS NULL"
+        )
+        rows = await self._database.fetch(sql, user_id, organisation_id)
+        return Membership(rows[0]["role"], rows[0]["archived_at"] is not None) if rows else Membership(None)
+
+    async def roles(self, organisation_id: int, user_ids: Sequence[int]) -> dict[int, str]:
+        """Of these users, those who are in an organisation that there is, with their roles."""
+        d = self._database
+        sql = (
+            "SELECT m.user_id, m.role FROM organisation_member m JOIN organisation g ON g.id = m.organisation_id "
+            f"WHERE m.organisation_id = $1 AND g.removed_at IS NULL AND m.user_id IN {d.any_of(2)}"
+        )
+        return {row["user_id"]: row["role"] for row in await d.fetch(sql, organisation_id, d.as_list(list(user_ids)))}
 
     async def join_organisation(self, change: Change, organisation_id: int, user_id: int, role: str, by: int) -> None:
         await OrganisationMember.create(
             id=change.next_id(), organisation_id=organisation_id, user_id=user_id, role=role, joined_at=change.now
         )
-        body = objects.Member(
-            user=await self.user(user_id), user_id=str(user_id), by=str(by), role=role, organisation_id=str(organisation_id)
-        )
-        change.record(NewEvent(type="member", event="joined", body=body, organisation=organisation_id, recipient=user_id, object=user_id))
+        self._record_in_organisation(change, organisation_id, "joined", await self.user(user_id), role, by)
+
+    async def set_role_in_organisation(self, change: Change, organisation_id: int, user_id: int, role: str, by: int) -> None:
+        await OrganisationMember.filter(organisation_id=organisation_id, user_id=user_id).update(role=role)
+        self._record_in_organisation(change, organisation_id, "role", await self.user(user_id), role, by)
+
+    async def part_organisation(self, change: Change, organisation_id: int, user_ids: Sequence[int], by: int) -> None:
+        """End memberships, those in the organisation's teams and channels having been ended before."""
+        d = self._database
+        sql = f"DELETE FROM organisation_member WHERE organisation_id = $1 AND user_id IN {d.any_of(2)}"
+        await d.execute(sql, organisation_id, d.as_list(list(user_ids)))
+        for user in (await self.users(user_ids)).values():
+            self._record_in_organisation(change, organisation_id, "parted", user, None, by)
+
+    def _record_in_organisation(
+        self, change: Change, organisation_id: int, event: str, user: objects.User, role: str | None, by: int
+    ) -> None:
+        body = objects.Member(user=user, user_id=user.id, by=str(by), role=role, organisation_id=str(organisation_id))
+        person = int(user.id)
+        change.record(NewEvent(type="member", event=event, body=body, organisation=organisation_id, recipient=person, object=person))
 
     # ---- channels
 
+    async def of(self, channel_id: int) -> list[int]:
+        """Who is in a channel, those who came first being first."""
+        sql = "SELECT user_id FROM channel_member WHERE channel_id = $1 ORDER BY joined_at, id"
+        return [row["user_id"] for row in await self._database.fetch(sql, channel_id)]
+
+    async def outside(self, channel_id: int, organisation_id: int) -> list[int]:
+        """Who is in a channel, but not in an organisation."""
+        members = await self.of(channel_id)
+        inside = await self.roles(organisation_id, members)
+        return [user_id for user_id in members if user_id not in inside]
+
     async def join(self, change: Change, channel: Row, user_id: int, role: str, by: int) -> None:
         """Make somebody a member; all that was said before counts as read."""
-        await ChannelMember.create(
-            id=change.next_id(),
-            channel_id=channel["id"],
-            user_id=user_id,
-            role=role,
-            joined_at=change.now,
-            last_read_id=channel["last_message_id"] or 0,
-        )
-        count = await self._count(channel["id"], 1)
-        await self._record(change, channel, "joined", user_id, role, by, count)
+        await self.join_all(change, channel, [user_id], by, role)
+
+    async def join_all(self, change: Change, channel: Row, user_ids: Sequence[int], by: int, role: str = "member") -> None:
+        """The same for many."""
+        if not user_ids:
+            return
+        mark = channel["last_message_id"] or 0
+        rows = [(change.next_id(), channel["id"], user_id, role, change.now, mark) for user_id in user_ids]
+        await self._database.run([inserting("channel_member", CHANNEL_MEMBER_COLUMNS, rows)])
+        before = await self._count(channel["id"], len(user_ids)) - len(user_ids)
+        counts = {user_id: before + number for number, user_id in enumerate(user_ids, 1)}
+        await self._record(change, channel, "joined", counts, role, by)
 
     async def part(self, change: Change, channel: Row, user_id: int, by: int) -> None:
         """End a membership. When the last owner goes, the longest-standing member takes over."""
-        await ChannelMember.filter(channel_id=channel["id"], user_id=user_id).delete()
-        await self._database.execute("DELETE FROM mention WHERE user_id = $1 AND channel_id = $2", user_id, channel["id"])
-        count = await self._count(channel["id"], -1)
-        await self._record(change, channel, "parted", user_id, None, by, count)
-        if not await ChannelMember.filter(channel_id=channel["id"], role="owner").exists():
-            await self._promote_longest(change, channel, by, count)
+        await self.part_all(change, channel, [user_id], by)
+
+    async def part_all(self, change: Change, channel: Row, user_ids: Sequence[int], by: int) -> None:
+        """The same for many."""
+        if not user_ids:
+            return
+        d = self._database
+        for table in ("channel_member", "mention"):
+            sql = f"DELETE FROM {table} WHERE channel_id = $1 AND user_id IN {d.any_of(2)}"
+            await d.execute(sql, channel["id"], d.as_list(list(user_ids)))
+        left = await self._count(channel["id"], -len(user_ids))
+        counts = {user_id: left + len(user_ids) - number for number, user_id in enumerate(user_ids, 1)}
+        await self._record(change, channel, "parted", counts, None, by)
+        if left and not await ChannelMember.filter(channel_id=channel["id"], role="owner").exists():
+            await self._promote_longest(change, channel, by, left)
 
     async def _promote_longest(self, change: Change, channel: Row, by: int, count: int) -> None:
         heir = await ChannelMember.filter(channel_id=channel["id"]).order_by("joined_at", "id").first()
         if heir is not None:
             heir.role = "owner"
             await heir.save(update_fields=["role"])
-            await self._record(change, channel, "role", heir.user_id, "owner", by, count)
+            await self._record(change, channel, "role", {heir.user_id: count}, "owner", by)
 
     async def _count(self, channel_id: int, by: int) -> int:
         await self._database.execute("UPDATE channel SET members_count = members_count + $1 WHERE id = $2", by, channel_id)
         (row,) = await self._database.fetch("SELECT members_count FROM channel WHERE id = $1", channel_id)
         return int(row["members_count"])
 
-    async def _record(self, change: Change, channel: Row, event: str, user_id: int, role: str | None, by: int, count: int) -> None:
-        body = objects.Member(
-            user=await self.user(user_id), user_id=str(user_id), by=str(by), role=role, channel_id=str(channel["id"]), members_count=count
-        )
-        record_in_channel(change, channel, "member", event, body, object_=user_id, recipient=user_id)
+    async def _record(self, change: Change, channel: Row, event: str, counts: Mapping[int, int], role: str | None, by: int) -> None:
+        """An event for each of the people: their id → how many members there are then."""
+        users = await self.users(list(counts))
+        for user_id, count in counts.items():
+            body = objects.Member(
+                user=users[user_id], user_id=str(user_id), by=str(by), role=role, channel_id=str(channel["id"]), members_count=count
+            )
+            record_in_channel(change, channel, "member", event, body, object_=user_id, recipient=user_id)

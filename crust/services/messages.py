@@ -72,7 +72,7 @@ class Messages:
         if posted.message is None:
             return await self._first(actor, posted.duplicate_of or 0)
         if posted.mentioned:
-            await self._marks.tell(channel_id, posted.mentioned)
+            await self._marks.tell(int(posted.message.channel_id), posted.mentioned)
         return views.viewed_message(posted.message)
 
     async def _first(self, actor: Actor, message_id: int) -> ViewedMessage:
@@ -112,7 +112,7 @@ class Messages:
             NotFound: the channel is not there, or not the caller's to see.
             Invalid: `around` together with `before` or `after`.
         """
-        await self._channels.standing_row(actor, channel_id, "read")
+        channel_id = (await self._channels.standing_row(actor, channel_id, "read"))["id"]
         if around is not None:
             if before is not None or after is not None:
                 raise Invalid("around stands alone: leave out before and after.", field="around")

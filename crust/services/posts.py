@@ -23,6 +23,10 @@ MESSAGE_COLUMNS = {
     "replies": "int", "mentions": "jsonb", "pinned_by": "bigint", "client_msg_id": "text", "origin": "text", "version": "int",
     "created_at": "bigint", "edited_at": "bigint", "removed_at": "bigint",
 }  # fmt: skip
+OPEN_PLACES = f"""
+SELECT {views.CHANNEL_COLUMNS} FROM channel c JOIN organisation g ON g.id = c.organisation_id
+WHERE c.removed_at IS NULL AND c.archived_at IS NULL AND g.archived_at IS NULL
+"""
 MENTION_COLUMNS = {"id": "bigint", "user_id": "bigint", "channel_id": "bigint", "message_id": "bigint"}
 
 
@@ -68,7 +72,13 @@ class Posts:
 
     async def write(self, change: Change, posts: Sequence[Post]) -> list[Posted | CrustError]:
         """Write those that may be written; gives for each what came of it."""
-        batch = await self._gather(change, posts)
+        places, members = await self._places(change, pairs(posts))
+        if missing := {post.channel_id for post in posts} - places.keys():
+            forwarded = await self._forwarded(posts, missing)
+            if forwarded is not posts:
+                posts = forwarded
+                places, members = await self._read_places(pairs(posts))
+        batch = await self._gather(posts, places, members)
         results: list[Posted | CrustError] = []
         written: list[tuple[Post, Message, list[int]]] = []
         for post in posts:
@@ -81,10 +91,16 @@ class Posts:
 
     # ---- checking
 
-    async def _gather(self, change: Change, posts: Sequence[Post]) -> Batch:
+    async def _forwarded(self, posts: Sequence[Post], missing: set[int]) -> Sequence[Post]:
+        """The posts as they stand where channels that are not to be posted to were merged into others: those to these go to the others."""
+        d = self._database
+        sql = f"SELECT id, merged_into FROM channel WHERE merged_into IS NOT NULL AND id IN {d.any_of(1)}"
+        into = {row["id"]: row["merged_into"] for row in await d.fetch(sql, d.as_list(sorted(missing)))}
+        return [replace(post, channel_id=into.get(post.channel_id, post.channel_id)) for post in posts] if into else posts
+
+    async def _gather(self, posts: Sequence[Post], places: dict[int, Row], members: set[tuple[int, int]]) -> Batch:
         """Read what the checks need and is not known, one query a table."""
         channels = sorted({post.channel_id for post in posts})
-        places, members = await self._places(change, {(post.channel_id, post.actor.user_id) for post in posts})
         return Batch(
             channels=places,
             members=members,
@@ -106,8 +122,7 @@ class Posts:
     async def _read_places(self, pairs: set[tuple[int, int]]) -> tuple[dict[int, Row], set[tuple[int, int]]]:
         d = self._database
         channels, users = d.as_list(sorted({pair[0] for pair in pairs})), d.as_list(sorted({pair[1] for pair in pairs}))
-        sql = f"SELECT {views.CHANNEL_COLUMNS} FROM channel c WHERE c.removed_at IS NULL AND c.id IN {d.any_of(1)}"
-        rows = await d.fetch(sql, channels)
+        rows = await d.fetch(f"{OPEN_PLACES} AND c.id IN {d.any_of(1)}", channels)
         sql = (
             'SELECT m.channel_id, m.user_id FROM channel_member m JOIN "user" u ON u.id = m.user_id '
             f"WHERE u.suspended_at IS NULL AND m.channel_id IN {d.any_of(1)} AND m.user_id IN {d.any_of(2)}"
@@ -149,7 +164,7 @@ class Posts:
     async def _check(self, batch: Batch, post: Post) -> None:
         """The common case needs no query of its own; who is refused is told why by the rules."""
         channel = batch.channels.get(post.channel_id)
-        if channel and channel["archived_at"] is None and (post.channel_id, post.actor.user_id) in batch.members:
+        if channel and (post.channel_id, post.actor.user_id) in batch.members:
             return
         rows = await self._database.fetch(STANDING, post.actor.user_id, post.channel_id)
         if not rows:
@@ -186,6 +201,11 @@ class Posts:
             Write("UPDATE channel SET last_message_id = $1 WHERE id = $2", [(id_, channel) for channel, id_ in last.items()]),
             Write("UPDATE message SET replies = replies + 1 WHERE id = $1", heads),
         )
+
+
+def pairs(posts: Sequence[Post]) -> set[tuple[int, int]]:
+    """Which channel is posted to by whom."""
+    return {(post.channel_id, post.actor.user_id) for post in posts}
 
 
 def new_message(change: Change, post: Post, mentioned: Sequence[int]) -> Message:

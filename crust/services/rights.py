@@ -21,7 +21,8 @@ class Standing:
     """How somebody stands to a channel.
 
     `type` is the channel's; `organisation_role` and `channel_role` are None where they are no member; `own` tells whether the message in
-    question is theirs.
+    question is theirs. `team` tells whether the channel is open to the whole organisation, or belongs to a team that they are in; `frozen`
+    whether the organisation is archived.
     """
 
     type: str
@@ -29,6 +30,8 @@ class Standing:
     channel_role: str | None
     archived: bool = False
     own: bool = False
+    team: bool = True
+    frozen: bool = False
 
     @property
     def member(self) -> bool:
@@ -47,16 +50,21 @@ class Standing:
 
     @property
     def sees(self) -> bool:
-        return self.member or (self.type == "public" and self.full)
+        """Members do; of public channels, the organisation's members too: of those that belong to teams, the teams' members and admins."""
+        return self.member or (self.type == "public" and self.full and (self.team or self.organisation_role in ADMIN))
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Who may, what they are told otherwise, and whether it changes anything (then not while archived)."""
+    """Who may, what they are told otherwise, and whether it changes anything (then not while archived).
+
+    What has to do with being archived itself (`lasts`) may be done while the channel is, but not while its organisation is.
+    """
 
     allows: Callable[[Standing], bool]
     refusal: str
     changes: bool = True
+    lasts: bool = False
 
 
 RULES: dict[str, Rule] = {
@@ -74,6 +82,12 @@ RULES: dict[str, Rule] = {
     ),
     "invite": Rule(lambda s: s.member and s.full and s.type != "direct", "Only the channel's members, guests aside, invite to it."),
     "kick": Rule(lambda s: s.manages, "Only the channel's owners and the organisation's admins may remove people from it."),
+    "archive": Rule(lambda s: s.manages, "Only the channel's owners and the organisation's admins may archive it.", lasts=True),
+    "remove": Rule(lambda s: s.manages, "Only the channel's owners and the organisation's admins may remove it.", lasts=True),
+    "move": Rule(lambda s: s.manages, "Only the channel's owners and the organisation's admins may move it."),
+    "merge": Rule(lambda s: s.manages, "Only the owners of both channels and the organisation's admins may merge them."),
+    "share": Rule(lambda s: s.manages, "Only the channel's owners and the organisation's admins may share it with teams."),
+    "mute": Rule(lambda s: s.member, "Only members mute a channel: join it first.", changes=False),
     "edit message": Rule(lambda s: s.member and s.own, "Only its author may edit a message."),
     "remove message": Rule(
         lambda s: s.own or s.manages, "Only its author, the channel's owners and the organisation's admins may remove a message."
@@ -98,18 +112,120 @@ def may(verb: str, standing: Standing) -> None:
         raise NotFound("There is no such channel.")
     if not rule.allows(standing):
         raise Forbidden(rule.refusal)
-    if rule.changes and standing.archived:
+    if rule.changes and standing.frozen:
+        raise Gone(FROZEN)
+    if rule.changes and standing.archived and not rule.lasts:
         raise Gone("The channel is archived: it can be read, but not changed.")
 
 
-def may_create_channel(organisation_role: str | None, type_: str) -> None:
-    """Whether somebody with this role makes a channel of this type in an organisation.
+# ---- organisations
+
+
+TEAM_ARCHIVED = "The team is archived: it can be read, but not changed, and takes no more channels."
+FROZEN = "The organisation is archived: it can be read, but nothing in it can be changed."
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """How somebody stands to an organisation; `role` is None where they are not in it, and where there is none."""
+
+    role: str | None
+    archived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationRule:
+    """Which roles may, what others are told, and whether it changes anything (then not while archived)."""
+
+    roles: frozenset[str]
+    refusal: str
+    changes: bool = True
+
+
+EVERYBODY = FULL | {"guest"}
+OWNER = frozenset({"owner"})
+ORGANISATION_RULES: dict[str, OrganisationRule] = {
+    "read": OrganisationRule(EVERYBODY, "", changes=False),
+    "leave": OrganisationRule(EVERYBODY, "", changes=False),
+    "rename": OrganisationRule(ADMIN, "An organisation is renamed by its owners and admins."),
+    "invite": OrganisationRule(ADMIN, "An organisation's owners and admins bring people into it."),
+    "role": OrganisationRule(ADMIN, "An organisation's owners and admins give roles."),
+    "expel": OrganisationRule(ADMIN, "An organisation's owners and admins remove people from it."),
+    "archive": OrganisationRule(OWNER, "Only its owners archive an organisation.", changes=False),
+    "remove": OrganisationRule(OWNER, "Only its owners remove an organisation.", changes=False),
+    "make channels": OrganisationRule(FULL, "Guests make direct channels only."),
+    "make direct channels": OrganisationRule(EVERYBODY, ""),
+    "teams": OrganisationRule(ADMIN, "An organisation's owners and admins look after its teams."),
+}
+
+
+def may_in_organisation(verb: str, membership: Membership) -> None:
+    """Let through who may do something in, or with, an organisation.
+
+    Args:
+        verb: a key of `ORGANISATION_RULES`.
+        membership: how the one who asks stands to it.
 
     Raises:
         NotFound: they are not in it.
-        Forbidden: a guest makes direct channels only.
+        Forbidden: they are, but may not do this.
+        Gone: it is archived, and this would change it.
     """
-    if organisation_role is None:
+    rule = ORGANISATION_RULES[verb]
+    if membership.role is None:
         raise NotFound("There is no such organisation.")
-    if organisation_role not in FULL and type_ != "direct":
-        raise Forbidden("Guests make direct channels only.")
+    if membership.role not in rule.roles:
+        raise Forbidden(rule.refusal)
+    if rule.changes and membership.archived:
+        raise Gone(FROZEN)
+
+
+def may_make_organisations(*, is_admin: bool, everybody: bool) -> None:
+    """Whether somebody makes organisations: the server's administrators do, everybody where the settings say so.
+
+    Raises:
+        Forbidden: not here.
+    """
+    if not (is_admin or everybody):
+        raise Forbidden("Organisations are made by the server's administrators.")
+
+
+def may_give_role(own: str | None, before: str | None, after: str | None) -> None:
+    """Whether somebody with the role `own`, who may give roles, may make `after` of `before` (None: no member).
+
+    Raises:
+        Forbidden: only owners make owners, and change or remove them.
+    """
+    if "owner" in (before, after) and own != "owner":
+        raise Forbidden("Only owners make owners, and change or remove them.")
+
+
+def sees_teams(membership: Membership) -> bool:
+    """An organisation's teams are there for its members, guests aside."""
+    return membership.role in FULL
+
+
+def may_change_team(membership: Membership, *, archived: bool, lasts: bool = False) -> None:
+    """Whether somebody may change a team that they see; `lasts`: by archiving, unarchiving or removing it.
+
+    Raises:
+        Forbidden: that is for the organisation's admins.
+        Gone: it or its organisation is archived.
+    """
+    may_in_organisation("teams", membership)
+    if archived and not lasts:
+        raise Gone(TEAM_ARCHIVED)
+
+
+def may_use_team(membership: Membership, *, member: bool, archived: bool = False) -> None:
+    """Whether somebody may give a channel to a team that they see: its members may, and the organisation's admins.
+
+    Raises:
+        Forbidden: they may not.
+        Gone: it or its organisation is archived.
+    """
+    may_in_organisation("make channels", membership)
+    if not member and membership.role not in ADMIN:
+        raise Forbidden("Only a team's members and the organisation's admins give it channels.")
+    if archived:
+        raise Gone(TEAM_ARCHIVED)

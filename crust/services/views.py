@@ -45,6 +45,7 @@ class ViewedChannel(objects.Channel, frozen=True, kw_only=True):
 
     unread: int = 0
     mentions: int = 0
+    muted: bool = False
     last_read_id: IdText | None = None
     duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
@@ -64,6 +65,39 @@ class ChannelFrame(ViewedChannel, frozen=True, kw_only=True):
     has_more: bool
 
 
+class MovedChannel(ViewedChannel, frozen=True, kw_only=True):
+    """A channel after a move; `left`: the users who are not in its new organisation, and so no longer in it."""
+
+    left: list[IdText]
+
+
+class ViewedOrganisation(objects.Organisation, frozen=True, kw_only=True):
+    """An organisation, and the viewer's role in it."""
+
+    role: str
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class ViewedTeam(objects.Team, frozen=True, kw_only=True):
+    """A team; `channels` are those of its channels that the viewer sees."""
+
+    channels: list[IdText]
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class MovedTeam(ViewedTeam, frozen=True, kw_only=True):
+    """A team after a move; `left`: the users who are not in its new organisation, and so no longer in the team or its channels."""
+
+    left: list[IdText]
+
+
+class TeamPage(objects.TeamHead, frozen=True, kw_only=True):
+    """A team with its members."""
+
+    members: list[ViewedUser]
+    channels: list[IdText]
+
+
 class SessionView(Struct, frozen=True, kw_only=True):
     """A signed-in client; `current`: the one that asks."""
 
@@ -80,8 +114,11 @@ class SessionView(Struct, frozen=True, kw_only=True):
 USER_COLUMNS = "u.id, u.username, u.name, u.avatar, u.kind, u.origin, u.created_at, u.suspended_at"
 PRESENCE_COLUMNS = "u.presence_status, u.presence_text, u.presence_until"
 CHANNEL_COLUMNS = (
-    "c.id, c.organisation_id, c.type, c.name, c.topic, c.members_count, c.last_message_id, c.created_at, c.updated_at, c.archived_at"
+    "c.id, c.organisation_id, c.team_ids, c.type, c.name, c.topic, c.members_count, c.last_message_id, c.created_at, c.updated_at, "
+    "c.archived_at"
 )
+ORGANISATION_COLUMNS = "g.id, g.name, g.created_at, g.updated_at, g.archived_at"
+TEAM_COLUMNS = "t.id, t.organisation_id, t.name, t.created_at, t.updated_at, t.archived_at"
 MESSAGE_COLUMNS = (
     "x.id, x.channel_id, x.user_id, x.type, x.contents, x.reply_to, x.replies, x.mentions, x.pinned_by, x.client_msg_id, x.origin, "
     "x.version, x.created_at, x.edited_at"
@@ -109,11 +146,32 @@ def id_or_none(value: int | None) -> IdText | None:
     return None if value is None else str(value)
 
 
+def organisation(row: Row) -> objects.Organisation:
+    return objects.Organisation(
+        id=str(row["id"]),
+        name=row["name"],
+        created_at=rfc3339(row["created_at"]),
+        updated_at=rfc3339(row["updated_at"]),
+        archived_at=rfc3339_or_none(row["archived_at"]),
+    )
+
+
+def team_head(row: Row) -> objects.TeamHead:
+    return objects.TeamHead(
+        id=str(row["id"]),
+        organisation_id=str(row["organisation_id"]),
+        name=row["name"],
+        created_at=rfc3339(row["created_at"]),
+        updated_at=rfc3339(row["updated_at"]),
+        archived_at=rfc3339_or_none(row["archived_at"]),
+    )
+
+
 def channel(row: Row) -> objects.Channel:
     return objects.Channel(
         id=str(row["id"]),
         organisation_id=str(row["organisation_id"]),
-        team_ids=[],
+        team_ids=row["team_ids"].split(),
         name=row["name"],
         topic=row["topic"],
         type=row["type"],

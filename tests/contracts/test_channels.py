@@ -128,3 +128,18 @@ async def test_joining_reads_what_was_said_before(settings: Settings) -> None:
         assert (await node.core.channels.read(bob, channel)).unread == 1
         await node.core.marks.move(bob, channel, None)
         assert (await node.core.channels.read(bob, channel)).unread == 0
+
+
+async def test_muting_is_ones_own(settings: Settings) -> None:
+    """A member says so and takes it back; others do not see it, no event tells of it, and who is no member has nothing to mute."""
+    async with opened(settings) as node:
+        ana, bob, cem = await person(node, "ana"), await person(node, "bob"), await person(node, "cem")
+        channel = int((await make(node, ana, bob)).id)
+        before = await node.log.head()
+        for muted in (True, True, False, True):
+            await node.core.marks.mute(bob, channel, muted=muted)
+            assert (await node.core.channels.read(bob, channel)).muted is muted
+        assert (await node.core.channels.read(ana, channel)).muted is False
+        assert await node.log.head() == before
+        with pytest.raises(Forbidden):
+            await node.core.marks.mute(cem, channel, muted=True)

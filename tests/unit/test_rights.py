@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
-from crust.errors import CrustError, Forbidden, Gone, NotFound
-from crust.services.rights import RULES, Standing, may, may_create_channel
+from crust.errors import CrustError, Forbidden, Gone
+from crust.services.rights import (
+    ORGANISATION_RULES,
+    RULES,
+    Membership,
+    Standing,
+    may,
+    may_give_role,
+    may_in_organisation,
+    may_make_organisations,
+    may_use_team,
+    sees_teams,
+)
 
 GUEST, MEMBER, ADMIN, OUTSIDER = "guest", "member", "admin", None
 OK = "ok"
@@ -43,6 +55,12 @@ def test_nothing_can_be_done_to_what_one_may_not_see(verb: str) -> None:
         ("change", "forbidden", OK, OK, "forbidden"),
         ("invite", "forbidden", OK, OK, "forbidden"),
         ("kick", "forbidden", "forbidden", OK, OK),
+        ("archive", "forbidden", "forbidden", OK, OK),
+        ("remove", "forbidden", "forbidden", OK, OK),
+        ("move", "forbidden", "forbidden", OK, OK),
+        ("merge", "forbidden", "forbidden", OK, OK),
+        ("share", "forbidden", "forbidden", OK, OK),
+        ("mute", OK, OK, OK, "forbidden"),
         ("remove message", "forbidden", "forbidden", OK, OK),
         ("unpin", "forbidden", "forbidden", OK, "forbidden"),
         ("edit message", "forbidden", "forbidden", "forbidden", "forbidden"),
@@ -74,24 +92,102 @@ def test_an_admin_manages_private_channels_only_from_inside() -> None:
 
 @pytest.mark.parametrize("verb", RULES)
 def test_what_is_archived_is_read_but_not_changed(verb: str) -> None:
-    """Gone for whoever would change it, and only for whoever could otherwise."""
+    """Gone for whoever would change it, and only for whoever could otherwise; unarchiving and removing are left, of the channel alone."""
     standing = Standing("public", MEMBER, "owner", own=True)
-    archived = Standing("public", MEMBER, "owner", archived=True, own=True)
+    archived, frozen = replace(standing, archived=True), replace(standing, frozen=True)
     if answer(verb, standing) == OK:
-        assert answer(verb, archived) == ("gone" if RULES[verb].changes else OK)
+        rule = RULES[verb]
+        assert answer(verb, archived) == ("gone" if rule.changes and not rule.lasts else OK)
+        assert answer(verb, frozen) == ("gone" if rule.changes else OK)
+    assert {verb for verb, rule in RULES.items() if rule.lasts} == {"archive", "remove"}
 
 
-def test_who_makes_channels() -> None:
-    """Members make all kinds, guests direct ones, outsiders don't know the organisation."""
-    may_create_channel(MEMBER, "private")
-    may_create_channel(GUEST, "direct")
+def test_a_teams_public_channel_is_public_to_the_team() -> None:
+    """Others of the organisation do not find it, admins aside, who look after it; who is in the channel stays."""
+    assert answer("read", Standing("public", MEMBER, None, team=False)) == "not_found"
+    assert answer("join", Standing("public", MEMBER, None, team=False)) == "not_found"
+    assert answer("join", Standing("public", MEMBER, None, team=True)) == OK
+    assert answer("post", Standing("public", MEMBER, None, team=True)) == "forbidden"
+    assert answer("join", Standing("public", GUEST, None, team=True)) == "not_found"
+    assert answer("archive", Standing("public", ADMIN, None, team=False)) == OK
+    assert answer("post", Standing("public", MEMBER, "member", team=False)) == OK
+    assert answer("read", Standing("private", ADMIN, None, team=True)) == "not_found"
+
+
+# ---- organisations
+
+
+def answer_in(verb: str, role: str | None, *, archived: bool = False) -> str:
+    try:
+        may_in_organisation(verb, Membership(role, archived))
+    except CrustError as error:
+        return error.code
+    return OK
+
+
+@pytest.mark.parametrize("verb", ORGANISATION_RULES)
+def test_an_organisation_is_not_there_for_outsiders(verb: str) -> None:
+    """Whatever the verb, and archived or not."""
+    assert answer_in(verb, OUTSIDER) == answer_in(verb, OUTSIDER, archived=True) == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("verb", "guest", "member", "admin", "owner", "archived"),
+    [
+        ("read", OK, OK, OK, OK, OK),
+        ("leave", OK, OK, OK, OK, OK),
+        ("rename", "forbidden", "forbidden", OK, OK, "gone"),
+        ("invite", "forbidden", "forbidden", OK, OK, "gone"),
+        ("role", "forbidden", "forbidden", OK, OK, "gone"),
+        ("expel", "forbidden", "forbidden", OK, OK, "gone"),
+        ("archive", "forbidden", "forbidden", "forbidden", OK, OK),
+        ("remove", "forbidden", "forbidden", "forbidden", OK, OK),
+        ("make channels", "forbidden", OK, OK, OK, "gone"),
+        ("make direct channels", OK, OK, OK, OK, "gone"),
+        ("teams", "forbidden", "forbidden", OK, OK, "gone"),
+    ],
+)
+def test_who_may_what_in_an_organisation(verb: str, guest: str, member: str, admin: str, owner: str, archived: str) -> None:
+    """Role by role; the last is what its owner is told while it is archived."""
+    assert [answer_in(verb, role) for role in (GUEST, MEMBER, ADMIN, "owner")] == [guest, member, admin, owner]
+    assert answer_in(verb, "owner", archived=True) == archived
+
+
+def test_every_rule_of_organisations_is_in_the_table_above() -> None:
+    """So that none is added untried."""
+    (marks,) = [mark for mark in test_who_may_what_in_an_organisation.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
+    assert {row[0] for row in marks.args[1]} == ORGANISATION_RULES.keys()
+
+
+def test_only_owners_make_and_unmake_owners() -> None:
+    """Admins give all other roles."""
+    for before, after in (("member", "owner"), ("owner", "member"), (None, "owner"), ("owner", None)):
+        may_give_role("owner", before, after)
+        with pytest.raises(Forbidden):
+            may_give_role(ADMIN, before, after)
+    may_give_role(ADMIN, GUEST, ADMIN)
+    may_give_role(ADMIN, MEMBER, None)
+
+
+def test_who_makes_organisations() -> None:
+    """The server's administrators, and everybody where the settings say so."""
+    may_make_organisations(is_admin=True, everybody=False)
+    may_make_organisations(is_admin=False, everybody=True)
     with pytest.raises(Forbidden):
-        may_create_channel(GUEST, "public")
-    with pytest.raises(NotFound):
-        may_create_channel(OUTSIDER, "public")
+        may_make_organisations(is_admin=False, everybody=False)
+
+
+def test_teams_are_there_for_members_and_channels_come_from_their_own() -> None:
+    """Guests and outsiders see no team; who is in one, or an admin, gives it channels."""
+    assert [sees_teams(Membership(role)) for role in (OUTSIDER, GUEST, MEMBER, ADMIN)] == [False, False, True, True]
+    may_use_team(Membership(MEMBER), member=True)
+    may_use_team(Membership(ADMIN), member=False)
+    with pytest.raises(Forbidden):
+        may_use_team(Membership(MEMBER), member=False)
 
 
 def test_the_codes_are_what_the_errors_say() -> None:
     """Gone is told after Forbidden: who may not do it anyway learns nothing of the state."""
     assert answer("kick", Standing("public", MEMBER, "member", archived=True)) == "forbidden"
+    assert answer_in("rename", MEMBER, archived=True) == "forbidden"
     assert Gone.status == 410

@@ -44,11 +44,11 @@ class Log:
             "message", "created", channel=channel, object=object_, body={"id": str(object_), "contents": text, "mentions": []}
         )
 
-    def member(self, event: str, user: int, channel: int = ROOM) -> Event:
+    def member(self, event: str, user: int, channel: int = ROOM, role: str = "guest", **fields: int) -> Event:
         nothing = dict.fromkeys(("avatar", "origin", "suspended_at"))
         user_object = {"id": "1", "username": "u", "name": "u", "kind": "person", "created_at": "", **nothing}
-        body = {"user": user_object, "user_id": str(user), "by": str(user), "role": "guest"}
-        return self.event("member", event, channel=channel, recipient=user, object=user, body=body)
+        body = {"user": user_object, "user_id": str(user), "by": str(user), "role": role}
+        return self.event("member", event, channel=channel, recipient=user, object=user, body=body, **fields)
 
 
 def connection(user: int, session: int = 0) -> Connection:
@@ -308,3 +308,61 @@ def test_nothing_of_a_channel_comes_before_the_frame_that_shows_it() -> None:
     assert shown(missed or []) == [f"channel {OTHER}", "member 2", "message 3"]
     another = connection(BOB, 7)
     assert shown(hub.attach(another, 0, {OTHER}, {HOME: "member"}) or []) == [f"channel {OTHER}", "member 2", "message 3"]
+
+
+def test_what_happens_to_an_organisation_is_told_to_its_members() -> None:
+    """Not to guests, nor to those of another one; whoever comes in or becomes a member is, from then on."""
+    log, hub = Log(), Hub(0)
+    ana, guest, stranger = attached(hub, ANA), attached(hub, BOB, role="guest"), connection(CEM)
+    hub.admit(stranger)
+    assert hub.attach(stranger, 0, (), {ELSEWHERE: "owner"}) == []
+    for type_, event in (("organisation", "edited"), ("team", "created"), ("team", "merged"), ("organisation", "archived")):
+        hub.apply([log.event(type_, event)])
+    hub.apply([log.member("role", BOB, 0, role="member"), log.event("team", "edited")])
+    hub.apply([log.member("joined", CEM, 0, role="member"), log.event("team", "archived")])
+    assert queued(ana) == ["organisation 1", "team 2", "team 3", "organisation 4", "member 5", "team 6", "member 7", "team 8"]
+    assert queued(guest) == ["member 5", "team 6", "member 7", "team 8"]
+    assert queued(stranger) == ["member 7", "team 8"]
+
+
+def test_the_end_of_an_organisation_is_the_last_that_is_told_of_it() -> None:
+    """Each hears that it was removed and that they parted from it; nobody hears of it after that."""
+    log, hub = Log(), Hub(0)
+    ana, bob = attached(hub, ANA, ROOM), attached(hub, BOB)
+    hub.apply([log.event("channel", "removed", channel=ROOM), log.member("parted", ANA)])
+    hub.apply([log.event("organisation", "removed"), log.member("parted", ANA, 0), log.member("parted", BOB, 0)])
+    hub.apply([log.event("team", "created"), log.message()])
+    assert queued(ana) == ["channel 1", "member 2", "organisation 3", "member 4"]
+    assert queued(bob) == ["organisation 3", "member 4", "member 5"]
+
+
+def test_nothing_of_a_channel_that_moved_away_is_told_to_who_could_not_come_along() -> None:
+    """They hear that they parted, of the old organisation; those who stay are shown the channel anew, in the new one."""
+    log, hub = Log(), Hub(0)
+    ana, bob = attached(hub, ANA, ROOM), connection(BOB)
+    assert hub.attach(bob, 0, {ROOM}, {HOME: "member", ELSEWHERE: "member"}) == []
+    hub.apply([log.member("parted", ANA), log.event("channel", "moved", channel=ROOM, organisation=ELSEWHERE)])
+    hub.apply([log.event("message", "created", channel=ROOM, organisation=ELSEWHERE)])
+    hub.apply([log.event("team", "removed"), log.event("team", "moved", organisation=ELSEWHERE)])
+    assert queued(ana) == ["member 1", "team 4"]
+    assert queued(bob) == ["member 1", "channel 2", "channel 10", "message 3", "team 4", "team 5"]
+
+
+def test_a_merge_shows_the_destination_anew_and_ends_the_source() -> None:
+    """To those who come over, first by their joining; who was only in the destination hears nothing of the source's end."""
+    log, hub = Log(), Hub(0)
+    ana, bob = attached(hub, ANA, ROOM), attached(hub, BOB, OTHER)
+    hub.apply([log.member("joined", BOB), log.event("channel", "merged", channel=ROOM), log.member("parted", BOB, OTHER)])
+    hub.apply([log.message(), log.message(OTHER)])
+    assert queued(ana) == ["member 1", "channel 2", "channel 10", "message 4"]
+    assert queued(bob) == ["channel 10", "member 1", "channel 2", "channel 10", "member 3", "message 4"]
+
+
+def test_teams_and_shares_change_nobodys_channels() -> None:
+    """A channel that is archived, shared or given to a team stays with its members, and only what comes into view is shown anew."""
+    log, hub = Log(), Hub(0)
+    ana, bob = attached(hub, ANA, ROOM), attached(hub, BOB)
+    for event in ("archived", "unarchived", "shared", "unshared", "edited"):
+        hub.apply([log.event("channel", event, channel=ROOM)])
+    assert queued(ana) == ["channel 1", "channel 2", "channel 10", "channel 3", "channel 4", "channel 5"]
+    assert queued(bob) == []

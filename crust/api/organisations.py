@@ -1,0 +1,128 @@
+"""`/organisation/…`: top-level groups of people, teams and channels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from crust.api.calls import Context, Page, Registry
+from crust.api.channels import Limit, Query
+from crust.api.params import Id
+from crust.errors import Invalid
+from crust.services.core import Core
+from crust.services.keys import request_key
+from crust.services.views import ViewedMember, ViewedOrganisation
+
+Role = Literal["owner", "admin", "member", "guest"]
+
+
+class OrganisationEdit(Struct, kw_only=True):
+    id: Annotated[Id | None, Meta(description="The organisation to rename; left out: make one.")] = None
+    name: str
+
+
+class OrganisationId(Struct, kw_only=True):
+    id: Id
+
+
+class OrganisationSearch(Struct, kw_only=True):
+    query: Query = ""
+    archived: Annotated[bool, Meta(description="Whether archived ones are found too.")] = False
+    after: Id | None = None
+    limit: Limit = 50
+
+
+class OrganisationMembers(Struct, kw_only=True):
+    id: Id
+    after: Id | None = None
+    limit: Limit = 50
+
+
+class OrganisationInvite(Struct, kw_only=True):
+    id: Id
+    user_id: Annotated[Id | None, Meta(description="Who; or their address.")] = None
+    email: Annotated[str, Meta(max_length=254, description="The address of somebody's account, instead of user_id.")] | None = None
+    role: Role = "member"
+
+
+class OrganisationRole(Struct, kw_only=True):
+    id: Id
+    user_id: Id
+    role: Role
+
+
+class OrganisationUser(Struct, kw_only=True):
+    id: Id
+    user_id: Id
+
+
+class OrganisationCalls:
+    """The handlers."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def edit(self, context: Context, params: OrganisationEdit) -> ViewedOrganisation:
+        """Make an organisation, which one then owns, or rename one."""
+        if params.id is not None:
+            return await self._core.organisations.rename(context.caller, params.id, params.name)
+        key = request_key(context.caller.scope, context.idempotency_key, "organisation/edit", params.name)
+        return await self._core.organisations.create(context.caller, params.name, key)
+
+    async def remove(self, context: Context, params: OrganisationId) -> None:
+        """Take an organisation away with all that is in it."""
+        await self._core.organisations.remove(context.caller, params.id)
+
+    async def read(self, context: Context, params: OrganisationId) -> ViewedOrganisation:
+        """An organisation that one is in."""
+        return await self._core.organisations.read(context.caller, params.id)
+
+    async def search(self, context: Context, params: OrganisationSearch) -> Page[ViewedOrganisation]:
+        """The organisations that one is in and whose name, or one of its words, begins with `query`."""
+        found = await self._core.organisations.search(
+            context.caller, params.query, archived=params.archived, after=params.after or 0, limit=params.limit + 1
+        )
+        return Page.of(found, params.limit)
+
+    async def archive(self, context: Context, params: OrganisationId) -> None:
+        """Let nothing in an organisation be changed any more; it can still be read. Again is no error."""
+        await self._core.organisations.archive(context.caller, params.id, archived=True)
+
+    async def unarchive(self, context: Context, params: OrganisationId) -> None:
+        """Let an organisation be changed again; again is no error."""
+        await self._core.organisations.archive(context.caller, params.id, archived=False)
+
+    async def members(self, context: Context, params: OrganisationMembers) -> Page[ViewedMember]:
+        """Who is in an organisation, by user id."""
+        found = await self._core.organisations.members(context.caller, params.id, params.after or 0, params.limit + 1)
+        return Page.of(found, params.limit)
+
+    async def invite(self, context: Context, params: OrganisationInvite) -> None:
+        """Bring somebody who has an account into an organisation; who is in it stays as they are."""
+        if (params.user_id is None) == (params.email is None):
+            raise Invalid("One of user_id and email is required.", field="user_id")
+        await self._core.organisations.invite(context.caller, params.id, user_id=params.user_id, email=params.email, role=params.role)
+
+    async def role(self, context: Context, params: OrganisationRole) -> None:
+        """Give somebody in an organisation another role; again is no error."""
+        await self._core.organisations.give_role(context.caller, params.id, params.user_id, params.role)
+
+    async def expel(self, context: Context, params: OrganisationUser) -> None:
+        """Remove somebody from an organisation, its teams and all its channels; with one's own user_id, leave it."""
+        await self._core.organisations.expel(context.caller, params.id, params.user_id)
+
+
+def register(registry: Registry, core: Core) -> None:
+    """Add the calls to a registry."""
+    calls = OrganisationCalls(core)
+    registry.add("POST", "/organisation/edit", calls.edit, creates=True)
+    registry.add("DELETE", "/organisation/remove", calls.remove)
+    registry.add("GET", "/organisation/read", calls.read)
+    registry.add("GET", "/organisation/search", calls.search)
+    registry.add("POST", "/organisation/archive", calls.archive)
+    registry.add("POST", "/organisation/unarchive", calls.unarchive)
+    registry.add("GET", "/organisation/members", calls.members)
+    registry.add("POST", "/organisation/invite", calls.invite)
+    registry.add("POST", "/organisation/role", calls.role)
+    registry.add("DELETE", "/organisation/expel", calls.expel)

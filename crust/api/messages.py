@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -12,11 +12,16 @@ from crust.api.params import Id
 from crust.errors import Invalid
 from crust.services.core import Core
 from crust.services.keys import request_key
-from crust.services.views import ViewedMessage
+from crust.services.search import Wish
+from crust.services.views import FoundMessage, ViewedMessage
 
 ClientMessageId = Annotated[
     str, Meta(min_length=1, max_length=64, description="The client's own name for it: a repeat is no second message.")
 ]
+
+
+QUERY_MAX = 256  # characters: more words than anybody remembers of a message
+Type = Literal["history", "message", "attachment", "media", "MESSAGE", "FILE", "CREATE", "TOPIC", "RENAME"]
 
 
 class MessageEdit(Struct, kw_only=True):
@@ -38,6 +43,27 @@ class MessageRead(Struct, kw_only=True):
     before: Id | None = None
     after: Id | None = None
     around: Id | None = None
+    limit: Limit = 50
+
+
+class MessageSearch(Struct, kw_only=True):
+    query: Annotated[
+        str,
+        Meta(
+            max_length=QUERY_MAX,
+            description='Words, "phrases", -without; from:ana in:general before:2026-11-24 after:2026-11-01 has:file is:pinned.',
+        ),
+    ] = ""
+    message_type: Annotated[
+        Type | None,
+        Meta(description="history: CREATE, TOPIC and RENAME; attachment: FILE; media: those with an image, audio or video; or a type."),
+    ] = None
+    channel_id: Id | None = None
+    user_id: Annotated[Id | None, Meta(description="Whose.")] = None
+    before: Id | None = None
+    after: Id | None = None
+    pinned: bool = False
+    flagged: Annotated[bool, Meta(description="By oneself.")] = False
     limit: Limit = 50
 
 
@@ -75,6 +101,17 @@ class MessageCalls:
         )
         return Page(page.messages, page.next)
 
+    async def search(self, context: Context, params: MessageSearch) -> Page[FoundMessage]:
+        """The messages that one may see and that have all these words, newest first.
+
+        Case and accents do not count. In `snippet` the matches stand between U+E000 and U+E001. `next` is what to pass as `before`.
+        """
+        wish = Wish(
+            query=params.query, message_type=params.message_type, channel_id=params.channel_id, user_id=params.user_id,
+            before=params.before, after=params.after, pinned=params.pinned, flagged=params.flagged,
+        )  # fmt: skip
+        return Page.of(await self._core.search.find(context.caller, wish, params.limit + 1), params.limit)
+
     async def remove(self, context: Context, params: MessageId) -> None:
         """Take a message back; nobody can read it any more, anywhere."""
         await self._core.messages.remove(context.caller, params.id)
@@ -101,6 +138,7 @@ def register(registry: Registry, core: Core) -> None:
     calls = MessageCalls(core)
     registry.add("POST", "/message/edit", calls.edit, creates=True, rate=lambda params: "writes" if params.id else "messages")
     registry.add("GET", "/message/read", calls.read)
+    registry.add("GET", "/message/search", calls.search)
     registry.add("DELETE", "/message/remove", calls.remove)
     registry.add("POST", "/message/pin", calls.pin)
     registry.add("POST", "/message/unpin", calls.unpin)

@@ -21,6 +21,7 @@ from crust.services.members import Members
 from crust.services.messages import Messages
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
+from crust.services.search import Search
 from crust.services.sessions import Sessions
 from crust.services.snapshots import Snapshots
 from crust.services.views import ChannelPage
@@ -71,6 +72,7 @@ class Core:
         self.marks = Marks(database, log, self.channels, tell)
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
         self.messages = Messages(database, log, self.channels, self.marks, known, settings.limits.contents_characters)
+        self.search = Search(database, self.messages)
 
     def close(self) -> None:
         """End what runs beside the event loop."""

@@ -15,8 +15,8 @@ from crust.models.database import Database, Row
 from crust.services import views
 from crust.services.actor import Actor
 from crust.services.channels import VIEWED, viewed
-from crust.services.messages import PAGE
-from crust.services.messages import viewed as viewed_message
+from crust.services.history import PAGE
+from crust.services.history import viewed as viewed_message
 from crust.services.presence import PresenceService
 from crust.services.views import ChannelFrame, ViewedMessage
 

@@ -40,6 +40,12 @@ class ViewedMessage(objects.Message, frozen=True, kw_only=True):
     duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
 
+class FoundMessage(ViewedMessage, frozen=True, kw_only=True):
+    """A message that was searched for. `snippet`: the part of it that matched, with the matches between U+E000 and U+E001."""
+
+    snippet: str
+
+
 class ViewedChannel(objects.Channel, frozen=True, kw_only=True):
     """A channel, and what is new in it for the viewer (0 for those who are no members); counted to 1,000."""
 

@@ -13,7 +13,7 @@ from crust.errors import Invalid
 from crust.services.core import Core
 from crust.services.keys import request_key
 from crust.services.search import Wish
-from crust.services.views import FoundMessage, ViewedMessage
+from crust.services.views import Delivery, FormerVersion, FoundMessage, ViewedMessage
 
 ClientMessageId = Annotated[
     str, Meta(min_length=1, max_length=64, description="The client's own name for it: a repeat is no second message.")
@@ -35,6 +35,12 @@ class MessageEdit(Struct, kw_only=True):
 
 class MessageId(Struct, kw_only=True):
     id: Id
+
+
+class MessagePart(Struct, kw_only=True):
+    id: Id
+    after: Id | None = None
+    limit: Limit = 50
 
 
 class MessageRead(Struct, kw_only=True):
@@ -112,6 +118,20 @@ class MessageCalls:
         )  # fmt: skip
         return Page.of(await self._core.search.find(context.caller, wish, params.limit + 1), params.limit)
 
+    async def thread(self, context: Context, params: MessagePart) -> Page[ViewedMessage]:
+        """The replies in a message's thread, oldest first."""
+        found = await self._core.messages.thread(context.caller, params.id, params.after or 0, params.limit + 1)
+        return Page.of(found, params.limit)
+
+    async def history(self, context: Context, params: MessagePart) -> Page[FormerVersion]:
+        """What a message said before its edits, oldest first."""
+        found = await self._core.messages.versions(context.caller, params.id, params.after or 0, params.limit + 1)
+        return Page.of(found, params.limit)
+
+    async def delivery(self, context: Context, params: MessageId) -> list[Delivery]:
+        """Where bridges have delivered a message, and how that went."""
+        return await self._core.messages.deliveries(context.caller, params.id)
+
     async def remove(self, context: Context, params: MessageId) -> None:
         """Take a message back; nobody can read it any more, anywhere."""
         await self._core.messages.remove(context.caller, params.id)
@@ -139,6 +159,9 @@ def register(registry: Registry, core: Core) -> None:
     registry.add("POST", "/message/edit", calls.edit, creates=True, rate=lambda params: "writes" if params.id else "messages")
     registry.add("GET", "/message/read", calls.read)
     registry.add("GET", "/message/search", calls.search)
+    registry.add("GET", "/message/thread", calls.thread)
+    registry.add("GET", "/message/history", calls.history)
+    registry.add("GET", "/message/delivery", calls.delivery)
     registry.add("DELETE", "/message/remove", calls.remove)
     registry.add("POST", "/message/pin", calls.pin)
     registry.add("POST", "/message/unpin", calls.unpin)

@@ -1,10 +1,11 @@
-"""What was said, as whoever may see it reads it: one message, pages of a channel, pins."""
+"""What was said, as whoever may see it reads it: one message, pages of a channel, threads, pins, former versions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from crust.clock import rfc3339
 from crust.errors import Invalid, NotFound
 from crust.models.database import Database, Row
 from crust.services import views
@@ -19,6 +20,7 @@ PAGE = f"""
 SELECT {views.MESSAGE_COLUMNS}, EXISTS (SELECT 1 FROM flag f WHERE f.user_id = $1 AND f.message_id = x.id) AS flagged
 FROM message x WHERE x.removed_at IS NULL
 """
+VERSIONS = "SELECT id, version, contents, at FROM message_version WHERE message_id = $1 AND id > $2 ORDER BY id LIMIT $3"
 
 
 class Page(NamedTuple):
@@ -103,6 +105,40 @@ class History:
         """A channel's pinned messages, newest first; at most 100."""
         sql = f"{PAGE} AND x.channel_id = $2 AND x.pinned_by IS NOT NULL ORDER BY x.id DESC LIMIT 100"
         return await self.shown(viewer, await self._database.fetch(sql, viewer, channel_id))
+
+    async def thread(self, actor: Actor, message_id: int, after: int, limit: int) -> list[ViewedMessage]:
+        """The replies to a message, oldest first; of one that is a reply itself, those of its thread.
+
+        Raises:
+            NotFound: as in `read_one`.
+        """
+        row = await self.row(message_id)
+        await self.seen(actor, row, "read")
+        sql = f"{PAGE} AND x.reply_to = $2 AND x.id > $3 ORDER BY x.id LIMIT $4"
+        rows = await self._database.fetch(sql, actor.user_id, row["reply_to"] or message_id, after, limit)
+        return await self.shown(actor.user_id, rows)
+
+    async def versions(self, actor: Actor, message_id: int, after: int, limit: int) -> list[views.FormerVersion]:
+        """What a message said before its edits, oldest first.
+
+        Raises:
+            NotFound: as in `read_one`.
+        """
+        await self.seen(actor, await self.row(message_id), "read")
+        rows = await self._database.fetch(VERSIONS, message_id, after, limit)
+        return [
+            views.FormerVersion(id=str(row["id"]), version=row["version"], contents=row["contents"], created_at=rfc3339(row["at"]))
+            for row in rows
+        ]
+
+    async def deliveries(self, actor: Actor, message_id: int) -> list[views.Delivery]:
+        """Where a message was carried, and how that went: nowhere, as long as there are no bridges.
+
+        Raises:
+            NotFound: as in `read_one`.
+        """
+        await self.seen(actor, await self.row(message_id), "read")
+        return []
 
     async def shown(self, viewer: int, rows: Sequence[Row]) -> list[ViewedMessage]:
         """Rows of `PAGE` as their viewer sees them."""

@@ -46,6 +46,25 @@ class FoundMessage(ViewedMessage, frozen=True, kw_only=True):
     snippet: str
 
 
+class FormerVersion(Struct, frozen=True, kw_only=True):
+    """What a message said from `created_at` until its next edit."""
+
+    id: IdText
+    version: int
+    contents: str
+    created_at: TimeText
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """How a message is carried to a place outside, `link_id`. `state`: waiting, done, parked, uncertain or withdrawn."""
+
+    id: IdText
+    link_id: IdText
+    state: str
+    error: str | None
+    updated_at: TimeText
+
+
 class ViewedChannel(objects.Channel, frozen=True, kw_only=True):
     """A channel, and what is new in it for the viewer (0 for those who are no members); counted to 1,000."""
 

@@ -43,6 +43,11 @@ class MessagePart(Struct, kw_only=True):
     limit: Limit = 50
 
 
+class MessageReact(Struct, kw_only=True):
+    id: Id
+    emoji: Annotated[str, Meta(description="An emoji or a :shortcode:, 1 to 64 characters without spaces.")]
+
+
 class MessageRead(Struct, kw_only=True):
     id: Annotated[Id | None, Meta(description="One message; left out: a page of a channel.")] = None
     channel_id: Id | None = None
@@ -144,6 +149,14 @@ class MessageCalls:
         """Take a pin away; again is no error."""
         await self._core.messages.unpin(context.caller, params.id)
 
+    async def react(self, context: Context, params: MessageReact) -> None:
+        """Put an emoji on a message, for all in the channel; again is no error."""
+        await self._core.messages.react(context.caller, params.id, params.emoji)
+
+    async def unreact(self, context: Context, params: MessageReact) -> None:
+        """Take one's emoji from a message; again is no error."""
+        await self._core.messages.unreact(context.caller, params.id, params.emoji)
+
     async def flag(self, context: Context, params: MessageId) -> None:
         """Flag a message for oneself alone; again is no error."""
         await self._core.messages.flag(context.caller, params.id, flagged=True)
@@ -165,5 +178,7 @@ def register(registry: Registry, core: Core) -> None:
     registry.add("DELETE", "/message/remove", calls.remove)
     registry.add("POST", "/message/pin", calls.pin)
     registry.add("POST", "/message/unpin", calls.unpin)
+    registry.add("POST", "/message/react", calls.react)
+    registry.add("POST", "/message/unreact", calls.unreact)
     registry.add("POST", "/message/flag", calls.flag)
     registry.add("POST", "/message/unflag", calls.unflag)

@@ -19,6 +19,8 @@ CATALOGUE: dict[tuple[str, str], type[Struct]] = {
     ("message", "removed"): objects.MessageRemoved,
     ("pin", "added"): objects.Pin,
     ("pin", "removed"): objects.Pin,
+    ("reaction", "added"): objects.Reacted,
+    ("reaction", "removed"): objects.Reacted,
     ("session", "revoked"): objects.SessionRevoked,
     ("user", "created"): objects.User,
 }

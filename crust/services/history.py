@@ -11,6 +11,7 @@ from crust.models.database import Database, Row
 from crust.services import views
 from crust.services.actor import Actor
 from crust.services.channels import Channels
+from crust.services.reactions import Reactions
 from crust.services.rights import may
 from crust.services.standing import standing
 from crust.services.views import ViewedMessage
@@ -35,6 +36,7 @@ class History:
 
     def __init__(self, database: Database, channels: Channels) -> None:
         self._database, self._channels = database, channels
+        self._reactions = Reactions(database)
 
     async def read_one(self, actor: Actor, message_id: int) -> ViewedMessage:
         """One message.
@@ -142,9 +144,10 @@ class History:
 
     async def shown(self, viewer: int, rows: Sequence[Row]) -> list[ViewedMessage]:
         """Rows of `PAGE` as their viewer sees them."""
-        return [viewed(row) for row in rows]
+        reactions = await self._reactions.on(rows, viewer)
+        return [viewed(row, reactions.get(row["id"], ())) for row in rows]
 
 
-def viewed(row: Row) -> ViewedMessage:
+def viewed(row: Row, reactions: Sequence[views.ViewedReaction]) -> ViewedMessage:
     """A row of `PAGE` as its viewer sees it."""
-    return views.viewed_message(views.message(row), flagged=bool(row["flagged"]))
+    return views.viewed_message(views.message(row), reactions, flagged=bool(row["flagged"]))

@@ -1,4 +1,4 @@
-"""Messages: saying, changing, taking back, pinning, flagging."""
+"""Messages: saying, changing, taking back, pinning, reacting, flagging."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from crust.log import Change, Log, NewEvent
 from crust.models.database import Database, Row, inserting
 from crust.models.fields import decode_json, encode_json
 from crust.models.search_index import PINNED, SearchIndex, flagged_by
-from crust.models.tables import Flag, Mention, MessageVersion
+from crust.models.tables import Flag, Mention, MessageVersion, Reaction
 from crust.services import names, views
 from crust.services.actor import Actor
 from crust.services.channels import Channels
@@ -109,7 +109,7 @@ class Messages(History):
         sql = "UPDATE message SET contents = $1, mentions = $2, version = version + 1, edited_at = $3 WHERE id = $4"
         await self._database.execute(sql, contents, encode_json([str(user_id) for user_id in mentioned]), change.now, row["id"])
         change.write(self._index.replacing(row["id"], contents))
-        now = views.message(await self.row(row["id"]))
+        now = views.message(await self.row(row["id"]), await self._reactions.shared(row))
         body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["contents"])
         record_in_channel(change, channel, "message", "edited", body, object_=row["id"])
         return [user_id for user_id in mentioned if str(user_id) not in decode_json(row["mentions"]) and user_id != row["user_id"]]
@@ -133,7 +133,7 @@ class Messages(History):
             channel = await self.seen(actor, row, "remove message")
             await self._blank(row)
             change.write(self._index.removing(message_id))
-            sql = "UPDATE message SET contents = '', mentions = '[]', pinned_by = NULL, removed_at = $1 WHERE id = $2"
+            sql = "UPDATE message SET contents = '', mentions = '[]', pinned_by = NULL, reactions = 0, removed_at = $1 WHERE id = $2"
             await self._database.execute(sql, change.now, message_id)
             if row["reply_to"] is not None:
                 await self._database.execute("UPDATE message SET replies = replies - 1 WHERE id = $1", row["reply_to"])
@@ -149,10 +149,10 @@ class Messages(History):
         sql = "UPDATE event SET body = $1 WHERE object = $2 AND type = 'message' AND event = $3"
         for event, body in (("created", blank), ("edited", edited)):
             await self._database.execute(sql, msgspec.json.encode(body).decode(), row["id"], event)
-        for table in (MessageVersion, Mention, Flag):
+        for table in (MessageVersion, Mention, Flag, Reaction):
             await table.filter(message_id=row["id"]).delete()
 
-    # ---- pins, for all; flags, for oneself
+    # ---- pins and reactions, for all; flags, for oneself
 
     async def pin(self, actor: Actor, message_id: int) -> None:
         """Pin a message for all in its channel; again is no error.
@@ -185,6 +185,32 @@ class Messages(History):
         change.write(self._index.labelling(row["id"], PINNED, on=event == "added"))
         body = objects.Pin(message_id=str(row["id"]), user_id=str(user_id))
         record_in_channel(change, channel, "pin", event, body, object_=row["id"])
+
+    async def react(self, actor: Actor, message_id: int, emoji: str) -> None:
+        """Put an emoji on a message, for all to see; again is no error.
+
+        Raises:
+            Invalid: it is none, or there are too many different ones on the message.
+            NotFound, Forbidden, Gone: as in `rights.may`.
+        """
+        emoji = names.emoji(emoji)
+        async with self._log.change() as change:
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "react")
+            await self._reactions.add(change, channel, row, actor.user_id, emoji)
+
+    async def unreact(self, actor: Actor, message_id: int, emoji: str) -> None:
+        """Take one's emoji from a message; again is no error.
+
+        Raises:
+            Invalid: it is none.
+            NotFound, Forbidden, Gone: as in `rights.may`.
+        """
+        emoji = names.emoji(emoji)
+        async with self._log.change() as change:
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "unreact")
+            await self._reactions.remove(change, channel, row, actor.user_id, emoji)
 
     async def flag(self, actor: Actor, message_id: int, *, flagged: bool) -> None:
         """Mark a message for oneself, or take the mark away; again is no error.

@@ -201,7 +201,7 @@ def new_message(change: Change, post: Post, mentioned: Sequence[int]) -> Message
         reply_to=views.id_or_none(post.reply_to),
         replies=0,
         attachments=[],
-        reactions=[],
+        reactions=(),
         mentions=[str(user_id) for user_id in mentioned],
         preview=None,
         pinned=False,

@@ -5,6 +5,8 @@ A viewer's own fields (flagged, unread, mentions, email) are in the `Own*` and `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -33,9 +35,16 @@ class ViewedMember(Struct, frozen=True, kw_only=True):
     joined_at: TimeText
 
 
+class ViewedReaction(objects.Reaction, frozen=True, kw_only=True):
+    """An emoji on a message, and whether it is there from the viewer too."""
+
+    mine: bool
+
+
 class ViewedMessage(objects.Message, frozen=True, kw_only=True):
     """A message, and whether the viewer flagged it. `duplicate`: the request was a repeat, and this is what came of the first."""
 
+    reactions: tuple[ViewedReaction, ...]
     flagged: bool = False
     duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
@@ -109,7 +118,7 @@ CHANNEL_COLUMNS = (
 )
 MESSAGE_COLUMNS = (
     "x.id, x.channel_id, x.user_id, x.type, x.contents, x.reply_to, x.replies, x.mentions, x.pinned_by, x.client_msg_id, x.origin, "
-    "x.version, x.created_at, x.edited_at"
+    "x.version, x.created_at, x.edited_at, x.reactions"
 )
 
 
@@ -151,7 +160,7 @@ def channel(row: Row) -> objects.Channel:
     )
 
 
-def message(row: Row) -> objects.Message:
+def message(row: Row, reactions: Sequence[objects.Reaction] = ()) -> objects.Message:
     return objects.Message(
         id=str(row["id"]),
         channel_id=str(row["channel_id"]),
@@ -161,7 +170,7 @@ def message(row: Row) -> objects.Message:
         reply_to=id_or_none(row["reply_to"]),
         replies=row["replies"],
         attachments=[],
-        reactions=[],
+        reactions=tuple(reactions),
         mentions=decode_json(row["mentions"]),
         preview=None,
         pinned=row["pinned_by"] is not None,
@@ -173,6 +182,8 @@ def message(row: Row) -> objects.Message:
     )
 
 
-def viewed_message(shared: objects.Message, *, flagged: bool = False, duplicate: bool = False) -> ViewedMessage:
-    fields = {name: getattr(shared, name) for name in objects.Message.__struct_fields__}
+def viewed_message(
+    shared: objects.Message, reactions: Sequence[ViewedReaction] = (), *, flagged: bool = False, duplicate: bool = False
+) -> ViewedMessage:
+    fields = {name: getattr(shared, name) for name in objects.Message.__struct_fields__} | {"reactions": tuple(reactions)}
     return ViewedMessage(**fields, flagged=flagged, duplicate=duplicate or msgspec.UNSET)

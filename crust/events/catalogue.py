@@ -23,5 +23,7 @@ CATALOGUE: dict[tuple[str, str], type[Struct]] = {
     ("reaction", "removed"): objects.Reacted,
     ("session", "revoked"): objects.SessionRevoked,
     ("user", "created"): objects.User,
+    ("user", "edited"): objects.User,
+    ("user", "suspended"): objects.User,
 }
 """(type, event) → body. An event that is not in here cannot be recorded."""

@@ -21,6 +21,7 @@ from crust.services.members import Members
 from crust.services.messages import Messages
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
+from crust.services.profiles import Profiles
 from crust.services.search import Search
 from crust.services.sessions import Sessions
 from crust.services.snapshots import Snapshots
@@ -68,6 +69,7 @@ class Core:
         self.presence = PresenceService(database, log, clock, tell)
         self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, known, tell)
         self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)
+        self.profiles = Profiles(database, log, self.accounts, members, self.sessions)
         self.channels = Channels(database, log, members, self.presence)
         self.marks = Marks(database, log, self.channels, tell)
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)

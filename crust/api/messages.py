@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -12,11 +12,16 @@ from crust.api.params import Id
 from crust.errors import Invalid
 from crust.services.core import Core
 from crust.services.keys import request_key
-from crust.services.views import ViewedMessage
+from crust.services.search import Wish
+from crust.services.views import Delivery, FormerVersion, FoundMessage, ViewedMessage
 
 ClientMessageId = Annotated[
     str, Meta(min_length=1, max_length=64, description="The client's own name for it: a repeat is no second message.")
 ]
+
+
+QUERY_MAX = 256  # characters: more words than anybody remembers of a message
+Type = Literal["history", "message", "attachment", "media", "MESSAGE", "FILE", "CREATE", "TOPIC", "RENAME"]
 
 
 class MessageEdit(Struct, kw_only=True):
@@ -32,12 +37,44 @@ class MessageId(Struct, kw_only=True):
     id: Id
 
 
+class MessagePart(Struct, kw_only=True):
+    id: Id
+    after: Id | None = None
+    limit: Limit = 50
+
+
+class MessageReact(Struct, kw_only=True):
+    id: Id
+    emoji: Annotated[str, Meta(description="An emoji or a :shortcode:, 1 to 64 characters without spaces.")]
+
+
 class MessageRead(Struct, kw_only=True):
     id: Annotated[Id | None, Meta(description="One message; left out: a page of a channel.")] = None
     channel_id: Id | None = None
     before: Id | None = None
     after: Id | None = None
     around: Id | None = None
+    limit: Limit = 50
+
+
+class MessageSearch(Struct, kw_only=True):
+    query: Annotated[
+        str,
+        Meta(
+            max_length=QUERY_MAX,
+            description='Words, "phrases", -without; from:ana in:general before:2026-11-24 after:2026-11-01 has:file is:pinned.',
+        ),
+    ] = ""
+    message_type: Annotated[
+        Type | None,
+        Meta(description="history: CREATE, TOPIC and RENAME; attachment: FILE; media: those with an image, audio or video; or a type."),
+    ] = None
+    channel_id: Id | None = None
+    user_id: Annotated[Id | None, Meta(description="Whose.")] = None
+    before: Id | None = None
+    after: Id | None = None
+    pinned: bool = False
+    flagged: Annotated[bool, Meta(description="By oneself.")] = False
     limit: Limit = 50
 
 
@@ -75,6 +112,31 @@ class MessageCalls:
         )
         return Page(page.messages, page.next)
 
+    async def search(self, context: Context, params: MessageSearch) -> Page[FoundMessage]:
+        """The messages that one may see and that have all these words, newest first.
+
+        Case and accents do not count. In `snippet` the matches stand between U+E000 and U+E001. `next` is what to pass as `before`.
+        """
+        wish = Wish(
+            query=params.query, message_type=params.message_type, channel_id=params.channel_id, user_id=params.user_id,
+            before=params.before, after=params.after, pinned=params.pinned, flagged=params.flagged,
+        )  # fmt: skip
+        return Page.of(await self._core.search.find(context.caller, wish, params.limit + 1), params.limit)
+
+    async def thread(self, context: Context, params: MessagePart) -> Page[ViewedMessage]:
+        """The replies in a message's thread, oldest first."""
+        found = await self._core.messages.thread(context.caller, params.id, params.after or 0, params.limit + 1)
+        return Page.of(found, params.limit)
+
+    async def history(self, context: Context, params: MessagePart) -> Page[FormerVersion]:
+        """What a message said before its edits, oldest first."""
+        found = await self._core.messages.versions(context.caller, params.id, params.after or 0, params.limit + 1)
+        return Page.of(found, params.limit)
+
+    async def delivery(self, context: Context, params: MessageId) -> list[Delivery]:
+        """Where bridges have delivered a message, and how that went."""
+        return await self._core.messages.deliveries(context.caller, params.id)
+
     async def remove(self, context: Context, params: MessageId) -> None:
         """Take a message back; nobody can read it any more, anywhere."""
         await self._core.messages.remove(context.caller, params.id)
@@ -86,6 +148,14 @@ class MessageCalls:
     async def unpin(self, context: Context, params: MessageId) -> None:
         """Take a pin away; again is no error."""
         await self._core.messages.unpin(context.caller, params.id)
+
+    async def react(self, context: Context, params: MessageReact) -> None:
+        """Put an emoji on a message, for all in the channel; again is no error."""
+        await self._core.messages.react(context.caller, params.id, params.emoji)
+
+    async def unreact(self, context: Context, params: MessageReact) -> None:
+        """Take one's emoji from a message; again is no error."""
+        await self._core.messages.unreact(context.caller, params.id, params.emoji)
 
     async def flag(self, context: Context, params: MessageId) -> None:
         """Flag a message for oneself alone; again is no error."""
@@ -101,8 +171,14 @@ def register(registry: Registry, core: Core) -> None:
     calls = MessageCalls(core)
     registry.add("POST", "/message/edit", calls.edit, creates=True, rate=lambda params: "writes" if params.id else "messages")
     registry.add("GET", "/message/read", calls.read)
+    registry.add("GET", "/message/search", calls.search)
+    registry.add("GET", "/message/thread", calls.thread)
+    registry.add("GET", "/message/history", calls.history)
+    registry.add("GET", "/message/delivery", calls.delivery)
     registry.add("DELETE", "/message/remove", calls.remove)
     registry.add("POST", "/message/pin", calls.pin)
     registry.add("POST", "/message/unpin", calls.unpin)
+    registry.add("POST", "/message/react", calls.react)
+    registry.add("POST", "/message/unreact", calls.unreact)
     registry.add("POST", "/message/flag", calls.flag)
     registry.add("POST", "/message/unflag", calls.unflag)

@@ -33,6 +33,20 @@ class UserSearch(Struct, kw_only=True):
     limit: Limit = 50
 
 
+class UserId(Struct, kw_only=True):
+    id: Id
+
+
+class UserEdit(Struct, kw_only=True):
+    name: Annotated[str | None, Meta(description="How others see one; left out: as it is.")] = None
+    email: Annotated[str | None, Meta(description="One's address; left out: as it is; empty: none.")] = None
+
+
+class PasswordChange(Struct, kw_only=True):
+    old: Annotated[str, Meta(max_length=1024)]
+    new: Annotated[str, Meta(max_length=1024)]
+
+
 class PresenceChoice(Struct, kw_only=True):
     status: Annotated[str, Meta(description="available, away or dnd.")]
     text: str | None = None
@@ -84,6 +98,18 @@ class UserCalls:
         """Oneself."""
         return await self._core.accounts.me(context.caller)
 
+    async def read(self, context: Context, params: UserId) -> ViewedUser:
+        """Somebody that shares an organisation with one."""
+        return await self._core.profiles.read(context.caller, params.id)
+
+    async def edit(self, context: Context, params: UserEdit) -> ViewedUser:
+        """Change one's own profile; gives oneself."""
+        return await self._core.profiles.edit(context.caller, params.name, params.email)
+
+    async def password(self, context: Context, params: PasswordChange) -> None:
+        """Take another password. All of one's sessions end, but for this one."""
+        await self._core.profiles.change_password(context.caller, params.old, params.new, context.address)
+
     async def search(self, context: Context, params: UserSearch) -> Page[ViewedUser]:
         """The people that share an organisation with one, whose username or name, or one of its words, begins with `query`."""
         found = await self._core.accounts.search(context.caller, params.query, params.after or 0, params.limit + 1)
@@ -108,6 +134,9 @@ def register(registry: Registry, core: Core) -> None:
     registry.add("POST", "/user/login", calls.login, access="open")
     registry.add("POST", "/user/logout", calls.logout)
     registry.add("GET", "/user/me", calls.me)
+    registry.add("GET", "/user/read", calls.read)
+    registry.add("POST", "/user/edit", calls.edit)
+    registry.add("POST", "/user/password", calls.password)
     registry.add("GET", "/user/search", calls.search)
     registry.add("GET", "/user/sessions", calls.sessions)
     registry.add("DELETE", "/user/session", calls.end_session)

@@ -16,7 +16,7 @@ for _name, _place, _help in (
     ("init", "crust.cli.database:init", "Write a commented config.toml, if there is none, and make the database."),
     ("migrate", "crust.cli.database:migrate", "Bring the database up to date, as serve and all other commands do too."),
     ("config", "crust.cli.config:app", "Check the settings, or show those in force."),
-    ("user", "crust.cli.user:app", "Add and list people, give them another password."),
+    ("user", "crust.cli.user:app", "Add and list people, give them another password, suspend them, see their sessions."),
     ("events", "crust.cli.events:app", "Look into the event log."),
     ("demo", "crust.cli.demo:demo", "Fill an empty server with people, channels and talk."),
 ):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from cyclopts import App, Parameter
 
 from crust.cli.common import Config, Json, PasswordStdin, core, print_json, print_table, read_password
 
-app = App(name="user", help="Add and list people, give them another password.")
+app = App(name="user", help="Add and list people, give them another password, suspend them, see their sessions.")
 
 
 @app.command
@@ -44,5 +45,34 @@ async def password(username: str, *, password_stdin: PasswordStdin = False, conf
     """Give somebody another password; all their sessions end."""
     new = read_password(from_stdin=password_stdin)
     async with core(config) as node:
-        await node.core.accounts.set_password(username, new)
+        await node.core.profiles.set_password(username, new)
     print(f"{username} has a new password; their sessions have ended")
+
+
+@app.command
+async def suspend(username: str, *, config: Config = None) -> None:
+    """Let somebody in no more; their sessions end. What they said stays."""
+    async with core(config) as node:
+        await node.core.profiles.suspend(username)
+    print(f"{username} is suspended; their sessions have ended")
+
+
+@app.command
+async def unsuspend(username: str, *, config: Config = None) -> None:
+    """Let somebody in again."""
+    async with core(config) as node:
+        await node.core.profiles.unsuspend(username)
+    print(f"{username} may sign in again")
+
+
+@app.command
+async def sessions(username: str, *, json: Json = False, config: Config = None) -> None:
+    """Where somebody is signed in."""
+    async with core(config) as node:
+        found = [msgspec.to_builtins(session) for session in await node.core.profiles.sessions(username)]
+    for session in found:
+        del session["current"]  # nobody's: no session asks
+    if json:
+        print_json(found)
+    else:
+        print_table(found, ["id", "client_id", "address", "agent", "created_at", "seen_at", "expires_at"])

@@ -31,6 +31,8 @@ CATALOGUE: dict[tuple[str, str], type[Struct]] = {
     ("organisation", "unarchived"): objects.OrganisationEdited,
     ("pin", "added"): objects.Pin,
     ("pin", "removed"): objects.Pin,
+    ("reaction", "added"): objects.Reacted,
+    ("reaction", "removed"): objects.Reacted,
     ("session", "revoked"): objects.SessionRevoked,
     ("team", "archived"): objects.TeamEdited,
     ("team", "created"): objects.Team,
@@ -40,5 +42,7 @@ CATALOGUE: dict[tuple[str, str], type[Struct]] = {
     ("team", "removed"): objects.Removed,
     ("team", "unarchived"): objects.TeamEdited,
     ("user", "created"): objects.User,
+    ("user", "edited"): objects.User,
+    ("user", "suspended"): objects.User,
 }
 """(type, event) → body. An event that is not in here cannot be recorded."""

@@ -131,6 +131,23 @@ class Member(Struct, frozen=True, kw_only=True):
     members_count: int | None = None
 
 
+class Reaction(Struct, frozen=True, kw_only=True):
+    """An emoji on a message: how many people have put it there, and the first 20 of them."""
+
+    emoji: str
+    count: int
+    user_ids: tuple[IdText, ...]
+
+
+class Reacted(Struct, frozen=True, kw_only=True):
+    """`user_id` has put an emoji on a message, or taken it away; `count` is how many have it there now."""
+
+    message_id: IdText
+    user_id: IdText
+    emoji: str
+    count: int
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """A message. `type`: CREATE, TOPIC, RENAME, MESSAGE or FILE; `replies` and `version` are absolute."""
 
@@ -142,7 +159,7 @@ class Message(Struct, frozen=True, kw_only=True):
     reply_to: IdText | None
     replies: int
     attachments: list[dict[str, Any]]
-    reactions: list[dict[str, Any]]
+    reactions: tuple[Reaction, ...]
     mentions: list[IdText]
     preview: dict[str, Any] | None
     pinned: bool

@@ -262,6 +262,7 @@ class Message(Model):
     created_at = TimeField()
     edited_at = TimeField(null=True)
     removed_at = TimeField(null=True)
+    reactions = fields.IntField(db_default=0)
 
     class Meta:
         table = "message"
@@ -294,6 +295,20 @@ class Flag(Model):
     class Meta:
         table = "flag"
         unique_together: ClassVar = [("user_id", "message_id")]
+
+
+class Reaction(Model):
+    """A person's emoji on a message, for all to see. `Message.reactions` counts them, so that messages without any need no look here."""
+
+    id = IdField(primary_key=True)
+    message_id = fields.BigIntField()
+    emoji = text(64)
+    user_id = fields.BigIntField()
+    at = TimeField()
+
+    class Meta:
+        table = "reaction"
+        unique_together: ClassVar = [("message_id", "emoji", "user_id")]
 
 
 class Mention(Model):

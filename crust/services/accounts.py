@@ -179,23 +179,6 @@ class Accounts:
         rows = await self._database.fetch(LISTED)
         return [{**msgspec.structs.asdict(views.user(row)), "email": row["email"], "is_admin": bool(row["is_admin"])} for row in rows]
 
-    async def set_password(self, username: str, password: str) -> None:
-        """Give somebody another password, and end all their sessions.
-
-        Raises:
-            NotFound: there is nobody of that name.
-            Invalid: the password is too short or too long.
-        """
-        password_hash = await self.hashed(password)
-        async with self._log.change() as change:
-            user = await User.get_or_none(username_key=names.fold(username))
-            if user is None:
-                raise NotFound(f"There is no user {username}.")
-            user.password_hash, user.updated_at = password_hash, change.now
-            await user.save(update_fields=["password_hash", "updated_at"])
-            ended = await self._sessions.end_all(change, user.id)
-        self._sessions.tell_ended(ended)
-
     # ---- reading
 
     async def me(self, actor: Actor) -> views.ViewedUser:

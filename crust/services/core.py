@@ -25,6 +25,8 @@ from crust.services.moving import Moving
 from crust.services.organisations import Organisations
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
+from crust.services.profiles import Profiles
+from crust.services.search import Search
 from crust.services.sessions import Sessions
 from crust.services.snapshots import Snapshots
 from crust.services.teams import Teams
@@ -82,9 +84,11 @@ class Core:
         self.organisations = Organisations(
             database, log, members, self.archiving, ties, self.presence, everybody=settings.organisations.open
         )
+        self.profiles = Profiles(database, log, self.accounts, members, self.sessions)
         self.marks = Marks(database, log, self.channels, tell)
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
         self.messages = Messages(database, log, self.channels, self.marks, known, settings.limits.contents_characters)
+        self.search = Search(database, self.messages)
 
     def close(self) -> None:
         """End what runs beside the event loop."""

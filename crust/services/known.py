@@ -60,6 +60,8 @@ class Known:
         elif event.type == "channel" and event.event in ("created", "edited"):
             self._places.pop(event.channel, None)
             self._posters.pop(event.channel, None)
+        elif event.type == "user" and event.event in ("created", "edited"):
+            pass  # a new name or address, or that somebody may come back, ends nothing
         elif event.type == "member" and event.channel:
             self._posters.get(event.channel, set()).discard(event.object)
         else:

@@ -10,6 +10,7 @@ from crust.errors import Invalid
 from crust.events import objects
 from crust.log import Change, Log
 from crust.models.database import Database, Row, Write
+from crust.models.search_index import SearchIndex
 from crust.services import views
 from crust.services.actor import Actor
 from crust.services.channels import Channels
@@ -83,6 +84,7 @@ class Merging:
         while await self._database.execute(sql, destination, source, PORTION) == PORTION:
             pass
         await self._database.execute("UPDATE mention SET channel_id = $1 WHERE channel_id = $2", destination, source)
+        change.write(SearchIndex(self._database.dialect).rehoming(source, destination))
         newest = "SELECT max(id) FROM message WHERE channel_id = $2"
         sql = f"UPDATE channel SET last_message_id = ({newest}), updated_at = $1 WHERE id = $2"
         await self._database.execute(sql, change.now, destination)

@@ -1,8 +1,6 @@
-"""Messages: saying, changing, taking back, reading, pinning, flagging."""
+"""Messages: saying, changing, taking back, pinning, reacting, flagging."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import msgspec
 
@@ -11,10 +9,12 @@ from crust.events import objects
 from crust.log import Change, Log, NewEvent
 from crust.models.database import Database, Row, inserting
 from crust.models.fields import decode_json, encode_json
-from crust.models.tables import Flag, Mention, MessageVersion
+from crust.models.search_index import PINNED, SearchIndex, flagged_by
+from crust.models.tables import Flag, Mention, MessageVersion, Reaction
 from crust.services import names, views
 from crust.services.actor import Actor
 from crust.services.channels import Channels
+from crust.services.history import History
 from crust.services.keys import Key
 from crust.services.known import Known
 from crust.services.marks import Marks
@@ -24,21 +24,8 @@ from crust.services.rights import may
 from crust.services.standing import record_in_channel, standing
 from crust.services.views import ViewedMessage
 
-ONE = f"SELECT {views.MESSAGE_COLUMNS} FROM message x WHERE x.id = $1 AND x.removed_at IS NULL"
-PAGE = f"""
-SELECT {views.MESSAGE_COLUMNS}, EXISTS (SELECT 1 FROM flag f WHERE f.user_id = $1 AND f.message_id = x.id) AS flagged
-FROM message x WHERE x.removed_at IS NULL
-"""
 
-
-class Page(NamedTuple):
-    """Messages, oldest first; `next` is what to pass as `before` (or as `after`, where `after` was given) for more."""
-
-    messages: list[ViewedMessage]
-    next: str | None
-
-
-class Messages:
+class Messages(History):
     """See the module.
 
     Args:
@@ -46,9 +33,10 @@ class Messages:
     """
 
     def __init__(self, database: Database, log: Log, channels: Channels, marks: Marks, known: Known, contents_max: int) -> None:
-        self._database, self._log, self._channels, self._marks = database, log, channels, marks
-        self._contents_max = contents_max
+        super().__init__(database, channels)
+        self._log, self._marks, self._contents_max = log, marks, contents_max
         self._posts = Posts(database, known)
+        self._index = SearchIndex(database.dialect)
 
     # ---- posting
 
@@ -82,68 +70,6 @@ class Messages:
             raise Gone("The message that this key made was removed since.") from None
         return msgspec.structs.replace(first, duplicate=True)
 
-    # ---- reading
-
-    async def read_one(self, actor: Actor, message_id: int) -> ViewedMessage:
-        """One message.
-
-        Raises:
-            NotFound: it is not there, or its channel is not the caller's to see.
-        """
-        rows = await self._database.fetch(f"{PAGE} AND x.id = $2", actor.user_id, message_id)
-        if not rows:
-            raise NotFound("There is no such message.", field="id")
-        await self._seen(actor, rows[0], "read")
-        return viewed(rows[0])
-
-    async def _seen(self, actor: Actor, message: Row, verb: str) -> Row:
-        """The message's channel, after a check that the caller may do `verb` with the message; what they don't see is not there."""
-        try:
-            row = await self._channels.standing_row(actor, message["channel_id"], "read")
-        except NotFound:
-            raise NotFound("There is no such message.", field="id") from None
-        may(verb, standing(row, own=message["user_id"] == actor.user_id))
-        return row
-
-    async def read(self, actor: Actor, channel_id: int, *, before: int | None, after: int | None, around: int | None, limit: int) -> Page:
-        """A page of a channel's history: the newest, those before or after an id, or those around one.
-
-        Raises:
-            NotFound: the channel is not there, or not the caller's to see.
-            Invalid: `around` together with `before` or `after`.
-        """
-        channel_id = (await self._channels.standing_row(actor, channel_id, "read"))["id"]
-        if around is not None:
-            if before is not None or after is not None:
-                raise Invalid("around stands alone: leave out before and after.", field="around")
-            return await self._around(actor.user_id, channel_id, around, limit)
-        return await self.page(actor.user_id, channel_id, before=before, after=after, limit=limit)
-
-    async def page(self, viewer: int, channel_id: int, *, before: int | None = None, after: int | None = None, limit: int = 50) -> Page:
-        """The same, for whoever has checked the right to see the channel."""
-        way = "ASC" if after is not None else "DESC"
-        sql = f"{PAGE} AND x.channel_id = $2 AND x.id > $3 AND (CAST($4 AS bigint) = 0 OR x.id < $4) ORDER BY x.id {way} LIMIT $5"
-        rows = await self._database.fetch(sql, viewer, channel_id, after or 0, before or 0, limit + 1)
-        found = [viewed(row) for row in rows[:limit]]
-        more = found[-1].id if len(rows) > limit else None
-        return Page(found if after is not None else found[::-1], more)
-
-    async def _around(self, viewer: int, channel_id: int, around: int, limit: int) -> Page:
-        earlier = await self.page(viewer, channel_id, before=around, limit=max(limit // 2, 1)) if limit > 1 else Page([], None)
-        later = await self.page(viewer, channel_id, after=around - 1, limit=limit - len(earlier.messages))
-        return Page(earlier.messages + later.messages, earlier.next)
-
-    async def pins(self, viewer: int, channel_id: int) -> list[ViewedMessage]:
-        """A channel's pinned messages, newest first; at most 100."""
-        sql = f"{PAGE} AND x.channel_id = $2 AND x.pinned_by IS NOT NULL ORDER BY x.id DESC LIMIT 100"
-        return [viewed(row) for row in await self._database.fetch(sql, viewer, channel_id)]
-
-    async def _row(self, message_id: int) -> Row:
-        rows = await self._database.fetch(ONE, message_id)
-        if not rows:
-            raise NotFound("There is no such message.", field="id")
-        return rows[0]
-
     # ---- changing
 
     async def edit(self, actor: Actor, message_id: int, contents: str, version: int | None) -> ViewedMessage:
@@ -159,8 +85,8 @@ class Messages:
         """
         contents = names.contents(contents, self._contents_max)
         async with self._log.change() as change:
-            row = await self._row(message_id)
-            channel = await self._seen(actor, row, "edit message")
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "edit message")
             if row["type"] not in ("MESSAGE", "FILE"):
                 raise Invalid("What tells of a channel's changes cannot be edited.", field="id")
             if version is not None and version != row["version"]:
@@ -182,7 +108,8 @@ class Messages:
         mentioned = await self._mention(change, row, contents)
         sql = "UPDATE message SET contents = $1, mentions = $2, version = version + 1, edited_at = $3 WHERE id = $4"
         await self._database.execute(sql, contents, encode_json([str(user_id) for user_id in mentioned]), change.now, row["id"])
-        now = views.message(await self._row(row["id"]))
+        change.write(self._index.replacing(row["id"], contents))
+        now = views.message(await self.row(row["id"]), await self._reactions.shared(row))
         body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["contents"])
         record_in_channel(change, channel, "message", "edited", body, object_=row["id"])
         return [user_id for user_id in mentioned if str(user_id) not in decode_json(row["mentions"]) and user_id != row["user_id"]]
@@ -202,10 +129,11 @@ class Messages:
             NotFound, Forbidden, Gone: as in `rights.may`.
         """
         async with self._log.change() as change:
-            row = await self._row(message_id)
-            channel = await self._seen(actor, row, "remove message")
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "remove message")
             await self._blank(row)
-            sql = "UPDATE message SET contents = '', mentions = '[]', pinned_by = NULL, removed_at = $1 WHERE id = $2"
+            change.write(self._index.removing(message_id))
+            sql = "UPDATE message SET contents = '', mentions = '[]', pinned_by = NULL, reactions = 0, removed_at = $1 WHERE id = $2"
             await self._database.execute(sql, change.now, message_id)
             if row["reply_to"] is not None:
                 await self._database.execute("UPDATE message SET replies = replies - 1 WHERE id = $1", row["reply_to"])
@@ -221,10 +149,10 @@ class Messages:
         sql = "UPDATE event SET body = $1 WHERE object = $2 AND type = 'message' AND event = $3"
         for event, body in (("created", blank), ("edited", edited)):
             await self._database.execute(sql, msgspec.json.encode(body).decode(), row["id"], event)
-        for table in (MessageVersion, Mention, Flag):
+        for table in (MessageVersion, Mention, Flag, Reaction):
             await table.filter(message_id=row["id"]).delete()
 
-    # ---- pins, for all; flags, for oneself
+    # ---- pins and reactions, for all; flags, for oneself
 
     async def pin(self, actor: Actor, message_id: int) -> None:
         """Pin a message for all in its channel; again is no error.
@@ -233,8 +161,8 @@ class Messages:
             NotFound, Forbidden, Gone: as in `rights.may`.
         """
         async with self._log.change() as change:
-            row = await self._row(message_id)
-            channel = await self._seen(actor, row, "pin")
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "pin")
             if row["pinned_by"] is None:
                 await self._set_pin(change, channel, row, actor.user_id, "added")
 
@@ -245,8 +173,8 @@ class Messages:
             NotFound, Forbidden, Gone: as in `rights.may`.
         """
         async with self._log.change() as change:
-            row = await self._row(message_id)
-            channel = await self._seen(actor, row, "read")
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "read")
             if row["pinned_by"] is not None:
                 may("unpin", standing(channel, own=row["pinned_by"] == actor.user_id))
                 await self._set_pin(change, channel, row, actor.user_id, "removed")
@@ -254,8 +182,35 @@ class Messages:
     async def _set_pin(self, change: Change, channel: Row, row: Row, user_id: int, event: str) -> None:
         pinned_by = user_id if event == "added" else None
         await self._database.execute("UPDATE message SET pinned_by = $1 WHERE id = $2", pinned_by, row["id"])
+        change.write(self._index.labelling(row["id"], PINNED, on=event == "added"))
         body = objects.Pin(message_id=str(row["id"]), user_id=str(user_id))
         record_in_channel(change, channel, "pin", event, body, object_=row["id"])
+
+    async def react(self, actor: Actor, message_id: int, emoji: str) -> None:
+        """Put an emoji on a message, for all to see; again is no error.
+
+        Raises:
+            Invalid: it is none, or there are too many different ones on the message.
+            NotFound, Forbidden, Gone: as in `rights.may`.
+        """
+        emoji = names.emoji(emoji)
+        async with self._log.change() as change:
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "react")
+            await self._reactions.add(change, channel, row, actor.user_id, emoji)
+
+    async def unreact(self, actor: Actor, message_id: int, emoji: str) -> None:
+        """Take one's emoji from a message; again is no error.
+
+        Raises:
+            Invalid: it is none.
+            NotFound, Forbidden, Gone: as in `rights.may`.
+        """
+        emoji = names.emoji(emoji)
+        async with self._log.change() as change:
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "unreact")
+            await self._reactions.remove(change, channel, row, actor.user_id, emoji)
 
     async def flag(self, actor: Actor, message_id: int, *, flagged: bool) -> None:
         """Mark a message for oneself, or take the mark away; again is no error.
@@ -264,7 +219,7 @@ class Messages:
             NotFound: as in `read_one`.
         """
         async with self._log.change() as change:
-            await self._seen(actor, await self._row(message_id), "flag")
+            await self.seen(actor, await self.row(message_id), "flag")
             existing = await Flag.get_or_none(user_id=actor.user_id, message_id=message_id)
             if flagged == (existing is not None):
                 return
@@ -272,11 +227,7 @@ class Messages:
                 await Flag.create(id=change.next_id(), user_id=actor.user_id, message_id=message_id, at=change.now)
             else:
                 await existing.delete()
+            change.write(self._index.labelling(message_id, flagged_by(actor.user_id), on=flagged))
             body = objects.Flag(message_id=str(message_id))
             event = "added" if flagged else "removed"
             change.record(NewEvent(type="flag", event=event, body=body, recipient=actor.user_id, object=message_id))
-
-
-def viewed(row: Row) -> ViewedMessage:
-    """A row of `PAGE` as its viewer sees it."""
-    return views.viewed_message(views.message(row), flagged=bool(row["flagged"]))

@@ -11,6 +11,7 @@ USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,30}[A-Za-z0-9])?")
 EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")  # RFC 5321 4.5.3.1: 64 octets before the @, 254 in all
 NAME_MAX = 100
 TOPIC_MAX = 1000
+EMOJI_MAX = 64
 COMPOSED = 4  # characters at most that NFC makes one of, in any living script
 
 # Unicode TR 9: embeddings, overrides and isolates change how what stands beside them is read, with which one text can pose as another.
@@ -74,6 +75,16 @@ def line(text: str, field: str, most: int) -> str:
     if not _plain(text, DIRECTIONS):
         raise Invalid(f"{field} must be one line without control or direction characters.", field=field)
     return text
+
+
+def emoji(text: str) -> str:
+    """What people react with: an emoji, a :shortcode: or the like; 1–64 characters without a space, something to see among them."""
+    text = text.strip()
+    if not 1 <= len(text) <= EMOJI_MAX or any(character.isspace() for character in text) or not _plain(text, DIRECTIONS | MARKS):
+        raise Invalid(f"emoji must be 1 to {EMOJI_MAX} characters without spaces.", field="emoji")
+    if not any(unicodedata.category(character)[0] in VISIBLE and character not in UNSEEN for character in text):
+        raise Invalid("emoji must be something to see.", field="emoji")
+    return unicodedata.normalize("NFC", text)
 
 
 def _plain(text: str, without: frozenset[str]) -> bool:

@@ -11,6 +11,7 @@ from crust.events.objects import Message
 from crust.log import Change
 from crust.models.database import Database, Row, Write, inserting
 from crust.models.fields import encode_json
+from crust.models.search_index import Document, SearchIndex
 from crust.services import keys, views
 from crust.services.actor import Actor
 from crust.services.keys import Key
@@ -69,6 +70,7 @@ class Posts:
 
     def __init__(self, database: Database, known: Known) -> None:
         self._database, self._known = database, known
+        self._index = SearchIndex(database.dialect)
 
     async def write(self, change: Change, posts: Sequence[Post]) -> list[Posted | CrustError]:
         """Write those that may be written; gives for each what came of it."""
@@ -196,6 +198,7 @@ class Posts:
         last = {post.channel_id: int(message.id) for post, message, _ in written}
         heads = [[int(message.reply_to)] for _, message, _ in written if message.reply_to]
         change.write(
+            self._index.adding([document(post, int(message.id)) for post, message, _ in written]),
             inserting("mention", MENTION_COLUMNS, mentions),
             keys.keeping(change, [(post.key, int(message.id)) for post, message, _ in written if post.key]),
             Write("UPDATE channel SET last_message_id = $1 WHERE id = $2", [(id_, channel) for channel, id_ in last.items()]),
@@ -218,7 +221,7 @@ def new_message(change: Change, post: Post, mentioned: Sequence[int]) -> Message
         reply_to=views.id_or_none(post.reply_to),
         replies=0,
         attachments=[],
-        reactions=[],
+        reactions=(),
         mentions=[str(user_id) for user_id in mentioned],
         preview=None,
         pinned=False,
@@ -239,6 +242,11 @@ def message_row(post: Post, message: Message, now: int) -> tuple[object, ...]:
     )  # fmt: skip
 
 
+def document(post: Post, message_id: int) -> Document:
+    """A new message as it is found."""
+    return Document(id=message_id, channel_id=post.channel_id, user_id=post.actor.user_id, type=post.type, text=post.contents)
+
+
 async def system_message(database: Database, change: Change, channel: Row, user_id: int, type_: str, contents: str) -> None:
     """Inside a change: tell in a channel what happened to it (CREATE, RENAME, TOPIC)."""
     post = Post(actor=Actor(user_id, "", 0, ""), channel_id=channel["id"], contents=contents, type=type_)
@@ -246,3 +254,4 @@ async def system_message(database: Database, change: Change, channel: Row, user_
     await database.run([inserting("message", MESSAGE_COLUMNS, [message_row(post, message, change.now)])])
     await database.execute("UPDATE channel SET last_message_id = $1 WHERE id = $2", int(message.id), channel["id"])
     record_in_channel(change, channel, "message", "created", message, object_=int(message.id))
+    change.write(SearchIndex(database.dialect).adding([document(post, int(message.id))]))

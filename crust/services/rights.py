@@ -76,6 +76,8 @@ RULES: dict[str, Rule] = {
     "post": Rule(lambda s: s.member, "Only members post in a channel: join it first."),
     "type": Rule(lambda s: s.member, "Only members type in a channel: join it first."),
     "pin": Rule(lambda s: s.member and s.full, "Only the channel's members, guests aside, pin in it."),
+    "react": Rule(lambda s: s.member and s.full, "Only the channel's members, guests aside, react in it."),
+    "unreact": Rule(lambda s: s.member, "Only the channel's members react in it."),
     "unpin": Rule(lambda s: s.member and (s.own or s.manages), "Others' pins are removed by the channel's owners."),
     "change": Rule(
         lambda s: s.member and s.full and s.type != "direct", "Name and topic are changed by the channel's members, guests aside."

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from crust import settings
 from crust.clock import Clock, rfc3339
-from crust.errors import NotFound, Unauthenticated, Unavailable
+from crust.errors import Invalid, NotFound, Unauthenticated, Unavailable
 from crust.events.control import Control, SessionEnded
 from crust.events.objects import SessionRevoked
 from crust.ids import hash_secret, new_secret
@@ -78,6 +78,20 @@ class Sessions:
         self._throttle.succeeded(name, address)
         stronger = await self._stronger(user, password)
         return await self._start(user, stronger, client_id or secrets.token_urlsafe(16), address, agent)
+
+    async def confirm(self, actor: Actor, password: str, address: str) -> User:
+        """Make sure that it is the caller who asks, by their password; guesses are slowed down as those at the sign-in are.
+
+        Raises:
+            Invalid: it is not their password; the field is `old`.
+            RateLimited: too many failures before.
+        """
+        self._throttle.begin(actor.username, address)
+        user = await User.get(id=actor.user_id)
+        if not await self._passwords.verify(user.password_hash, password):
+            raise Invalid("This is not your password.", field="old")
+        self._throttle.succeeded(actor.username, address)
+        return user
 
     async def _named(self, key: str) -> User | None:
         """Who has this username or, failing that, this address."""
@@ -177,11 +191,15 @@ class Sessions:
 
     async def all(self, actor: Actor) -> list[SessionView]:
         """The caller's sessions that have not expired, newest first."""
-        sql = "SELECT id, client_id, address, agent, created_at, seen_at, ends_at FROM session WHERE user_id = $1 ORDER BY id DESC"
-        rows = await self._database.fetch(sql, actor.user_id)
-        return [self._view(row, actor) for row in rows if self._expires(row["seen_at"], row["ends_at"]) > self._clock.now()]
+        return await self.of(actor.user_id, actor.session_id)
 
-    def _view(self, row: Row, actor: Actor) -> SessionView:
+    async def of(self, user_id: int, current: int = 0) -> list[SessionView]:
+        """Somebody's sessions that have not expired, newest first; `current` is the one that asks."""
+        sql = "SELECT id, client_id, address, agent, created_at, seen_at, ends_at FROM session WHERE user_id = $1 ORDER BY id DESC"
+        rows = await self._database.fetch(sql, user_id)
+        return [self._view(row, current) for row in rows if self._expires(row["seen_at"], row["ends_at"]) > self._clock.now()]
+
+    def _view(self, row: Row, current: int) -> SessionView:
         return SessionView(
             id=str(row["id"]),
             client_id=row["client_id"],
@@ -190,7 +208,7 @@ class Sessions:
             created_at=rfc3339(row["created_at"]),
             seen_at=rfc3339(row["seen_at"]),
             expires_at=rfc3339(self._expires(row["seen_at"], row["ends_at"])),
-            current=row["id"] == actor.session_id,
+            current=row["id"] == current,
         )
 
     # ---- out
@@ -208,9 +226,9 @@ class Sessions:
             await self._end(change, session)
         self.tell_ended([session_id])
 
-    async def end_all(self, change: Change, user_id: int) -> list[int]:
-        """Inside a change: end all sessions of somebody; gives their ids, for `tell_ended` after the commit."""
-        sessions = await Session.filter(user_id=user_id)
+    async def end_all(self, change: Change, user_id: int, *, but: int = 0) -> list[int]:
+        """Inside a change: end all sessions of somebody, or all but one; gives their ids, for `tell_ended` after the commit."""
+        sessions = await Session.filter(user_id=user_id).exclude(id=but)
         for session in sessions:
             await self._end(change, session)
         return [session.id for session in sessions]

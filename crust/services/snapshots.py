@@ -1,6 +1,6 @@
 """Channels as the websocket shows them when they come into view: many at once, because a fresh start may want hundreds.
 
-Four queries for up to twenty channels, or two with messages; and each person is encoded once, in however many of the channels they are.
+Five queries at most for up to twenty channels, or two with messages; and each person is encoded once, in however many of them they are.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from crust.models.database import Database, Row
 from crust.services import views
 from crust.services.actor import Actor
 from crust.services.channels import VIEWED, viewed
-from crust.services.messages import PAGE
-from crust.services.messages import viewed as viewed_message
+from crust.services.history import PAGE
+from crust.services.history import viewed as viewed_message
 from crust.services.presence import PresenceService
+from crust.services.reactions import Reactions
 from crust.services.views import ChannelFrame, ViewedMessage
 
 TOGETHER = 20  # channels; what is read together is held while a client reads it
@@ -44,6 +45,7 @@ class Snapshots:
 
     def __init__(self, database: Database, presence: PresenceService, shown: int) -> None:
         self._database, self._presence, self._shown = database, presence, shown
+        self._reactions = Reactions(database)
 
     async def of(self, actor: Actor, wanted: Sequence[Wanted]) -> AsyncIterator[Raw]:
         """The `data` of each channel's frame, encoded, in this order; those that the viewer may not see (any more) are left out."""
@@ -89,8 +91,10 @@ class Snapshots:
         found: dict[int, list[ViewedMessage]] = {each.channel_id: [] for each in wanted}
         if wanted:
             most = max(each.messages for each in wanted) + 1
-            for row in await self._each(MESSAGES, [actor.user_id, most], [each.channel_id for each in wanted]):
-                found[row["channel_id"]].append(viewed_message(row))
+            rows = await self._each(MESSAGES, [actor.user_id, most], [each.channel_id for each in wanted])
+            reactions = await self._reactions.on(rows, actor.user_id)
+            for row in rows:
+                found[row["channel_id"]].append(viewed_message(row, reactions.get(row["id"], ())))
         return found
 
     async def _each(self, sql: str, values: Sequence[int], channels: Sequence[int]) -> Sequence[Row]:

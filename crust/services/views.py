@@ -5,6 +5,8 @@ A viewer's own fields (flagged, unread, mentions, email) are in the `Own*` and `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import Struct
 
@@ -33,11 +35,43 @@ class ViewedMember(Struct, frozen=True, kw_only=True):
     joined_at: TimeText
 
 
+class ViewedReaction(objects.Reaction, frozen=True, kw_only=True):
+    """An emoji on a message, and whether it is there from the viewer too."""
+
+    mine: bool
+
+
 class ViewedMessage(objects.Message, frozen=True, kw_only=True):
     """A message, and whether the viewer flagged it. `duplicate`: the request was a repeat, and this is what came of the first."""
 
+    reactions: tuple[ViewedReaction, ...]
     flagged: bool = False
     duplicate: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class FoundMessage(ViewedMessage, frozen=True, kw_only=True):
+    """A message that was searched for. `snippet`: the part of it that matched, with the matches between U+E000 and U+E001."""
+
+    snippet: str
+
+
+class FormerVersion(Struct, frozen=True, kw_only=True):
+    """What a message said from `created_at` until its next edit."""
+
+    id: IdText
+    version: int
+    contents: str
+    created_at: TimeText
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """How a message is carried to a place outside, `link_id`. `state`: waiting, done, parked, uncertain or withdrawn."""
+
+    id: IdText
+    link_id: IdText
+    state: str
+    error: str | None
+    updated_at: TimeText
 
 
 class ViewedChannel(objects.Channel, frozen=True, kw_only=True):
@@ -121,7 +155,7 @@ ORGANISATION_COLUMNS = "g.id, g.name, g.created_at, g.updated_at, g.archived_at"
 TEAM_COLUMNS = "t.id, t.organisation_id, t.name, t.created_at, t.updated_at, t.archived_at"
 MESSAGE_COLUMNS = (
     "x.id, x.channel_id, x.user_id, x.type, x.contents, x.reply_to, x.replies, x.mentions, x.pinned_by, x.client_msg_id, x.origin, "
-    "x.version, x.created_at, x.edited_at"
+    "x.version, x.created_at, x.edited_at, x.reactions"
 )
 
 
@@ -184,7 +218,7 @@ def channel(row: Row) -> objects.Channel:
     )
 
 
-def message(row: Row) -> objects.Message:
+def message(row: Row, reactions: Sequence[objects.Reaction] = ()) -> objects.Message:
     return objects.Message(
         id=str(row["id"]),
         channel_id=str(row["channel_id"]),
@@ -194,7 +228,7 @@ def message(row: Row) -> objects.Message:
         reply_to=id_or_none(row["reply_to"]),
         replies=row["replies"],
         attachments=[],
-        reactions=[],
+        reactions=tuple(reactions),
         mentions=decode_json(row["mentions"]),
         preview=None,
         pinned=row["pinned_by"] is not None,
@@ -206,6 +240,8 @@ def message(row: Row) -> objects.Message:
     )
 
 
-def viewed_message(shared: objects.Message, *, flagged: bool = False, duplicate: bool = False) -> ViewedMessage:
-    fields = {name: getattr(shared, name) for name in objects.Message.__struct_fields__}
+def viewed_message(
+    shared: objects.Message, reactions: Sequence[ViewedReaction] = (), *, flagged: bool = False, duplicate: bool = False
+) -> ViewedMessage:
+    fields = {name: getattr(shared, name) for name in objects.Message.__struct_fields__} | {"reactions": tuple(reactions)}
     return ViewedMessage(**fields, flagged=flagged, duplicate=duplicate or msgspec.UNSET)

@@ -135,7 +135,7 @@ async def test_ending_sessions_is_told_to_all_nodes(settings: Settings) -> None:
             await node.core.sessions.end(bobs.actor, one.actor.session_id)
         await node.core.sessions.end(two.actor, one.actor.session_id)
         assert [view.current for view in await node.core.sessions.all(two.actor)] == [True]
-        await node.core.accounts.set_password("ana", "another horse")
+        await node.core.profiles.set_password("ana", "another horse")
         assert told == [SessionEnded(one.actor.session_id), SessionEnded(two.actor.session_id)]
         with pytest.raises(Unauthenticated):
             await node.core.sessions.authenticate(two.secret, None)
@@ -150,7 +150,7 @@ async def test_a_sign_in_that_a_new_password_overtakes_is_refused(settings: Sett
         await node.core.accounts.add("ana", password=PASSWORD)
         trying = [asyncio.create_task(sign_in(node, address=f"127.0.0.{number}")) for number in range(1, 9)]
         await asyncio.sleep(0)
-        await node.core.accounts.set_password("ana", "another horse")
+        await node.core.profiles.set_password("ana", "another horse")
         results = await asyncio.gather(*trying, return_exceptions=True)
         for result in results:
             if isinstance(result, SignedIn):

@@ -120,6 +120,34 @@ def test_a_password_that_another_process_changes_ends_sessions_here(server: Serv
         time.sleep(0.1)
 
 
+def test_who_is_suspended_by_another_process_is_out_within_5_s(server: Server) -> None:
+    """`crust user suspend` beside the server: the sockets close with 4001, requests are refused; `sessions` and `unsuspend` tell of it."""
+    server.add_user("ana")
+    server.start()
+    ana = server.sign_in("ana")
+    (session,) = json.loads(server.run("user", "sessions", "ana", "--json").stdout)
+    assert session["client_id"] in server.run("user", "sessions", "ana").stdout
+
+    async def suspended() -> tuple[int | None, float]:
+        headers = {name: ana.headers[name] for name in ("X-Session-ID", "X-Client-ID")}
+        async with connect(server.websocket_url, additional_headers=headers) as connection:
+            done = await asyncio.to_thread(server.run, "user", "suspend", "ana")
+            assert done.returncode == 0, done.stderr
+            started = time.monotonic()
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    await asyncio.wait_for(connection.recv(), 10)
+            return connection.close_code, time.monotonic() - started
+
+    code, seconds = asyncio.run(suspended())
+    assert code == 4001
+    assert seconds < 5
+    assert ana.get("/user/me").status_code == 401
+    assert json.loads(server.run("user", "sessions", "ana", "--json").stdout) == []
+    assert server.run("user", "unsuspend", "ana").returncode == 0
+    assert call(server.sign_in("ana"), "GET", "/user/me")["suspended_at"] is None
+
+
 def test_sigterm_tells_the_sockets_finishes_and_exits_with_0(server: Server) -> None:
     """Sockets get `shutdown` with a time to come back and close 1001; the process ends within 20 s, and again with SIGINT."""
     server.add_user("ana", "--admin")

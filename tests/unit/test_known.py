@@ -61,6 +61,8 @@ def test_talk_changes_nothing_of_what_is_known() -> None:
         (event(6, "team", "edited"), False, False, False),
         (event(6, "member", "role", recipient=BOB, object=BOB), False, False, False),
         (event(6, "user", "suspended", object=BOB), False, False, False),
+        (event(6, "user", "edited", object=BOB), True, True, True),
+        (event(6, "user", "created", object=BOB), True, True, True),
         (event(7, "message", "created", channel=CHANNEL), False, False, False),
     ],
 )

@@ -1,0 +1,166 @@
+"""What becomes of an account: its profile, its password, whether it may be used."""
+
+from __future__ import annotations
+
+from crust.errors import Conflict, Forbidden, Invalid, NotFound
+from crust.log import Change, Log, NewEvent
+from crust.models.database import Database
+from crust.models.tables import User
+from crust.services import names, views
+from crust.services.accounts import Accounts
+from crust.services.actor import Actor
+from crust.services.members import Members
+from crust.services.sessions import Sessions
+from crust.services.views import SessionView
+
+SHARED = """
+SELECT 1 FROM organisation_member theirs JOIN organisation_member mine ON mine.organisation_id = theirs.organisation_id
+WHERE theirs.user_id = $1 AND mine.user_id = $2 LIMIT 1
+"""
+
+
+class Profiles:
+    """See the module."""
+
+    def __init__(self, database: Database, log: Log, accounts: Accounts, members: Members, sessions: Sessions) -> None:
+        self._database, self._log = database, log
+        self._accounts, self._members, self._sessions = accounts, members, sessions
+
+    # ---- one's own, and others'
+
+    async def read(self, actor: Actor, user_id: int) -> views.ViewedUser:
+        """Somebody as the caller sees them; oneself with what only oneself sees.
+
+        Raises:
+            NotFound: there is nobody like that in the caller's organisations.
+        """
+        if user_id == actor.user_id:
+            return await self._accounts.me(actor)
+        if not await self._database.fetch(SHARED, user_id, actor.user_id):
+            raise NotFound("There is no such user.", field="id")
+        return await self._accounts.viewed(user_id)
+
+    async def edit(self, actor: Actor, name: str | None, email: str | None) -> views.ViewedUser:
+        """Change the caller's own profile.
+
+        Args:
+            name: how others see them; None leaves it.
+            email: their address, which they can sign in with; None leaves it, an empty one takes it away.
+
+        Raises:
+            Invalid: the name or the address is not as it must be.
+            Conflict: the address belongs to somebody else.
+        """
+        shown = None if name is None else names.display(name)
+        address = None if email is None else names.email(email) if email.strip() else ""
+        async with self._log.change() as change:
+            user = await self._active(actor)
+            if address and await User.filter(email_key=names.fold(address)).exclude(id=user.id).exists():
+                raise Conflict(f"The address {address} belongs to somebody else.", field="email")
+            before = (user.name, user.email)
+            if shown is not None:
+                user.name, user.name_key = shown, names.fold(shown)
+            if address is not None:
+                user.email, user.email_key = address or None, names.fold(address) or None
+            if (user.name, user.email) != before:
+                await self._save(change, user, "edited", "name", "name_key", "email", "email_key")
+        return await self._accounts.me(actor)
+
+    async def _active(self, actor: Actor) -> User:
+        user = await User.get(id=actor.user_id)
+        if user.suspended_at is not None:
+            raise Forbidden("This account is suspended.")
+        return user
+
+    async def _save(self, change: Change, user: User, event: str, *fields: str) -> None:
+        """Write what has changed, and tell everybody who shares an organisation with them."""
+        user.updated_at = change.now
+        await user.save(update_fields=[*fields, "updated_at"])
+        body = await self._members.user(user.id)
+        rows = await self._database.fetch("SELECT organisation_id FROM organisation_member WHERE user_id = $1", user.id)
+        for organisation in sorted({row["organisation_id"] for row in rows} or {user.organisation_id}):
+            change.record(NewEvent(type="user", event=event, body=body, organisation=organisation, object=user.id))
+
+    # ---- passwords
+
+    async def change_password(self, actor: Actor, old: str, new: str, address: str) -> None:
+        """Give the caller another password; all their sessions end, but for the one that asks.
+
+        Args:
+            address: where the request came from: too many wrong ones from there, and it has to wait.
+
+        Raises:
+            Invalid: the old one is wrong, or the new one too short or too long; `old` or `new` is the field.
+            RateLimited: too many wrong ones before.
+        """
+        confirmed = await self._sessions.confirm(actor, old, address)
+        try:
+            password_hash = await self._accounts.hashed(new)
+        except Invalid as error:
+            raise Invalid(error.message, field="new") from None
+        async with self._log.change() as change:
+            user = await self._active(actor)
+            if user.password_hash != confirmed.password_hash:
+                raise Invalid("Your password was changed meanwhile.", field="old")
+            ended = await self._new_password(change, user, password_hash, but=actor.session_id)
+        self._sessions.tell_ended(ended)
+
+    async def _new_password(self, change: Change, user: User, password_hash: str, *, but: int = 0) -> list[int]:
+        user.password_hash, user.updated_at = password_hash, change.now
+        await user.save(update_fields=["password_hash", "updated_at"])
+        return await self._sessions.end_all(change, user.id, but=but)
+
+    # ---- for operators
+
+    async def set_password(self, username: str, password: str) -> None:
+        """Give somebody another password, and end all their sessions.
+
+        Raises:
+            NotFound: there is nobody of that name.
+            Invalid: the password is too short or too long.
+        """
+        password_hash = await self._accounts.hashed(password)
+        async with self._log.change() as change:
+            ended = await self._new_password(change, await self._named(username), password_hash)
+        self._sessions.tell_ended(ended)
+
+    async def suspend(self, username: str) -> None:
+        """Let somebody in no more: their sessions end, their sockets close. What they said stays. Again is no error.
+
+        Raises:
+            NotFound: there is nobody of that name.
+        """
+        ended: list[int] = []
+        async with self._log.change() as change:
+            user = await self._named(username)
+            if user.suspended_at is None:
+                user.suspended_at = change.now
+                ended = await self._sessions.end_all(change, user.id)
+                await self._save(change, user, "suspended", "suspended_at")
+        self._sessions.tell_ended(ended)
+
+    async def unsuspend(self, username: str) -> None:
+        """Let somebody in again, once they sign in; again is no error.
+
+        Raises:
+            NotFound: there is nobody of that name.
+        """
+        async with self._log.change() as change:
+            user = await self._named(username)
+            if user.suspended_at is not None:
+                user.suspended_at = None
+                await self._save(change, user, "edited", "suspended_at")
+
+    async def sessions(self, username: str) -> list[SessionView]:
+        """Somebody's sessions that have not expired, newest first.
+
+        Raises:
+            NotFound: there is nobody of that name.
+        """
+        return await self._sessions.of((await self._named(username)).id)
+
+    async def _named(self, username: str) -> User:
+        user = await User.get_or_none(username_key=names.fold(username))
+        if user is None:
+            raise NotFound(f"There is no user {username}.")
+        return user

@@ -19,15 +19,7 @@ from crust.services.members import Members
 from crust.services.posts import system_message
 from crust.services.presence import PresenceService
 from crust.services.rights import may, may_in_organisation
-from crust.services.standing import (
-    SEEN,
-    STANDING,
-    THE_CHANNEL,
-    channel_row,
-    record_channel,
-    record_in_channel,
-    standing,
-)
+from crust.services.standing import SEEN, STANDING, THE_CHANNEL, channel_row, record_channel, record_in_channel, standing
 from crust.services.ties import Ties, team_ids
 
 COUNTED_MAX = 1000  # unread is counted to here: "1000" reads as "more than you will look at"

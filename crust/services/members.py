@@ -68,8 +68,9 @@ class Members:
         d = self._database
         sql = f"DELETE FROM organisation_member WHERE organisation_id = $1 AND user_id IN {d.any_of(2)}"
         await d.execute(sql, organisation_id, d.as_list(list(user_ids)))
-        for user in (await self.users(user_ids)).values():
-            self._record_in_organisation(change, organisation_id, "parted", user, None, by)
+        users = await self.users(user_ids)
+        for user_id in user_ids:
+            self._record_in_organisation(change, organisation_id, "parted", users[user_id], None, by)
 
     def _record_in_organisation(
         self, change: Change, organisation_id: int, event: str, user: objects.User, role: str | None, by: int

@@ -26,7 +26,7 @@ from crust.words import Phrase
 
 WINDOWS = (200, 2_000)  # matches that are looked at before the index is told where to look; 2,000 take about 5 ms
 WINDOW_MAX = 20_000  # when it cannot be told, because there are too many channels
-CHANNELS_MAX = 300  # that it is told: it looks at the lists of all of them for every match
+CHANNELS_MAX = 2_000  # that it is told: it looks at the lists of all of them for every match
 NARROW = 20  # so few that it is told them at once
 SEEN = f"SELECT v.id, v.name FROM ({VIEWED}) v"
 NOBODY = by_user(0)  # the label of no message

@@ -146,7 +146,7 @@ class Search:
 
     async def _ids(self, scope: Scope, limit: int) -> list[int]:
         sql, values = self._index.finding(scope.match, scope.after, scope.before, limit)
-        return [row["id"] for row in await self._database.fetch(sql, *values)]
+        return [row["id"] for row in await self._database.fetch_planned(sql, *values)]
 
     async def _visible(self, actor: Actor, scope: Scope, ids: Sequence[int], limit: int) -> Sequence[Row]:
         """Those of the messages that lie in the scope's channels, newest first."""

@@ -21,6 +21,7 @@ DENSE = (
     "\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
 RUN = re.compile(f"([{DENSE}]+)|[^ {DENSE}]{{1,{WORD_MAX}}}")
+ASCII_WORD = re.compile(f"[a-z0-9]{{1,{WORD_MAX}}}")
 
 
 class Term(NamedTuple):
@@ -65,6 +66,8 @@ FOLDING = Folding()
 
 def terms(text: str) -> list[str]:
     """The terms of a text, in order."""
+    if text.isascii():  # nearly every message in many a place, and then four times as fast
+        return ASCII_WORD.findall(text.lower())
     return [term.text for term in cut(text.translate(FOLDING))]
 
 

@@ -26,7 +26,7 @@ from crust.words import Phrase
 
 WINDOWS = (200, 2_000)  # matches that are looked at before the index is told where to look; 2,000 take about 5 ms
 WINDOW_MAX = 20_000  # when it cannot be told, because there are too many channels
-CHANNELS_MAX = 300  # that it is told: it looks at the lists of all of them for every match
+CHANNELS_MAX = 2_000  # that it is told: it looks at the lists of all of them for every match
 NARROW = 20  # so few that it is told them at once
 SEEN = f"SELECT v.id, v.name FROM ({VIEWED}) v"
 NOBODY = by_user(0)  # the label of no message
@@ -146,7 +146,7 @@ class Search:
 
     async def _ids(self, scope: Scope, limit: int) -> list[int]:
         sql, values = self._index.finding(scope.match, scope.after, scope.before, limit)
-        return [row["id"] for row in await self._database.fetch(sql, *values)]
+        return [row["id"] for row in await self._database.fetch_planned(sql, *values)]
 
     async def _visible(self, actor: Actor, scope: Scope, ids: Sequence[int], limit: int) -> Sequence[Row]:
         """Those of the messages that lie in the scope's channels, newest first."""

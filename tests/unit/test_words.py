@@ -44,6 +44,12 @@ def test_terms_are_plain(text: str) -> None:
         assert term.lower() == term or not term.isascii()
 
 
+@given(st.text(alphabet=st.characters(max_codepoint=127)) | st.text(alphabet="aB1_- ", min_size=60, max_size=200))
+def test_the_short_way_of_ascii_is_the_long_one(text: str) -> None:
+    """ASCII gives what the folding of everything else gives."""
+    assert terms(text) == [term.text for term in placed_terms(text)]
+
+
 @given(st.text(alphabet=st.characters(codec="utf-8")))
 def test_places_are_those_of_the_terms(text: str) -> None:
     """Terms with places are the same terms, in order, and each stands within the text."""

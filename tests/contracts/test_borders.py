@@ -23,6 +23,7 @@ OPEN = {("POST", "/user/login")}
 
 OWN = {
     ("GET", "/user/me"), ("GET", "/user/sessions"), ("POST", "/user/logout"), ("DELETE", "/user/session"), ("POST", "/user/presence"),
+    ("POST", "/user/edit"), ("POST", "/user/password"),
 }  # fmt: skip
 """Calls that are about the caller alone, and take no id of anybody else's things."""
 
@@ -31,6 +32,7 @@ SEARCHES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/channel/search"): {"query": SECRET, "archived": True, "organisation_id": "organisation"},
     ("GET", "/team/search"): {"query": SECRET, "archived": True, "organisation_id": "organisation"},
     ("GET", "/user/search"): {"query": SECRET},
+    ("GET", "/message/search"): {"query": SECRET},
 }
 """Calls that find nothing of the organisation; a word that names one of its things stands for that thing's id."""
 
@@ -70,6 +72,12 @@ AIMED: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/message/edit"): {"channel_id": "channel", "contents": "x"},
     ("GET", "/message/read"): {"channel_id": "channel"},
     ("DELETE", "/message/remove"): {"id": "message"},
+    ("GET", "/message/thread"): {"id": "message"},
+    ("GET", "/message/history"): {"id": "message"},
+    ("GET", "/message/delivery"): {"id": "message"},
+    ("POST", "/message/react"): {"id": "message", "emoji": "+1"},
+    ("POST", "/message/unreact"): {"id": "message", "emoji": "+1"},
+    ("GET", "/user/read"): {"id": "insider"},
     ("POST", "/message/pin"): {"id": "message"},
     ("POST", "/message/unpin"): {"id": "message"},
     ("POST", "/message/flag"): {"id": "message"},

@@ -11,6 +11,7 @@ from crust.runtime import Node, opened
 from crust.services import merging
 from crust.services.actor import Actor
 from crust.services.keys import Key
+from crust.services.search import Wish
 from crust.services.snapshots import Wanted
 from crust.settings import Settings
 from tests.support.people import channel, events, names, organisation, person, position, say
@@ -138,3 +139,18 @@ async def test_only_two_of_one_kind_and_organisation_are_merged(settings: Settin
         await node.core.merging.merge(root, one, merged)
         with pytest.raises(Invalid):
             await node.core.merging.merge(root, one, merged)
+
+
+async def test_what_was_said_in_either_is_found_in_the_one(settings: Settings) -> None:
+    """The search index follows in the same change: by the destination's id, and by the source's, which stands for it."""
+    async with opened(settings) as node:
+        ana = await person(node, "ana")
+        one, two = await channel(node, ana, name="one"), await channel(node, ana, name="two")
+        for room in (one, two):
+            await say(node, ana, room, f"walnut in {room}")
+        await node.core.merging.merge(ana, one, two)
+        await say(node, ana, two, "walnut afterwards")
+        found = await node.core.search.find(ana, Wish(query="walnut", channel_id=one), 10)
+        everywhere = await node.core.search.find(ana, Wish(query="walnut"), 10)
+    assert [message.contents for message in found] == ["walnut afterwards", f"walnut in {two}", f"walnut in {one}"]
+    assert {message.channel_id for message in everywhere} == {str(one)}

@@ -115,11 +115,16 @@ class Search:
                 named.setdefault(names.fold(row["name"]), set()).add(row["id"])
         channels = {row["id"] for row in rows}
         if wish.channel_id is not None:
-            channels &= {wish.channel_id}
+            channels &= {await self._stands_for(wish.channel_id)}
         for place in query.channels:
             these = named.get(place.name, set())
             channels = channels & these if place.wanted else channels - these
         return frozenset(channels)
+
+    async def _stands_for(self, channel_id: int) -> int:
+        """The channel that a channel was merged into, or itself."""
+        rows = await self._database.fetch("SELECT merged_into FROM channel WHERE id = $1 AND merged_into IS NOT NULL", channel_id)
+        return int(rows[0]["merged_into"]) if rows else channel_id
 
     async def _people(self, actor: Actor, wanted: set[str]) -> dict[str, str]:
         """Folded username → label; `me` is the caller."""

@@ -151,6 +151,7 @@ async def test_what_was_said_in_either_is_found_in_the_one(settings: Settings) -
         await node.core.merging.merge(ana, one, two)
         await say(node, ana, two, "walnut afterwards")
         found = await node.core.search.find(ana, Wish(query="walnut", channel_id=one), 10)
+        assert await node.core.search.find(ana, Wish(query="walnut", channel_id=two), 10) == found
         everywhere = await node.core.search.find(ana, Wish(query="walnut"), 10)
     assert [message.contents for message in found] == ["walnut afterwards", f"walnut in {two}", f"walnut in {one}"]
     assert {message.channel_id for message in everywhere} == {str(one)}

@@ -50,7 +50,6 @@ class Opening:
         else:
             async for item in self._replayed(place, head.position):
                 yield item
-        yield self._counted("ready", control_frame("ready", {}))
         async for item in self._caught_up(connection, head.position):
             yield item
         await self._core.presence.connected(self._actor.user_id)
@@ -100,7 +99,10 @@ class Opening:
             after = events[-1].position if len(events) == PAGE else upto
 
     async def _caught_up(self, connection: Connection, after: int) -> AsyncIterator[Item]:
-        """From `after` to the hub's own position; while the hub is too far ahead, through the log."""
+        """From `after` to the hub's own position; while the hub is too far ahead, through the log.
+
+        `ready` is said once the hub knows of the connection: from then on nothing is missed, not even what is in no log.
+        """
         while True:
             own = await self._memberships()
             await self._services.hub.caught_up((await self._core.log.head()).position)
@@ -111,6 +113,7 @@ class Opening:
             async for item in self._replayed(after, upto):
                 yield item
             after = upto
+        yield self._counted("ready", control_frame("ready", {}))
         for item in items:
             yield item
 

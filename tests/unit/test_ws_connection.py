@@ -419,3 +419,22 @@ async def test_one_connection_too_many_is_closed() -> None:
     async with World().opened(more=False) as wire:
         assert await wire.closed() == 4010
     assert wire.frames == []
+
+
+@pytest.mark.asyncio
+async def test_from_ready_on_nothing_is_missed() -> None:
+    """Not even what no log holds: somebody who types in the moment in which `ready` is sent is seen."""
+    world = World()
+
+    class Eager(Wire):
+        async def send(self, parts: Sequence[str | Run]) -> None:
+            await super().send(parts)
+            if any('"type":"ready"' in text for text in texts(parts)):
+                world.hub.control(Typing(CHANNEL, ANA, "start"))
+
+    wire = Eager()
+    credentials = Credentials(Actor(BOB, "bob", 1, "client"), "secret")
+    task = asyncio.create_task(WebsocketConnection(world.services, wire, credentials, None, lambda _: True).run())
+    await wire.until("typing")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

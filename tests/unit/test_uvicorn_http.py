@@ -12,9 +12,8 @@ from crust.servers import uvicorn as own
 from crust.servers.connections import Room
 from crust.servers.uvicorn import HEAD_BYTES
 from tests.unit.test_ws_hypercorn import SOON_S, Echo, Node
-from tests.unit.test_ws_uvicorn import UNCLOSED, loop, serving, silent
+from tests.unit.test_ws_uvicorn import loop, serving, silent
 
-pytestmark = UNCLOSED
 __all__ = ["loop", "silent"]  # fixtures
 
 

@@ -19,9 +19,6 @@ from crust.ws.extensions import ABORT, SILENCE, WRITE
 from crust.ws.frame import wire_of
 from tests.unit.test_ws_hypercorn import SOON_S, Echo, Node, Peer
 
-# A connection that was dropped may not be gone yet when its loop is closed; uvloop then warns in a place that nobody can catch.
-UNCLOSED = pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning")
-pytestmark = UNCLOSED
 LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, uvloop.new_event_loop]
 
 
@@ -183,12 +180,16 @@ def test_a_peer_that_reads_nothing_keeps_nothing(loop: asyncio.Runner, how: str,
                 writer.close()
             async with asyncio.timeout(SOON_S):
                 await node.echo.ended.wait()
-                while not protocol.disconnected:
+                while not protocol.disconnected or holds(protocol.transport):
                     await asyncio.sleep(0.01)
-            assert protocol.transport.get_write_buffer_size() == 0
             writer.close()
 
     loop.run(go())
+
+
+def holds(transport: asyncio.Transport) -> bool:
+    """Whether it still has something to send. A closed one of uvloop's goes on counting what it has dropped; only its text says so."""
+    return transport.get_write_buffer_size() > 0 and "closed=True" not in repr(transport)
 
 
 async def narrow(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -178,13 +178,15 @@ class Hub:
     def apply(self, events: Iterable[Event]) -> None:
         """The next events of the log: keep them, send them, and let them take effect."""
         run: list[Sent] = []
+        size = 0
         for event in events:
-            sent = self._keep(event)
-            if run and not (is_talk(event) and event.channel == run[0].event.channel and sum(len(each.frame) for each in run) < RUN_MAX):
+            sent, talk = self._keep(event), is_talk(event)
+            if run and not (talk and event.channel == run[0].event.channel and size < RUN_MAX):
                 self._send_run(run)
-                run = []
-            if is_talk(event):
+                run, size = [], 0
+            if talk:
                 run.append(sent)
+                size += len(sent.frame)
             else:
                 self._send_to_audience(event, sent)
                 self._take_effect(event)

@@ -17,6 +17,7 @@ from crust.api import channels, messages, metrics, organisations, teams, users
 from crust.api.app import create_app
 from crust.api.calls import Context, Registry
 from crust.api.identity import Identity
+from crust.api.openapi import openapi
 from crust.broker.base import Broker
 from crust.broker.follower import Follower
 from crust.broker.local import LocalBroker
@@ -34,7 +35,8 @@ from crust.services.limits import LoginThrottle, TokenBuckets
 from crust.settings import Settings
 from crust.telemetry import Metrics, get_logger
 from crust.telemetry.exposition import CONTENT_TYPE, Exposition
-from crust.web import setup
+from crust.web import docs, setup
+from crust.ws import description
 from crust.ws.gateway import Gateway
 from crust.ws.hub import Hub
 from crust.ws.services import Services
@@ -185,6 +187,7 @@ class Faces:
         self.gateway = Gateway(Services(settings, core, self.hub, limiter, invoke, node.metrics), identity)
         self.app = create_app(settings, registry, core.sessions.authenticate, identity, ready)
         self.app.register_blueprint(setup.blueprint(core.accounts.create_first, settings.effective_public_url))
+        self.app.register_blueprint(docs.blueprint(openapi(registry), description.description()))
         self.gateway.install(self.app)
         self._add_metrics(identity)
 

@@ -1,6 +1,6 @@
 """Measure a Crust server beside the floors that it stands on, and print a table.
 
-    python -m tests.benchmarks                      # everything: about a quarter of an hour
+    python -m tests.benchmarks                      # everything: about half an hour
     python -m tests.benchmarks fan_out idle         # some of it
     python -m tests.benchmarks fan_out --server uvicorn --rounds 1
 
@@ -18,8 +18,9 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from tests.benchmarks.cases import CASES, Row, Sitting
+from tests.benchmarks.cases import CASES
 from tests.benchmarks.processes import CLIENT_CORE, CORES
+from tests.benchmarks.sitting import Row, Sitting
 
 HEAD = Row("measured", "figure", "beside it", "ratio", "wanted")
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,11 +15,12 @@ from msgspec import Raw
 
 from crust.events.event import Event
 from crust.ws.protocol import event_frame
-from tests.benchmarks import floors
+from tests.benchmarks import floors, searching
 from tests.benchmarks.client import Http, Websocket
 from tests.benchmarks.load import Figures, Receiver, text, volley
 from tests.benchmarks.people import Person, call, channel_of, listening, opened, people_of, speakers
 from tests.benchmarks.processes import Process, crust, crust_server, floor
+from tests.benchmarks.sitting import Row, Sitting, median, ratio
 
 SENDERS = 10
 WARM_UP = 50
@@ -34,37 +33,6 @@ MESSAGE: dict[str, object] = {
     "attachments": [], "reactions": [], "mentions": [], "preview": None, "pinned": False, "client_msg_id": None, "origin": None,
     "version": 1, "created_at": "2026-11-24T01:47:00.123Z", "edited_at": None,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the table: what was measured, the figure, the floor's, their ratio, and what it should be."""
-
-    what: str
-    value: str
-    floor: str = ""
-    ratio: str = ""
-    wanted: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Sitting:
-    """How it is measured: under which server, how often each pair, in turn, and with which part of the people and messages."""
-
-    server: str = "hypercorn"
-    rounds: int = 3
-    scale: float = 1.0
-
-    def of(self, count: int) -> int:
-        return max(min(count, 10), round(count * self.scale))
-
-
-def median(values: Sequence[float]) -> float:
-    return statistics.median(values)
-
-
-def ratio(value: float, against: float) -> str:
-    return f"{value / against:.2f}" if against else ""
 
 
 @contextmanager
@@ -385,6 +353,6 @@ async def sqlite(_sitting: Sitting) -> list[Row]:
 
 
 CASES: dict[str, Callable[[Sitting], Coroutine[None, None, list[Row]]]] = {
-    "sqlite": sqlite, "fan_out": fan_out, "pace": pace, "members": members, "messages": messages, "connect": connect, "idle": idle,
-    "storm": storm, "silent": silent,
+    "sqlite": sqlite, "fan_out": fan_out, "pace": pace, "members": members, "messages": messages, "search": searching.search,
+    "connect": connect, "idle": idle, "storm": storm, "silent": silent,
 }  # fmt: skip

@@ -1,0 +1,179 @@
+"""`/docs`: a page that shows the API's description and the websocket beside it. It asks for nothing from elsewhere and needs no script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+from quart import Blueprint, Response, render_template
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-cache",
+}
+SCHEMAS = "#/components/schemas/"
+PROSE = MarkdownIt("zero", {"html": False}).enable(["backticks", "emphasis", "paragraph"])
+BOUNDS = {
+    "minimum": "from {}", "maximum": "to {}", "minLength": "at least {} characters", "maxLength": "at most {} characters",
+    "minItems": "at least {}", "maxItems": "at most {}", "pattern": "like {}",
+}  # fmt: skip
+NAMES = {"string": "text", "integer": "whole number", "boolean": "true or false", "array": "list", "null": "null"}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A parameter, or a part of an object."""
+
+    name: str
+    kind: Markup
+    bounds: str
+    required: bool
+    default: Any
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A call as it is shown."""
+
+    method: str
+    path: str
+    anchor: str
+    summary: str
+    description: str
+    fields: Sequence[Field]
+    encodings: Sequence[str]
+    result: Markup
+    open: bool
+    creates: bool
+
+
+def blueprint(document: Mapping[str, Any], websocket: Any) -> Blueprint:
+    """The page.
+
+    Args:
+        document: the OpenAPI description.
+        websocket: a `crust.ws.description.Description`.
+    """
+    page = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/static")
+    schemas = {**websocket.schemas, **document["components"]["schemas"]}
+    shown = {
+        "document": document,
+        "nouns": nouns(document),
+        "websocket": websocket,
+        "schemas": {name: list(fields(schema)) for name, schema in sorted(schemas.items()) if schema.get("properties")},
+        "about": {name: schema.get("description", "") for name, schema in schemas.items()},
+        "fields_of": lambda data: list(fields({"properties": data})),
+    }
+    page.add_app_template_filter(prose)
+    rendered: list[str] = []
+
+    @page.get("/docs")
+    async def show() -> Response:
+        if not rendered:
+            rendered.append(await render_template("docs.html", **shown))
+        return Response(rendered[0], headers=HEADERS, content_type="text/html; charset=utf-8")
+
+    return page
+
+
+def prose(text: str) -> Markup:
+    """A docstring's words, with its `code` and *stress*."""
+    return Markup(PROSE.renderInline(" ".join(text.split())))  # noqa: S704  # HTML in it is escaped
+
+
+def nouns(document: Mapping[str, Any]) -> dict[str, list[Operation]]:
+    """The calls, by noun."""
+    found: dict[str, list[Operation]] = {}
+    for path, methods in document["paths"].items():
+        for method, described in methods.items():
+            found.setdefault(described["tags"][0], []).append(operation(document, path, method, described))
+    return found
+
+
+def operation(document: Mapping[str, Any], path: str, method: str, described: Mapping[str, Any]) -> Operation:
+    content = described.get("requestBody", {}).get("content", {})
+    answer = described["responses"]["200"].get("content", {})
+    return Operation(
+        method=method.upper(),
+        path=path,
+        anchor=f"{method}-{described['operationId']}",
+        summary=described["summary"],
+        description=described["description"],
+        fields=[*in_query(described), *in_body(document, content)],
+        encodings=list(content),
+        result=result(answer),
+        open=not described["security"],
+        creates=any(each["name"] == "Idempotency-Key" for each in described["parameters"]),
+    )
+
+
+def in_query(described: Mapping[str, Any]) -> Iterator[Field]:
+    for each in described["parameters"]:
+        if each["in"] == "query":
+            yield field(each["name"], each["schema"], required=each["required"])
+
+
+def in_body(document: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[Field]:
+    """The fields of a body: of each type the same, so those of the first that has any."""
+    for each in content.values():
+        found = list(fields(resolved(document, each["schema"])))
+        if found:
+            yield from found
+            return
+
+
+def resolved(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    name = schema.get("$ref", "").removeprefix(SCHEMAS)
+    return document["components"]["schemas"][name] if name else schema
+
+
+def result(answer: Mapping[str, Any]) -> Markup:
+    """What stands in `response`; for what is no JSON, its types."""
+    schema = answer.get("application/json", {}).get("schema")
+    if schema is None:
+        return Markup(", ").join(answer)
+    inner = schema.get("properties", {})
+    if "response" not in inner:
+        return Markup("success")
+    return kind(inner["response"]) + (Markup(", and <code>next</code>") if "next" in inner else "")
+
+
+def fields(schema: Mapping[str, Any]) -> Iterator[Field]:
+    """The parts of an object."""
+    required = schema.get("required", ())
+    for name, part in schema.get("properties", {}).items():
+        yield field(name, part, required=name in required)
+
+
+def field(name: str, schema: Mapping[str, Any], *, required: bool) -> Field:
+    return Field(name, kind(schema), bounds(schema), required, schema.get("default"), schema.get("description", ""))
+
+
+def kind(schema: Mapping[str, Any]) -> Markup:
+    """A schema's type in words; what has a name is a link to it."""
+    if name := schema.get("$ref", "").removeprefix(SCHEMAS):
+        return Markup('<a href="#schema-{0}">{0}</a>').format(name)
+    if "anyOf" in schema:
+        return Markup(" or ").join(kind(each) for each in schema["anyOf"] if each.get("type") != "null") + or_null(schema["anyOf"])
+    if "enum" in schema:
+        return Markup(" or ").join(Markup("<code>{}</code>").format(each) for each in schema["enum"] if each is not None)
+    if "const" in schema:
+        return Markup("<code>{}</code>").format(schema["const"])
+    if schema.get("type") == "array":
+        return Markup("list of {}").format(kind(schema.get("items", {})))
+    types = schema.get("type", "anything")
+    return Markup(" or ").join(NAMES.get(each, each) for each in ([types] if isinstance(types, str) else types))
+
+
+def or_null(choices: Sequence[Mapping[str, Any]]) -> str:
+    return " or null" if any(each.get("type") == "null" for each in choices) else ""
+
+
+def bounds(schema: Mapping[str, Any]) -> str:
+    """What a value has to keep to, beside its type."""
+    parts = [schema, *schema.get("anyOf", ())]
+    return ", ".join(said.format(part[name]) for part in parts for name, said in BOUNDS.items() if name in part)

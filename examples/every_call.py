@@ -1,0 +1,159 @@
+"""Every call of the HTTP API once, with nothing but urlencoded forms and queries, as the smallest client there can be would make them.
+
+    python examples/every_call.py http://127.0.0.1:8400 ana bob        # their passwords: PASSWORD, and PASSWORD_2 for the second
+
+It makes organisations of its own and removes them again, so ana has to administer the server. It prints each call with how it was answered,
+and ends with status 1 if one was refused. Python's standard library is all that it needs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+
+class Client:
+    """Somebody who is signed in."""
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        self._url, self.failed = url, 0
+        self._headers = {"X-Client-ID": "every-call"}
+        self.me = self.post("/user/login", username=username, password=password)
+        self._headers["X-Session-ID"] = self.me["session_id"]
+
+    def get(self, path: str, **fields: object) -> Any:
+        return self._call("GET", path, "query", fields)
+
+    def post(self, path: str, **fields: object) -> Any:
+        return self._call("POST", path, "body", fields)
+
+    def delete(self, path: str, **fields: object) -> Any:
+        return self._call("DELETE", path, "query", fields)
+
+    def _call(self, method: str, path: str, where: str, fields: dict[str, object]) -> Any:
+        form = urlencode(fields, doseq=True)
+        address = f"{self._url}{path}?{form}" if where == "query" and form else self._url + path
+        request = Request(address, form.encode() if where == "body" else None, self._headers, method=method)
+        try:
+            with urlopen(request, timeout=30) as answer:
+                body = json.loads(answer.read())
+        except HTTPError as refused:
+            body = json.loads(refused.read())
+            self.failed += 1
+        print(f"{method:6} {path:24} {next(iter(body)):8} {body.get('error', {}).get('message', '')}")
+        return body.get("response")
+
+
+def organisations(ana: Client, bob_id: str) -> str:
+    """Gives the id of the one that the rest happens in."""
+    other = ana.post("/organisation/edit", name="Every call, in passing")
+    own = ana.post("/organisation/edit", name="Every call")
+    ana.post("/organisation/edit", id=own["id"], name="Every call of the API")
+    ana.get("/organisation/read", id=own["id"])
+    ana.get("/organisation/search", query="every")
+    ana.post("/organisation/archive", id=other["id"])
+    ana.post("/organisation/unarchive", id=other["id"])
+    ana.delete("/organisation/remove", id=other["id"])
+    ana.post("/organisation/invite", id=own["id"], user_id=bob_id)
+    ana.post("/organisation/role", id=own["id"], user_id=bob_id, role="admin")
+    ana.get("/organisation/members", id=own["id"])
+    return str(own["id"])
+
+
+def teams(ana: Client, organisation: str, people: list[str]) -> tuple[str, str]:
+    """Gives the ids of two."""
+    second = ana.post("/organisation/edit", name="Every call, elsewhere")["id"]
+    team = ana.post("/team/edit", name="Builders", organisation_id=organisation, members=people)["id"]
+    rest = [ana.post("/team/edit", name=name, organisation_id=organisation)["id"] for name in ("Painters", "Movers", "Gone")]
+    ana.post("/team/edit", id=team, name="Builders and more", members=people)
+    ana.get("/team/read", id=team)
+    ana.get("/team/search", query="build")
+    ana.post("/team/archive", id=rest[0])
+    ana.post("/team/unarchive", id=rest[0])
+    ana.post("/team/move", id=rest[1], organisation_id=second)
+    ana.post("/team/merge", destination=team, source=rest[2])
+    ana.delete("/team/remove", id=rest[1])
+    ana.delete("/organisation/remove", id=second)
+    return team, rest[0]
+
+
+def channels(ana: Client, bob: Client, organisation: str, teams: tuple[str, str], bob_id: str) -> str:
+    """Gives the id of one that both are in."""
+    channel = ana.post("/channel/edit", name="every-call", topic="All of it", organisation_id=organisation)["id"]
+    side = ana.post("/channel/edit", name="on-the-side", topic="", organisation_id=organisation, team_id=teams[0])["id"]
+    source = ana.post("/channel/edit", name="to-be-merged", topic="", organisation_id=organisation)["id"]
+    ana.post("/channel/edit", id=channel, name="every-call-once", topic="All of it, once")
+    ana.post("/channel/edit", type="direct", name="", topic="", organisation_id=organisation, members=bob_id)
+    ana.get("/channel/read", id=channel)
+    ana.get("/channel/search", query="every")
+    ana.post("/channel/archive", id=side)
+    ana.post("/channel/unarchive", id=side)
+    ana.post("/channel/share", id=side, team_id=teams[1])
+    ana.post("/channel/unshare", id=side, team_id=teams[1])
+    ana.post("/channel/move", id=side, team_id=teams[1])
+    ana.post("/channel/merge", destination=channel, source=source)
+    ana.post("/channel/invite", id=channel, user_id=bob_id)
+    ana.post("/channel/kick", id=channel, user_id=bob_id)
+    bob.post("/channel/join", id=channel)
+    bob.post("/channel/part", id=channel)
+    bob.post("/channel/join", id=channel)
+    bob.post("/channel/view", id=channel)
+    bob.post("/channel/mute", id=channel)
+    ana.get("/channel/members", id=channel)
+    ana.delete("/channel/remove", id=side)
+    return str(channel)
+
+
+def messages(ana: Client, bob: Client, channel: str) -> None:
+    first = ana.post("/message/edit", channel_id=channel, contents="Hello **everybody**", client_msg_id="first")["id"]
+    ana.post("/message/edit", id=first, contents="Hello *everybody*")
+    reply = bob.post("/message/edit", channel_id=channel, contents="Hello ana", reply_to=first)["id"]
+    ana.get("/message/read", channel_id=channel)
+    ana.get("/message/read", id=first)
+    ana.get("/message/search", query="hello", message_type="message")
+    for verb in ("pin", "flag", "react", "unreact", "unflag", "unpin"):
+        ana.post(f"/message/{verb}", id=reply, **({"emoji": "👍"} if "react" in verb else {}))
+    ana.get("/message/thread", id=first)
+    ana.get("/message/history", id=first)
+    ana.get("/message/delivery", id=first)
+    bob.delete("/message/remove", id=reply)
+
+
+def people(ana: Client, bob: Client) -> None:
+    ana.get("/user/search", query="b")
+    ana.get("/user/me")
+    ana.get("/user/read", id=bob.me["user"]["id"])
+    ana.post("/user/edit", name=ana.me["user"]["name"])
+    ana.post("/user/presence", status="away", text="Making every call")
+    sessions = bob.get("/user/sessions")
+    bob.delete("/user/session", id=next(session["id"] for session in sessions if session["current"]))
+
+
+def clients(url: str, names: list[str]) -> Iterator[Client]:
+    for name, variable in zip(names, ("PASSWORD", "PASSWORD_2"), strict=True):
+        yield Client(url, name, os.environ[variable])
+
+
+def main() -> None:
+    url, *names = sys.argv[1:]
+    ana, bob = clients(url.rstrip("/"), names)
+    bob_id = bob.me["user"]["id"]
+    organisation = organisations(ana, bob_id)
+    channel = channels(ana, bob, organisation, teams(ana, organisation, [ana.me["user"]["id"], bob_id]), bob_id)
+    messages(ana, bob, channel)
+    ana.delete("/organisation/expel", id=organisation, user_id=bob_id)
+    ana.delete("/organisation/remove", id=organisation)
+    people(ana, bob)
+    ana.post("/user/password", old=os.environ["PASSWORD"], new=os.environ["PASSWORD"])
+    ana.post("/user/logout")
+    sys.exit(1 if ana.failed or bob.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

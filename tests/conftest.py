@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -60,6 +61,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """The URL of an empty PostgreSQL database that is this test's own. A test may ask for it while its loop runs, too."""
+    with _database() as url:
+        yield url
+
+
+@pytest.fixture
+def another_postgres_url() -> Iterator[str]:
+    """The same once more."""
+    with _database() as url:
+        yield url
+
+
+@contextmanager
+def _database() -> Iterator[str]:
     name = f"crust_test_{secrets.token_hex(8)}"
     _run(f"CREATE DATABASE {name}")
     try:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-import sys
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from crust.cli.common import Config, core
+from crust.cli.progress import progress
 from crust.services.demo import Demo, Resident
 
 SECRET_FILE = 0o600
@@ -56,10 +56,3 @@ def write_sessions(path: Path, people: list[Resident]) -> None:
         for actor, secret in people:
             line = {"user_id": str(actor.user_id), "username": actor.username, "session_id": secret, "client_id": actor.client_id}
             file.write(msgspec.json.encode(line) + b"\n")
-
-
-def progress(text: str, out: TextIO = sys.stderr) -> None:
-    """One line that is written over and over, for somebody who watches."""
-    if out.isatty():
-        out.write(f"\r\x1b[K{text}")
-        out.flush()

@@ -18,6 +18,8 @@ for _name, _place, _help in (
     ("config", "crust.cli.config:app", "Check the settings, or show those in force."),
     ("user", "crust.cli.user:app", "Add and list people, give them another password, suspend them, see their sessions."),
     ("events", "crust.cli.events:app", "Look into the event log."),
+    ("backup", "crust.cli.backup:backup", "Write the whole server, as it is now, into a folder."),
+    ("restore", "crust.cli.backup:restore", "Make the server that a backup is of."),
     ("demo", "crust.cli.demo:demo", "Fill an empty server with people, channels and talk."),
 ):
     app.command(_place, name=_name, help=_help)

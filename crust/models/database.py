@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
@@ -33,6 +33,8 @@ from crust.telemetry.metrics import Counter, Metrics
 
 Row = Mapping[str, Any]
 """One row, its columns by name."""
+
+APPLICATION = "crust"  # as PostgreSQL lists the connections of servers and commands
 
 FAILURES = (
     DBConnectionError,
@@ -136,7 +138,7 @@ class Database:
     def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
         self._settings = settings
         self._failures = (metrics or Metrics()).database_unavailable
-        self.dialect = "sqlite" if settings.sqlite_path else "postgres"
+        self.dialect: Literal["sqlite", "postgres"] = "sqlite" if settings.sqlite_path else "postgres"
         # Tortoise keeps prepared statements by these names for the whole process, whichever the database.
         self._reader, self._writer = f"{self.dialect} reader", f"{self.dialect} writer"
         self._context = TortoiseContext()
@@ -235,7 +237,7 @@ class Database:
     def _postgres_connections(self) -> dict[str, Any]:
         own = self._settings.database
         # A little more than the server's own limit: this one is for when the server, or the way to it, does not answer at all.
-        common = {**self.postgres_address(), "application_name": "crust", "command_timeout": own.statement_timeout_s + 1}
+        common = {**self.postgres_address(), "application_name": APPLICATION, "command_timeout": own.statement_timeout_s + 1}
         engine = "crust.models.asyncpg_engine"
         size = own.pool_size
         reading = {"default_transaction_read_only": "on", "statement_timeout": f"{own.statement_timeout_s * 1000:.0f}"}

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TextIO
 
 import asyncpg
-from tortoise.migrations.executor import MigrationExecutor
+from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.migrations.recorder import MigrationRecorder
 
+from crust.models import migrations
 from crust.models.database import Database, StartRefused
 
 LOCK_WAIT_S = 30.0  # another process is migrating; more than that, and a person should look
@@ -29,8 +30,21 @@ async def pending(database: Database) -> list[str]:
     return [step.migration.name for step in await MigrationExecutor(database.writer, database.tortoise_apps).plan()]
 
 
-async def migrate(database: Database) -> list[str]:
+async def applied(database: Database) -> list[str]:
+    """The names of the migrations that the database has, in order."""
+    return sorted(key.name for key in await MigrationRecorder(database.writer).applied_migrations())
+
+
+def shipped() -> list[str]:
+    """The names of all migrations that this Crust knows, in order."""
+    return sorted(path.stem for path in Path(migrations.__file__).parent.glob("[0-9]*.py"))
+
+
+async def migrate(database: Database, upto: str | None = None) -> list[str]:
     """Apply what is pending; gives the names.
+
+    Args:
+        upto: the last one to apply; left out, all.
 
     Raises:
         StartRefused: a server runs on this SQLite file, or somebody else holds the lock for long.
@@ -40,18 +54,23 @@ async def migrate(database: Database) -> list[str]:
     async with _lock(database):
         names = await pending(database)  # whoever had the lock before may have done it
         if names:
-            await _apply(database)
+            await _apply(database, None if upto is None else [MigrationTarget("crust", upto)])
         return names
 
 
-async def _apply(database: Database) -> None:
+async def _apply(database: Database, targets: list[MigrationTarget] | None) -> None:
     outside = MigrationExecutor(database.writer, database.tortoise_apps)
     # Outside the transaction: on PostgreSQL a look at a table that is not there would abort it.
     await MigrationRecorder(database.writer).ensure_schema(outside._schema_editor(atomic=False))
     async with database.transaction() as transaction:
-        await MigrationExecutor(transaction, database.tortoise_apps).migrate()
+        await MigrationExecutor(transaction, database.tortoise_apps).migrate(targets, direction="forward")
         sql = "INSERT INTO log (id, epoch, position, last_id) SELECT 1, $1, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM log)"
-        await database.execute(sql, secrets.token_hex(8))
+        await database.execute(sql, new_epoch())
+
+
+def new_epoch() -> str:
+    """A name for a log that nobody has a cursor into."""
+    return secrets.token_hex(8)
 
 
 # ---- locks
@@ -108,6 +127,19 @@ def serving(database: Database) -> Iterator[None]:
     with lock_file(database.sqlite_path).open("a") as file:
         if not _try_lock(file, fcntl.LOCK_SH):
             raise StartRefused(f"{database.sqlite_path} is being migrated by another process")
+        yield
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Held by who puts another SQLite file in this one's place, so that nobody serves or migrates it meanwhile.
+
+    Raises:
+        StartRefused: somebody does.
+    """
+    with lock_file(path).open("a") as file:
+        if not _try_lock(file, fcntl.LOCK_EX):
+            raise StartRefused(f"a server runs on {path}: stop it first")
         yield
 
 

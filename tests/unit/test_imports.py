@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 # From left to right: each may import whatever stands further right in its line, and what that may import; those between two
 # arrows don't know each other.
 LINES = """
-cli, testing → runtime → api, ws, web → host → services → log → models → settings, telemetry, events → errors, ids, clock, strict_json
+cli, testing → runtime → api, ws, web, operations → host → services → log → models → settings, telemetry, events
+settings, telemetry, events → errors, ids, clock, strict_json
 models → words
 runtime → servers → ws
 host, ws → broker → log

@@ -1,0 +1,33 @@
+"""`crust backup`, `crust restore`: the whole server into a folder, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from crust.cli.common import Config
+from crust.cli.progress import progress
+from crust.operations.backup import back_up
+from crust.operations.backup import restore as restored
+from crust.settings import load
+from crust.telemetry import configure
+
+
+async def backup(folder: Path, *, config: Config = None) -> None:
+    """Write the whole server, as it is now, into a folder that is not there yet. It may run meanwhile.
+
+    The folder holds all that people said, and what they sign in with (hashed): keep it like the server itself.
+    """
+    settings = load(config)
+    configure("warning", settings.log.format)
+    made = await back_up(settings, folder, progress)
+    progress("")
+    print(f"{folder}: {len(made.parts)} files, {made.size / 2**20:.1f} MiB, up to position {made.position} of the log")
+
+
+async def restore(folder: Path, *, config: Config = None) -> None:
+    """Make the server that a backup is of: into an empty data folder, or an empty PostgreSQL database."""
+    settings = load(config)
+    configure("warning", settings.log.format)
+    found = await restored(settings, folder, progress)
+    progress("")
+    print(f"restored the server {found.server_name} as it was at {found.made_at}; now: crust serve")

@@ -1,0 +1,1 @@
+"""What operators do to a whole server: back up and restore, export and import, look for faults, count anew."""

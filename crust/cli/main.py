@@ -20,6 +20,8 @@ for _name, _place, _help in (
     ("events", "crust.cli.events:app", "Look into the event log."),
     ("backup", "crust.cli.backup:backup", "Write the whole server, as it is now, into a folder."),
     ("restore", "crust.cli.backup:restore", "Make the server that a backup is of."),
+    ("export", "crust.cli.transfer:export", "Write everything that people share, as JSON Lines."),
+    ("import", "crust.cli.transfer:import_", "Take in what was exported."),
     ("demo", "crust.cli.demo:demo", "Fill an empty server with people, channels and talk."),
 ):
     app.command(_place, name=_name, help=_help)

@@ -70,7 +70,7 @@ class Core:
         self.settings, self.clock, self.database, self.log = settings, clock, database, log
         self._tell = tell
         self.known = known
-        members = Members(database)
+        self.members = members = Members(database)
         self.passwords = Passwords(settings.passwords)
         self.presence = PresenceService(database, log, clock, tell)
         self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, known, tell)

@@ -1,0 +1,85 @@
+"""`crust export`, `crust import`: everything that people share, as JSON Lines, out of one server and into another."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+from cyclopts import Parameter
+
+from crust.cli.common import Config, Json, core, print_json
+from crust.cli.progress import progress
+from crust.operations import importing
+from crust.operations.exporting import export as exported
+from crust.operations.exporting import written
+from crust.settings import load
+from crust.telemetry import configure
+
+File = Annotated[Path, Parameter(help="The file; - for standard output or input.", allow_leading_hyphen=True)]
+STANDARD = Path("-")
+
+
+async def export(
+    file: File = STANDARD,
+    *,
+    passwords: Annotated[bool, Parameter(help="Also the hashes of people's passwords.", negative="")] = False,
+    config: Config = None,
+) -> None:
+    """Write everything that people share, as it is now, one record a line. The server may run meanwhile."""
+    settings = load(config)
+    configure("warning", settings.log.format)
+    count = 0
+    with output(file) as out:
+        async for count in exported(settings, out, passwords=passwords):
+            progress(f"{count:,} records")
+    progress("")
+    print(f"{count} records", file=sys.stderr)
+
+
+async def import_(
+    file: File = STANDARD,
+    *,
+    check: Annotated[bool, Parameter(help="Only look whether every line is as it must be.", negative="")] = False,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Take in what was exported, into an empty server or one that has a part of it already; again is no harm."""
+    with source(file) as lines:
+        if check:
+            for count in importing.check(lines):
+                progress(f"{count:,} records")
+            made, kept = Counter[str](), Counter[str]()
+        else:
+            async with core(config) as node:
+                work = importing.Import(node.core)
+                async for count in work.run(lines):
+                    progress(f"{count:,} records")
+            made, kept = work.made, work.kept
+    progress("")
+    if json:
+        print_json({"made": +made, "kept": +kept})
+    else:
+        print("the file is as it must be" if check else f"{made.total()} records are new, {kept.total()} were there")
+
+
+@contextmanager
+def output(file: Path) -> Iterator[BinaryIO]:
+    if file == STANDARD:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        with written(file) as out:
+            yield out
+
+
+@contextmanager
+def source(file: Path) -> Iterator[BinaryIO]:
+    if file == STANDARD:
+        yield sys.stdin.buffer
+    else:
+        with file.open("rb") as lines:
+            yield lines

@@ -1,0 +1,74 @@
+"""Export: everything that people share and own, as JSON Lines, from one moment of a server that may go on.
+
+The first line says what the file is, the last that it is whole; between them stands one record a line, those that others refer to first.
+Sessions, idempotency keys and the log are no part of it: what is imported begins a history of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from crust import __version__
+from crust.clock import SystemClock, rfc3339
+from crust.models.database import Database
+from crust.models.snapshot import Snapshot, snapshot
+from crust.operations.manifest import sync
+from crust.operations.records import FORMAT, KINDS, Kind
+from crust.settings import Settings
+
+HEADER, END = "crust", "end"  # the kinds of the first and the last line
+PARTIAL = ".partial"  # at the end of the file's name as long as it is not whole
+
+
+async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False) -> AsyncIterator[int]:
+    """Write it all; gives, now and then, how many records have been written.
+
+    Args:
+        out: where to.
+        passwords: whether the hashes of people's passwords are in it.
+    """
+    async with Database(settings).opened() as database, snapshot(database) as taken:
+        out.write(
+            line({"record": HEADER, "format": FORMAT, "crust": __version__, "server_name": settings.server_name, "exported_at": now()})
+        )
+        count = 0
+        for kind in KINDS:
+            async for lines in records(taken, kind, passwords=passwords):
+                out.write(b"".join(lines))
+                count += len(lines)
+                yield count
+        out.write(line({"record": END, "records": count}))
+
+
+async def records(taken: Snapshot, kind: Kind, *, passwords: bool) -> AsyncIterator[list[bytes]]:
+    """The lines of one kind, some at a time, by id."""
+    async for rows in taken.rows(f'SELECT * FROM "{kind.table}" ORDER BY id'):
+        yield [line(kind.record(row, secrets=passwords)) for row in rows]
+
+
+def line(value: object) -> bytes:
+    return msgspec.json.encode(value) + b"\n"
+
+
+def now() -> str:
+    return rfc3339(SystemClock().now())
+
+
+@contextmanager
+def written(path: Path) -> Iterator[BinaryIO]:
+    """A file that only its owner reads, under its name only once it is whole and on the disk."""
+    partial = path.with_name(path.name + PARTIAL)
+    partial.touch(0o600)
+    try:
+        with partial.open("wb") as file:
+            yield file
+        sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,231 @@
+"""Import: the records of an export into a server, some hundred in one change, so that others can go on meanwhile.
+
+Nothing is made twice: a record that is there already, under its id, stays as it is there. So an import that was cut off is done again with
+the same file. What is wrong ends it with the line's number; of its batch nothing is written then, and what came before stays.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from typing import Any, BinaryIO, NamedTuple
+
+from crust.errors import Invalid
+from crust.events import objects
+from crust.log import Change, NewEvent
+from crust.models.database import Row, inserting
+from crust.models.search_index import Document, SearchIndex, flagged_by
+from crust.operations.exporting import END, HEADER
+from crust.operations.records import FORMAT, KINDS, Kind, Wrong
+from crust.services.core import Core
+from crust.services.standing import channel_row, record_in_channel
+from crust.strict_json import BadJson, read_bytes
+
+TOGETHER = 500  # lines of one change
+LINE_BYTES = 1_048_576  # the longest line: a message of 16,000 characters takes a tenth of it
+BY_NAME = {kind.name: kind for kind in KINDS}
+
+
+class Numbered(NamedTuple):
+    """A record and the line that it stands in."""
+
+    line: int
+    kind: str
+    record: Mapping[str, Any]
+
+
+def lines(file: BinaryIO) -> Iterator[Numbered]:
+    """The records of an export.
+
+    Raises:
+        Invalid: a line is none, or the file is no whole export; the line is named.
+    """
+    number = 0
+    ended = False
+    while text := file.readline(LINE_BYTES + 1):
+        number += 1
+        if ended:
+            raise Invalid(f"Line {number}: the file goes on after its end; are these two files?")
+        found = read(number, text)
+        if (number == 1) != (found.kind == HEADER):
+            raise Invalid(f"Line {number}: an export begins with a line that says so, once.")
+        if found.kind == HEADER and found.record.get("format") != FORMAT:
+            raise Invalid(f"Line 1: this is format {found.record.get('format')}; this Crust reads format {FORMAT}.")
+        ended = found.kind == END
+        if ended and found.record.get("records") != number - 2:
+            raise Invalid(f"Line {number}: there should be {found.record.get('records')} records before it, and there are {number - 2}.")
+        if found.kind in BY_NAME:
+            yield found
+    if not ended:
+        raise Invalid(f"The file ends in line {number}, and not with a line that says so: a part of it is missing.")
+
+
+def read(number: int, text: bytes) -> Numbered:
+    if len(text) > LINE_BYTES:
+        raise Invalid(f"Line {number}: a line has at most {LINE_BYTES} bytes.")
+    try:
+        record = read_bytes(text)
+    except BadJson as error:
+        raise Invalid(f"Line {number}: this is no JSON: {error}.") from None
+    kind = record.get("record") if isinstance(record, dict) else None
+    if kind not in BY_NAME and kind not in (HEADER, END):
+        raise Invalid(f"Line {number}: there is no kind of record {kind!r}; there are {', '.join(BY_NAME)}.")
+    return Numbered(number, kind, record)
+
+
+def batches(records: Iterable[Numbered]) -> Iterator[tuple[Kind, list[Numbered]]]:
+    """Neighbours of one kind, up to so many."""
+    for name, same in groupby(records, key=lambda each: each.kind):
+        while some := list(islice(same, TOGETHER)):
+            yield BY_NAME[name], some
+
+
+def check(file: BinaryIO) -> Iterator[int]:
+    """Look at every line by itself, writing nothing; gives, now and then, how many were as they must be.
+
+    Raises:
+        Invalid: as when it is imported, but for what depends on other records.
+    """
+    done = 0
+    for kind, some in batches(lines(file)):
+        rows(kind, some)
+        yield (done := done + len(some))
+
+
+def rows(kind: Kind, records: Sequence[Numbered]) -> dict[int, dict[str, Any]]:
+    """Line → row.
+
+    Raises:
+        Invalid: a record is not as it must be.
+    """
+    found = {}
+    for number, _, record in records:
+        try:
+            found[number] = kind.row(record)
+        except Wrong as wrong:
+            raise Invalid(f"Line {number}: {kind.name} {record.get('id')}: {wrong}.") from None
+    return found
+
+
+class Import:
+    """See the module. `made` and `kept` count the records by kind: those that were written, and those that were there."""
+
+    def __init__(self, core: Core) -> None:
+        self._core, self._database = core, core.database
+        self._index = SearchIndex(core.database.dialect)
+        self.made: Counter[str] = Counter()
+        self.kept: Counter[str] = Counter()
+
+    async def run(self, file: BinaryIO) -> AsyncIterator[int]:
+        """Import a file; gives, now and then, how many records have been dealt with.
+
+        Raises:
+            Invalid: a record cannot be imported; the line is named.
+        """
+        for kind, some in batches(lines(file)):
+            async with self._core.log.change() as change:
+                found = rows(kind, some)
+                new = await self._new(kind, found)
+                await self._check_references(kind, new)
+                await self._write(change, kind, list(new.values()))
+            self.made[kind.name] += len(new)
+            self.kept[kind.name] += len(some) - len(new)
+            yield self.made.total() + self.kept.total()
+
+    # ---- checking
+
+    async def _new(self, kind: Kind, found: Mapping[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+        """Those that are not there yet."""
+        there = await self._by(kind, ["id"], found.values())
+        new: dict[int, dict[str, Any]] = {}
+        for number, row in found.items():
+            known = there.get((row["id"],))
+            if known is None:
+                there[(row["id"],)] = row
+                new[number] = row
+            elif any(known[name] != row[name] for name in kind.same):
+                raise Invalid(f"Line {number}: there is another {kind.name} with the id {row['id']} already.")
+        for columns in kind.unique:
+            new = await self._without_twins(kind, columns, new)
+        return new
+
+    async def _without_twins(self, kind: Kind, columns: Sequence[str], new: Mapping[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+        """Those whose unique columns nothing else has. What is the same thing under another id is left out; what is not is refused."""
+        there = await self._by(kind, columns, [row for row in new.values() if row[columns[0]] is not None])
+        left = {}
+        for number, row in new.items():
+            key = tuple(row[name] for name in columns)
+            if None in key or key not in there:
+                there[key] = row
+                left[number] = row
+            elif not set(columns) <= set(kind.same):
+                shown = columns[0].removesuffix("_key")
+                raise Invalid(
+                    f"Line {number}: there is another {kind.name} with the {shown} {row[shown]!r} already, under the id {there[key]['id']}."
+                )
+        return left
+
+    async def _by(self, kind: Kind, columns: Sequence[str], wanted: Iterable[Mapping[str, Any]]) -> dict[tuple[Any, ...], Any]:
+        """What is stored with the values that these have in the columns, by them."""
+        d = self._database
+        values = sorted({row[columns[0]] for row in wanted})
+        if not values:
+            return {}
+        type_ = kind.types[columns[0]]
+        sql = f'SELECT * FROM "{kind.table}" WHERE {columns[0]} IN {d.any_of(1, type_)}'
+        return {tuple(row[name] for name in columns): row for row in await d.fetch(sql, d.as_list(values))}
+
+    async def _check_references(self, kind: Kind, new: Mapping[int, Mapping[str, Any]]) -> None:
+        own = {row["id"] for row in new.values()}
+        for column, name in kind.refers.items():
+            wanted = {row[column] for row in new.values() if row[column] is not None} - (own if name == kind.name else set())
+            there = {key[0] for key in await self._by(BY_NAME[name], ["id"], [{"id": each} for each in wanted])}
+            for number, row in new.items():
+                if row[column] in wanted - there:
+                    raise Invalid(f"Line {number}: {kind.name} {row['id']}: there is no {name} {row[column]} ({column}).")
+
+    # ---- writing
+
+    async def _write(self, change: Change, kind: Kind, new: Sequence[Mapping[str, Any]]) -> None:
+        columns = kind.types
+        await self._database.run([inserting(kind.table, columns, [[row[name] for name in columns] for row in new])])
+        change.last_id = max([change.last_id, *(row["id"] for row in new)])
+        if kind.name == "message":
+            change.write(self._index.adding([document(row) for row in new if row["removed_at"] is None]))
+        elif kind.name == "flag":
+            change.write(*(self._index.labelling(row["message_id"], flagged_by(row["user_id"]), on=True) for row in new))
+        elif kind.name in ("channel_member", "organisation_member"):
+            await self._tell(change, kind, new)
+
+    async def _tell(self, change: Change, kind: Kind, new: Sequence[Mapping[str, Any]]) -> None:
+        """Tell those who are signed in, and may be connected, that they are in something new."""
+        d = self._database
+        sql = f"SELECT DISTINCT user_id FROM session WHERE user_id IN {d.any_of(1)}"
+        signed_in = {row["user_id"] for row in await d.fetch(sql, d.as_list(sorted({row["user_id"] for row in new})))}
+        users = await self._core.members.users(sorted(signed_in))
+        for row in new:
+            if row["user_id"] in users:
+                await self._tell_one(change, kind, row, users[row["user_id"]])
+
+    async def _tell_one(self, change: Change, kind: Kind, row: Mapping[str, Any], user: objects.User) -> None:
+        person = row["user_id"]
+        if kind.name == "organisation_member":
+            home = row["organisation_id"]
+            body = objects.Member(user=user, user_id=user.id, by=user.id, role=row["role"], organisation_id=str(home))
+            change.record(NewEvent(type="member", event="joined", body=body, organisation=home, recipient=person, object=person))
+            return
+        if await self._database.fetch("SELECT 1 FROM channel WHERE id = $1 AND removed_at IS NOT NULL", row["channel_id"]):
+            return
+        channel = await channel_row(self._database, row["channel_id"])
+        place, count = str(channel["id"]), channel["members_count"]
+        body = objects.Member(user=user, user_id=user.id, by=user.id, role=row["role"], channel_id=place, members_count=count)
+        record_in_channel(change, channel, "member", "joined", body, object_=person, recipient=person)
+
+
+def document(row: Mapping[str, Any] | Row) -> Document:
+    """A message as it is found."""
+    return Document(
+        id=row["id"], channel_id=row["channel_id"], user_id=row["user_id"], type=row["type"], text=row["contents"],
+        pinned=row["pinned_by"] is not None,
+    )  # fmt: skip

@@ -11,7 +11,9 @@ from typing import Protocol, cast
 
 import asyncpg
 
-from crust.models.database import Database, Row
+from crust.models.database import Database, Row, StartRefused
+from crust.models.migrate import applied
+from crust.settings import Settings
 
 TOGETHER = 500  # rows that are in memory at once
 MIGRATIONS = "tortoise_migrations"  # which were applied is told by whoever migrates; the table counts its rows by itself
@@ -30,6 +32,23 @@ class Snapshot(Protocol):
         Returns:
             the columns of each table's file, `<table>.copy`; nothing for SQLite, whose one file is `crust.db`.
         """
+
+
+@asynccontextmanager
+async def snapshot_of(settings: Settings) -> AsyncIterator[tuple[Database, Snapshot]]:
+    """Take one of the database that the settings name, beside its server if one runs.
+
+    Raises:
+        StartRefused: it cannot be opened, or there is none.
+    """
+    path = settings.sqlite_path
+    if path is not None and not await asyncio.to_thread(path.exists):
+        raise StartRefused(f"there is no database at {path}")
+    async with Database(settings).opened() as database:
+        if not await applied(database):
+            raise StartRefused("the database is empty: nothing was ever stored there")
+        async with snapshot(database) as taken:
+            yield database, taken
 
 
 @asynccontextmanager

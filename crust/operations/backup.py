@@ -21,7 +21,7 @@ from crust.errors import Conflict, Invalid
 from crust.models.database import APPLICATION as SERVER
 from crust.models.database import Database
 from crust.models.migrate import alone, applied, migrate, new_epoch, shipped
-from crust.models.snapshot import APPLICATION, Snapshot, columns_of, snapshot
+from crust.models.snapshot import APPLICATION, Snapshot, columns_of, snapshot_of
 from crust.operations import manifest
 from crust.operations.manifest import Manifest, Part, part_of
 from crust.settings import Settings
@@ -43,10 +43,11 @@ async def back_up(settings: Settings, folder: Path, progress: Progress) -> Manif
 
     Raises:
         Conflict: there is something in the folder.
+        StartRefused: there is no database to back up.
         OSError: it cannot be written; the folder is not there then.
     """
     with being_made(folder) as partial:
-        async with Database(settings).opened() as database, snapshot(database) as taken:
+        async with snapshot_of(settings) as (database, taken):
             progress("the database")
             (partial / "database").mkdir(mode=PRIVATE)
             tables = await taken.write_to(partial / "database")

@@ -15,8 +15,9 @@ import msgspec
 
 from crust import __version__
 from crust.clock import SystemClock, rfc3339
-from crust.models.database import Database
-from crust.models.snapshot import Snapshot, snapshot
+from crust.models.database import StartRefused
+from crust.models.migrate import pending
+from crust.models.snapshot import Snapshot, snapshot_of
 from crust.operations.manifest import sync
 from crust.operations.records import FORMAT, KINDS, Kind
 from crust.settings import Settings
@@ -31,8 +32,13 @@ async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False) 
     Args:
         out: where to.
         passwords: whether the hashes of people's passwords are in it.
+
+    Raises:
+        StartRefused: there is no database, or one that has to be migrated first.
     """
-    async with Database(settings).opened() as database, snapshot(database) as taken:
+    async with snapshot_of(settings) as (database, taken):
+        if names := await pending(database):
+            raise StartRefused(f"the database lacks {names[0]}: crust migrate brings it up to date")
         out.write(
             line({"record": HEADER, "format": FORMAT, "crust": __version__, "server_name": settings.server_name, "exported_at": now()})
         )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from crust.errors import Conflict, CrustError, Invalid, NotFound
+from crust.models.database import StartRefused
 from crust.operations.backup import PARTIAL, back_up, restore
 from crust.operations.manifest import NAME
 from crust.runtime import opened
@@ -52,6 +53,14 @@ async def test_a_backup_becomes_a_server(settings: Settings, empty: Settings, tm
         await restore(empty, tmp_path / "backup", quiet)
     async with opened(empty) as node:
         assert await node.log.head() == head
+
+
+async def test_where_nothing_is_nothing_is_backed_up(settings: Settings, tmp_path: Path) -> None:
+    """It is said, and no empty database is left behind."""
+    with pytest.raises(StartRefused):
+        await back_up(settings, tmp_path / "backup", quiet)
+    assert not (tmp_path / "backup").exists()
+    assert not (settings.data_dir / "crust.db").exists()
 
 
 async def test_a_folder_with_something_in_it_is_left_alone(settings: Settings, tmp_path: Path) -> None:

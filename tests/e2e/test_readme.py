@@ -68,7 +68,8 @@ def test_the_tour_works_as_written(server: Server) -> None:
 
 @pytest.mark.parametrize("section", ["Configuration", "Operations"])
 def test_other_commands_work_as_written(server: Server, section: str) -> None:
-    """They need nothing but the installation."""
+    """They need nothing but the installation, and some a server that there has been."""
+    server.add_user("ana", "--admin")
     for block in blocks(section):
         if not any(name in block for name in RUN_ELSEWHERE):
             shell(server, block)

@@ -14,8 +14,9 @@ from typing import Any, BinaryIO, NamedTuple
 from crust.errors import Invalid
 from crust.events import objects
 from crust.log import Change, NewEvent
-from crust.models.database import Row, inserting
-from crust.models.search_index import Document, SearchIndex, flagged_by
+from crust.models.database import inserting
+from crust.models.search_index import SearchIndex, flagged_by
+from crust.operations.documents import document
 from crust.operations.exporting import END, HEADER
 from crust.operations.records import FORMAT, KINDS, Kind, Wrong
 from crust.services.core import Core
@@ -221,11 +222,3 @@ class Import:
         place, count = str(channel["id"]), channel["members_count"]
         body = objects.Member(user=user, user_id=user.id, by=user.id, role=row["role"], channel_id=place, members_count=count)
         record_in_channel(change, channel, "member", "joined", body, object_=person, recipient=person)
-
-
-def document(row: Mapping[str, Any] | Row) -> Document:
-    """A message as it is found."""
-    return Document(
-        id=row["id"], channel_id=row["channel_id"], user_id=row["user_id"], type=row["type"], text=row["contents"],
-        pinned=row["pinned_by"] is not None,
-    )  # fmt: skip

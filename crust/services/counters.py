@@ -72,4 +72,5 @@ MARK = Counter(
     "(SELECT CASE WHEN t.last_read_id > l.last_id THEN coalesce((SELECT max(x.id) FROM message x WHERE x.channel_id = t.channel_id), 0) "
     "ELSE t.last_read_id END FROM log l)",
 )
-COUNTERS = (MEMBERS, LAST_MESSAGE, TEAMS, MARK, REPLIES, REACTIONS)
+COUNTED = (MEMBERS, LAST_MESSAGE, TEAMS, REPLIES, REACTIONS)
+COUNTERS = (*COUNTED, MARK)

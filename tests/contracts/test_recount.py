@@ -7,21 +7,13 @@ from typing import Any
 
 import pytest
 
-from crust.operations.recount import Recount
 from crust.runtime import Node, opened
 from crust.services.search import Wish
 from crust.settings import Settings
 from tests.support.people import channel, events, names, person, position, say
+from tests.support.recounting import recounted
 
 pytestmark = pytest.mark.asyncio
-
-
-async def recounted(node: Node, *, dry: bool = False) -> dict[str, int]:
-    """What differed, by part."""
-    work = Recount(node.core, dry=dry)
-    async for _ in work.run():
-        pass
-    return dict(+work.wrong)
 
 
 async def spoil(node: Node, sql: str, *values: Any) -> None:

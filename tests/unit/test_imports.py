@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 # arrows don't know each other.
 LINES = """
 cli, testing → runtime → api, ws, web → host → services → log → models → settings, telemetry, events → errors, ids, clock, strict_json
+services → files → settings, telemetry
 models → words
 runtime → servers → ws
 host, ws → broker → log

@@ -45,10 +45,11 @@ def part(asked: str | None, if_range: str | None, etag: str, size: int) -> tuple
     wanted = parse_range_header(asked)
     if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1 or (if_range is not None and if_range.strip() != etag):
         return None
-    found = wanted.range_for_length(size)
-    if found is None:
+    start, end = wanted.ranges[0]
+    start = max(0, size + start) if start < 0 else start  # the last so many
+    if start >= size:
         raise RangeNotSatisfiable(size)
-    return found
+    return start, min(size if end is None else end, size)
 
 
 async def answered(content: Content, source: Request) -> Response:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,15 +105,17 @@ async def test_what_cannot_be_put_there_leaves_nothing(settings: Settings) -> No
         message = int((await say(node, ana, room)).id)
         (made,) = (await node.core.messages.read(ana, room, before=None, after=None, around=None, limit=50)).messages[:1]
         before = await position(node)
-        for who, where, error in [
+        refused: list[tuple[Actor, dict[str, Any], type[Exception]]] = [
             (bob, {"message_id": message}, Forbidden), (eve, {"channel_id": room}, Forbidden), (ana, {"message_id": int(made.id)}, Invalid),
             (ana, {}, Invalid), (ana, {"message_id": message, "channel_id": room}, Invalid), (ana, {"message_id": 5}, NotFound),
             (ana, {"channel_id": 5}, NotFound),
-        ]:  # fmt: skip
+        ]  # fmt: skip
+        for who, where, error in refused:
             with pytest.raises(error):
                 await put(node, who, "a", b"a", **where)
         await node.core.archiving.archive(ana, room)
-        for where in ({"channel_id": room}, {"message_id": message}):
+        wheres: list[dict[str, Any]] = [{"channel_id": room}, {"message_id": message}]
+        for where in wheres:
             with pytest.raises(Gone):
                 await put(node, ana, "a", b"a", **where)
         assert names(await events(node, before)) == ["channel archived"]
@@ -151,7 +154,8 @@ async def test_a_repeat_is_no_second_file(settings: Settings) -> None:
         ana = await person(node, "ana")
         room = await channel(node, ana)
         message = int((await say(node, ana, room)).id)
-        for where in ({"channel_id": room}, {"message_id": message}):
+        wheres: list[dict[str, Any]] = [{"channel_id": room}, {"message_id": message}]
+        for where in wheres:
             first_key, other_key = [request_key(ana.scope, f"k{len(where)}{[*where]}", "message/attach", body) for body in "ab"]
             first = await put(node, ana, "a", b"a", key=first_key, **where)
             before, files = await position(node), kept(node)
@@ -168,10 +172,9 @@ async def test_names_cannot_do_harm(settings: Settings) -> None:
         ana = await person(node, "ana")
         message = int((await say(node, ana, await channel(node, ana))).id)
         given = ["..\\..\\boot.ini", "a\x00b\r\nc.txt", "\u202egnp.exe", "..", "", f"{'ж' * 300}.tar.gz", "ça va.pdf"]
-        for name in given:
-            last = await put(node, ana, name, b"x", message_id=message)
+        shown = [(await put(node, ana, name, b"x", message_id=message)).attachments[-1].name for name in given]
         expected = ["boot.ini", "a b c.txt", "gnp.exe", "file", "file", f"{'ж' * 252}.gz", "ça va.pdf"]
-        assert [each.name for each in last.attachments] == expected
+        assert shown == expected
 
 
 # ---- reading
@@ -222,7 +225,7 @@ async def test_a_channel_that_moves_takes_its_files_along(settings: Settings) ->
         ana, bob = await person(node, "ana"), await person(node, "bob")
         room = await channel(node, root, ana, bob)
         file = (await put(node, ana, "a.bin", BYTES, channel_id=room)).attachments[0]
-        await node.core.moving.channel(root, room, team_id=None, organisation_id=await organisation(node, root, ana))
+        await node.core.moving.move(root, room, team_id=None, organisation_id=await organisation(node, root, ana))
         assert await read_by(node, ana, file.id) == BYTES
         with pytest.raises(NotFound):
             await read_by(node, bob, file.id)

@@ -73,7 +73,7 @@ def test_a_large_file_takes_little_memory(server: Server) -> None:
             sent.update(piece)
             yield piece
 
-    answer = ana.put("/message/attach", params={"channel_id": channel, "name": "large.bin"}, content=raw())
+    answer = ana.put("/message/attach", params={"channel_id": str(channel), "name": "large.bin"}, content=raw())
     assert answer.status_code == 200, answer.text
     file = answer.json()["response"]["attachments"][0]
     assert (file["size"], file["media_type"]) == (SIZE, "application/octet-stream")
@@ -132,8 +132,8 @@ def test_an_upload_that_a_crash_cut_off_leaves_nothing(server: Server) -> None:
         server.process.wait(20)
     assert files_in(server), "the crash left something"
     server.start()
-    messages = call(server.sign_in("ana"), "GET", "/message/read", channel_id=channel)
-    assert [message["type"] for message in messages] == ["CREATE"]  # type: ignore[index]  # a list of messages
+    messages = server.sign_in("ana").get("/message/read", params={"channel_id": str(channel)}).json()["response"]
+    assert [message["type"] for message in messages] == ["CREATE"]
     until_no_files(server)
 
 
@@ -152,7 +152,7 @@ def test_a_removed_message_takes_its_bytes_along(server: Server) -> None:
     """The file and its preview are on the disk while the message is there, and not when it is not."""
     ana = server.sign_in("ana")
     channel = call(ana, "POST", "/channel/edit", name="general", topic="")["id"]
-    sent = ana.put("/message/attach", params={"channel_id": channel, "name": "a.bin"}, content=b"\0" * 1000).json()["response"]
+    sent = ana.put("/message/attach", params={"channel_id": str(channel), "name": "a.bin"}, content=b"\0" * 1000).json()["response"]
     time.sleep(2 * ORPHAN_S)  # longer than what belongs to nobody is left alone
     assert [path.stat().st_size for path in files_in(server)] == [1000]
     call(ana, "DELETE", "/message/remove", id=sent["id"])

@@ -64,7 +64,7 @@ class Bucket:
 
     async def keep(self, source: Path, key: str) -> None:
         """See `Storage`. An object is there as a whole or not at all."""
-        with failures(key):
+        with failures():
             await self._obstore.put_async(self._store, key, source, max_concurrency=PARTS)
         await asyncio.to_thread(source.unlink, missing_ok=True)
 
@@ -100,7 +100,7 @@ class Bucket:
 
     async def stored(self) -> AsyncIterator[Stored]:
         """See `Storage`."""
-        with failures(""):
+        with failures():
             async for some in self._obstore.list(self._store, chunk_size=1000):
                 for each in some:
                     yield Stored(each["path"], each["size"], each["last_modified"].timestamp())
@@ -115,13 +115,13 @@ class Bucket:
 
 
 @contextmanager
-def failures(key: str) -> Iterator[None]:
-    """What obstore raises, as `Storage` says it."""
+def failures(key: str | None = None) -> Iterator[None]:
+    """What obstore raises, as `Storage` says it; without a key, what is not there is the bucket."""
     from obstore.exceptions import BaseError
 
     try:
         yield
-    except FileNotFoundError:
-        raise Missing(key) from None
-    except BaseError as error:
+    except (FileNotFoundError, BaseError) as error:
+        if key is not None and isinstance(error, FileNotFoundError):
+            raise Missing(key) from None
         raise OSError(f"the bucket: {error}") from error

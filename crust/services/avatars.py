@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 from crust.errors import CrustError, Invalid, NotFound, Unavailable
-from crust.files.pictures import NoPicture, Pictures
+from crust.files.pictures import Busy, NoPicture, Pictures
 from crust.files.sniffing import PICTURES, media_type
 from crust.files.storage import Received, Spool, Storage, new_key
 from crust.log import Log
@@ -46,6 +46,8 @@ class Avatars:
             await self._pictures.shrink(received.path, target, SIDE, square=True)
             size, sha256 = await asyncio.to_thread(measured, target)
             await self._storage.keep(target, key)
+        except Busy:
+            raise Unavailable("Too many pictures are being made.", retry_after=5) from None
         except NoPicture:
             raise Invalid("This picture cannot be read, or is too large.", field="upload") from None
         finally:

@@ -13,7 +13,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from crust.errors import CrustError, Gone, Invalid, NotFound, TooLarge, Unavailable
-from crust.files.pictures import USUAL, Dimensions, NoPicture, Pictures, owner, preview_key, size_for
+from crust.files.pictures import USUAL, Busy, Dimensions, NoPicture, Pictures, owner, preview_key, size_for
 from crust.files.sniffing import PICTURES, SHOWN, TEXT, is_markup, media_type
 from crust.files.storage import Missing, Received, Spool, Storage, TooMuch, new_key
 from crust.models.database import Database, Row
@@ -77,7 +77,6 @@ class Files:
     ) -> None:  # fmt: skip
         self._database, self._channels, self._messages = database, channels, messages
         self._storage, self._spool, self._pictures, self._settings = storage, spool, pictures, settings
-        self._making = asyncio.Lock()
 
     # ---- sending
 
@@ -202,13 +201,15 @@ class Files:
         """Make a preview and store it; gives its length in bytes."""
         key, target = preview_key(source, size), self._spool.new_path()
         try:
-            async with self._making, self._storage.local(source) as path:
+            async with self._pictures.turn(), self._storage.local(source) as path:
                 if length := await self._storage.size(key):
                     return length  # somebody else asked for it at the same time
-                await self._pictures.shrink(path, target, size)
+                await self._pictures.shrink_now(path, target, size)
                 length = target.stat().st_size
                 await self._storage.keep(target, key)
                 return length
+        except Busy:
+            raise Unavailable("Too many previews are being made.", retry_after=5) from None
         except (NoPicture, Missing):
             raise NotFound("There is no preview of this file.", field="id") from None
         finally:

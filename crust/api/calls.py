@@ -54,6 +54,13 @@ class Context:
             raise Unauthenticated("Sign in first.")
         return self.actor
 
+    @property
+    def file(self) -> Upload:
+        """The file that came with the request, in a call that takes one."""
+        if self.upload is None:
+            raise BadRequest("Files are sent over HTTP.")
+        return self.upload
+
     def of(self, actor: Actor) -> Context:
         """The same request, now that it is known who asks."""
         return replace(self, actor=actor)

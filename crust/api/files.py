@@ -1,4 +1,4 @@
-"""`/message/attach` and `/file/…`: what people put on messages."""
+"""`/message/attach`, `/file/…` and `/user/avatar`: what people put on messages, and show themselves as."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from msgspec import Meta, Struct
 from crust.api.calls import Context, Registry
 from crust.api.messages import ClientMessageId
 from crust.api.params import Id, convert
-from crust.errors import BadRequest
+from crust.api.users import Nothing
 from crust.files.pictures import SIZES, USUAL
 from crust.services.core import Core
 from crust.services.files import Aim, Content
 from crust.services.keys import request_key
-from crust.services.views import ViewedMessage
+from crust.services.views import ViewedMessage, ViewedUser
 
 
 class MessageAttach(Struct, kw_only=True):
@@ -39,6 +39,10 @@ class FilePreview(Struct, kw_only=True):
     ] = USUAL
 
 
+class AvatarRead(Struct, kw_only=True):
+    id: Id
+
+
 class FileCalls:
     """The handlers."""
 
@@ -51,11 +55,10 @@ class FileCalls:
         The body is the file as it is, of any type but multipart, with the parameters in the query; or a multipart form with the file as
         `upload`. With Idempotency-Key (or `client_msg_id`) a repeat gives the first message, with `duplicate`.
         """
-        files, upload = self._core.files, context.upload
-        if params.message_id or params.channel_id or upload is None:
+        files = self._core.files
+        if params.message_id or params.channel_id or context.upload is None:
             await files.may_send(context.caller, aim(params))  # before the file is taken
-        if upload is None:
-            raise BadRequest("Files are sent over HTTP.")
+        upload = context.file
         async with files.receiving(upload.chunks) as received:
             params = convert(MessageAttach, upload.fields)  # what stands behind the file in a form counts too
             name = params.name or upload.name or "file"
@@ -77,6 +80,19 @@ class FileCalls:
         """A small picture of a picture, as WebP, for whoever sees its message."""
         return await self._core.files.preview(context.caller, params.id, params.size)
 
+    async def avatar(self, context: Context, params: AvatarRead) -> Content:
+        """Somebody's avatar, for whoever sees them; a user's `avatar` is the path of this call."""
+        return await self._core.avatars.read(context.caller, params.id)
+
+    async def put_avatar(self, context: Context, params: Nothing) -> ViewedUser:
+        """Show oneself as a picture: the body as it is, or a form with it as `upload`. It is cut square, and made anew."""
+        async with self._core.files.receiving(context.file.chunks) as received:
+            return await self._core.avatars.put(context.caller, received)
+
+    async def remove_avatar(self, context: Context, params: Nothing) -> None:
+        """Show oneself without a picture; again is no error."""
+        await self._core.avatars.remove(context.caller)
+
 
 def aim(params: MessageAttach) -> Aim:
     """Where the file goes."""
@@ -92,3 +108,6 @@ def register(registry: Registry, core: Core) -> None:
     registry.add("PUT", "/message/attach", calls.attach, rate="uploads", creates=True, uploads=True)
     registry.add("GET", "/file/read", calls.read)
     registry.add("GET", "/file/preview", calls.preview)
+    registry.add("GET", "/file/avatar", calls.avatar)
+    registry.add("PUT", "/user/avatar", calls.put_avatar, rate="uploads", uploads=True)
+    registry.add("DELETE", "/user/avatar", calls.remove_avatar)

@@ -29,6 +29,10 @@ class NoPicture(Exception):
     """It cannot be shown small; the message says why."""
 
 
+class Busy(NoPicture):
+    """Too many others are being made; later there may be one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dimensions:
     """A picture as it is looked at, in pixels."""
@@ -70,30 +74,39 @@ class Pictures:
 
         Raises:
             NoPicture: it is none, too large, broken, or takes too long.
+            Busy: it had to wait for too long.
         """
+        async with self.turn():
+            return await self.shrink_now(source, target, size, square=square)
+
+    async def shrink_now(self, source: Path, target: Path, size: int, *, square: bool = False) -> Dimensions:
+        """The same, for whoever has the turn."""
         job = json.dumps({"source": str(source), "target": str(target), "size": size, "square": square})
-        async with self._in_turn():
-            try:
-                async with asyncio.timeout(JOB_S):
-                    answer = json.loads(await self._ask(job.encode() + b"\n"))
-            except (TimeoutError, ValueError):
-                await self._end()
-                raise NoPicture("it takes too much time or memory") from None
-            except asyncio.CancelledError:
-                await self._end()
-                raise
+        try:
+            async with asyncio.timeout(JOB_S):
+                answer = json.loads(await self._ask(job.encode() + b"\n"))
+        except (TimeoutError, ValueError):
+            await self._end()
+            raise NoPicture("it takes too much time or memory") from None
+        except asyncio.CancelledError:
+            await self._end()
+            raise
         if "error" in answer:
             raise NoPicture(str(answer["error"]))
         return Dimensions(int(answer["width"]), int(answer["height"]))
 
     @asynccontextmanager
-    async def _in_turn(self) -> AsyncIterator[None]:
-        """One at a time; who has to wait for too long does without."""
+    async def turn(self) -> AsyncIterator[None]:
+        """One at a time.
+
+        Raises:
+            Busy: it had to be waited for too long.
+        """
         try:
             async with asyncio.timeout(WAIT_S):
                 await self._turn.acquire()
         except TimeoutError:
-            raise NoPicture("too many others are being made") from None
+            raise Busy("too many others are being made") from None
         try:
             yield
         finally:

@@ -316,10 +316,13 @@ class Reaction(Model):
 
 
 class File(Model):
-    """A file on a message; its bytes lie in the storage under `key`, those of its previews under keys that begin with it."""
+    """A file on a message; its bytes lie in the storage under `key`, those of its previews under keys that begin with it.
+
+    Without a message it is its user's avatar.
+    """
 
     id = IdField(primary_key=True)
-    message_id = fields.BigIntField(db_index=True)
+    message_id = fields.BigIntField(null=True, db_index=True)
     user_id = fields.BigIntField()
     name = text(255)
     size = fields.BigIntField()

@@ -16,6 +16,7 @@ from crust.models.database import Database
 from crust.services.accounts import Accounts
 from crust.services.actor import Actor
 from crust.services.archiving import Archiving
+from crust.services.avatars import Avatars
 from crust.services.channels import MEMBERS_MAX, Channels
 from crust.services.files import Files
 from crust.services.known import Known
@@ -92,7 +93,9 @@ class Core:
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
         storage, spool = place(settings)
         self.messages = Messages(database, log, self.channels, self.marks, known, storage, settings.limits.contents_characters)
-        self.files = Files(database, self.channels, self.messages, storage, spool, Pictures(), settings.files)
+        pictures = Pictures()
+        self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files)
+        self.avatars = Avatars(database, log, self.profiles, self.files, storage, spool, pictures)
         self.search = Search(database, self.messages)
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from crust.errors import CrustError, Gone, Invalid, NotFound, TooLarge, Unavailable
-from crust.files.pictures import USUAL, Dimensions, NoPicture, Pictures, owner, preview_key, size_for
+from crust.files.pictures import USUAL, Busy, Dimensions, NoPicture, Pictures, owner, preview_key, size_for
 from crust.files.sniffing import PICTURES, SHOWN, TEXT, is_markup, media_type
 from crust.files.storage import Missing, Received, Spool, Storage, TooMuch, new_key
 from crust.models.database import Database, Row
@@ -34,7 +34,8 @@ TOGETHER = 500  # keys that are looked for at once when bytes are swept
 ONE = "SELECT id, message_id, name, size, media_type, sha256, key, width FROM file WHERE id = $1"
 LIVING = """
 SELECT f.key FROM file f JOIN message x ON x.id = f.message_id JOIN channel c ON c.id = x.channel_id
-WHERE x.removed_at IS NULL AND c.removed_at IS NULL AND f.key IN {}
+WHERE x.removed_at IS NULL AND c.removed_at IS NULL AND f.key IN {0}
+UNION ALL SELECT f.key FROM file f WHERE f.message_id IS NULL AND f.key IN {0}
 """
 
 
@@ -76,7 +77,6 @@ class Files:
     ) -> None:  # fmt: skip
         self._database, self._channels, self._messages = database, channels, messages
         self._storage, self._spool, self._pictures, self._settings = storage, spool, pictures, settings
-        self._making = asyncio.Lock()
 
     # ---- sending
 
@@ -168,14 +168,14 @@ class Files:
         row = await self._row(actor, file_id)
         return Content(
             name=row["name"], size=row["size"], media_type=row["media_type"], inline=await self._harmless(row), version=row["sha256"],
-            read=lambda start, end: self._bytes(row["key"], start, end),
+            read=lambda start, end: self.stored(row["key"], start, end),
         )  # fmt: skip
 
     async def _harmless(self, row: Row) -> bool:
         """Whether a browser may show it: only of types that cannot act in it, and no text that some program may take for more."""
         if row["media_type"] != TEXT:
             return row["media_type"] in SHOWN
-        async for head in self._bytes(row["key"], 0, min(row["size"], 4096)):
+        async for head in self.stored(row["key"], 0, min(row["size"], 4096)):
             return not is_markup(head)
         return False
 
@@ -194,20 +194,22 @@ class Files:
             length = await self._storage.size(key) or await self._make(row["key"], size)
         return Content(
             name=f"{row['name'].rpartition('.')[0] or row['name']}.webp", size=length, media_type=PREVIEW_TYPE, inline=True,
-            version=f"{row['sha256']}-{size}", read=lambda start, end: self._bytes(key, start, end),
+            version=f"{row['sha256']}-{size}", read=lambda start, end: self.stored(key, start, end),
         )  # fmt: skip
 
     async def _make(self, source: str, size: int) -> int:
         """Make a preview and store it; gives its length in bytes."""
         key, target = preview_key(source, size), self._spool.new_path()
         try:
-            async with self._making, self._storage.local(source) as path:
+            async with self._pictures.turn(), self._storage.local(source) as path:
                 if length := await self._storage.size(key):
                     return length  # somebody else asked for it at the same time
-                await self._pictures.shrink(path, target, size)
+                await self._pictures.shrink_now(path, target, size)
                 length = target.stat().st_size
                 await self._storage.keep(target, key)
                 return length
+        except Busy:
+            raise Unavailable("Too many previews are being made.", retry_after=5) from None
         except (NoPicture, Missing):
             raise NotFound("There is no preview of this file.", field="id") from None
         finally:
@@ -217,14 +219,20 @@ class Files:
         """A file's row, after a check that the caller sees its message."""
         rows = await self._database.fetch(ONE, file_id)
         try:
-            if rows:
+            if rows and rows[0]["message_id"] is not None:
                 await self._messages.seen(actor, await self._messages.row(rows[0]["message_id"]), "read")
                 return rows[0]
         except NotFound:
             pass
         raise NotFound("There is no such file.", field="id")
 
-    async def _bytes(self, key: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
+    async def stored(self, key: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
+        """The bytes in [start, end) under a key, for whoever has checked the right to read them.
+
+        Raises:
+            Gone: they are lost.
+            Unavailable: they cannot be read now.
+        """
         with failing("The file cannot be read now."):
             try:
                 async with aclosing(self._storage.read(key, start, end)) as chunks:

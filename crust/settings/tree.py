@@ -179,7 +179,8 @@ class Files(Section):
     secret_access_key: str = Field(default="", repr=False, description="Empty: AWS_SECRET_ACCESS_KEY")
     sweep_s: Seconds = Field(default=3600.0, description="Seconds between two searches for bytes that belong to no message")
     orphan_s: Seconds = Field(
-        default=3600.0, description="Seconds that such bytes are left alone: longer than any upload takes from its last byte to its message"
+        default=3600.0,
+        description="Seconds that such bytes are left alone: far longer than upload_idle_s, and than an upload takes to become a message",
     )
 
 

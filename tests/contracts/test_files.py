@@ -21,7 +21,7 @@ from crust.services.search import Wish
 from crust.services.snapshots import Wanted
 from crust.settings import Files, Settings
 from tests.support import pictures
-from tests.support.people import channel, events, names, organisation, person, position, put, say
+from tests.support.people import channel, events, names, organisation, person, position, put, say, show
 
 pytestmark = pytest.mark.asyncio
 BYTES = bytes(range(256)) * 20
@@ -404,3 +404,58 @@ async def test_a_place_that_fails_is_said_to_be_unavailable(settings: Settings) 
         with pytest.raises(Unavailable, match="could not be stored"):
             await put(node, ana, "a", b"a", channel_id=room)
         assert await position(node) == before
+
+
+# ---- avatars
+
+
+async def test_an_avatar_is_a_small_square_made_anew(settings: Settings) -> None:
+    """It tells nothing beside the picture; everybody in the organisation is told where it is, and no one else reads it."""
+    async with opened(settings) as node:
+        root, ana, eve = await person(node, "root", is_admin=True), await person(node, "ana"), await person(node, "eve")
+        home = int((await node.core.accounts.me(root)).organisation_id or 0)
+        before = await position(node)
+        me = await show(node, ana, pictures.telling(400, 200, orientation=6))
+        (event,) = await events(node, before)
+        assert me.avatar is not None
+        avatar_id = int(me.avatar.removeprefix("/file/avatar?id="))
+        assert (names([event]), json.loads(bytes(event.body))["avatar"]) == (["user edited"], me.avatar)
+        assert (await node.core.profiles.read(eve, ana.user_id)).avatar == me.avatar
+        data = await read(await node.core.avatars.read(eve, avatar_id))
+        assert (pictures.opened(data).size, pictures.opened(data).format) == ((256, 256), "WEBP")
+        assert pictures.PLACE.encode() not in data
+        with pytest.raises(NotFound):
+            await node.core.files.read(ana, avatar_id)
+        await node.core.organisations.expel(root, home, eve.user_id)
+        with pytest.raises(NotFound):
+            await node.core.avatars.read(eve, avatar_id)
+
+
+async def test_an_avatar_takes_the_place_of_the_last_one(settings: Settings) -> None:
+    """Whose bytes are gone; the sweep leaves the one that is shown; removed, nothing is left, and again is no error."""
+    async with opened(settings) as node:
+        ana = await person(node, "ana")
+        first = (await show(node, ana, pictures.picture(40, 40))).avatar
+        second = (await show(node, ana, pictures.picture(400, 40))).avatar
+        assert first != second
+        with pytest.raises(NotFound):
+            await node.core.avatars.read(ana, int((first or "").partition("=")[2]))
+        age(node)
+        assert (await node.core.files.sweep(), len(kept(node))) == (0, 1)
+        before = await position(node)
+        for _ in range(2):
+            await node.core.avatars.remove(ana)
+        assert names(await events(node, before)) == ["user edited"]
+        assert ((await node.core.accounts.me(ana)).avatar, kept(node)) == (None, [])
+
+
+@pytest.mark.parametrize("body", [b"<svg onload=alert(1)>", b"%PDF-1.7", pictures.bomb(20_000), pictures.picture(30, 30)[:60]])
+async def test_what_is_no_picture_is_no_avatar(settings: Settings, body: bytes) -> None:
+    """It is said, and nothing of it is kept."""
+    async with opened(settings) as node:
+        ana = await person(node, "ana")
+        before = await position(node)
+        with pytest.raises(Invalid) as refused:
+            await show(node, ana, body)
+        assert refused.value.field == "upload"
+        assert (await position(node), kept(node)) == (before, [])

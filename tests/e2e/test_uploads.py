@@ -157,3 +157,18 @@ def test_a_removed_message_takes_its_bytes_along(server: Server) -> None:
     assert [path.stat().st_size for path in files_in(server)] == [1000]
     call(ana, "DELETE", "/message/remove", id=sent["id"])
     assert not files_in(server)
+
+
+@pytest.mark.parametrize("server", ["hypercorn"], indirect=True)  # uvicorn does so too, but logs what it cuts off as errors
+def test_a_server_ends_in_time_with_an_upload_under_way(server: Server) -> None:
+    """SIGTERM in the middle of one that stands still, and of a file that nobody reads: it exits within its 20 s, and leaves nothing."""
+    ana = server.sign_in("ana")
+    channel = call(ana, "POST", "/channel/edit", name="general", topic="")["id"]
+    large = ana.put("/message/attach", params={"channel_id": str(channel)}, content=b"\0" * 20_000_000).json()["response"]["attachments"][0]
+    path = f"/message/attach?channel_id={channel}"
+    with connected(server) as sending, connected(server, receive_buffer=4096) as reading:
+        sending.sendall(request("PUT", path, {**headers_of(ana), "Content-Length": "2000000"}, b"x" * 1_000_000))
+        reading.sendall(request("GET", f"/file/read?id={large['id']}", headers_of(ana)))
+        time.sleep(0.5)
+        assert server.stop() == 0
+    assert [file.stat().st_size for file in files_in(server)] == [20_000_000]

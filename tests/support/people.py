@@ -9,7 +9,7 @@ from crust.runtime import Node
 from crust.services.actor import Actor
 from crust.services.files import Aim
 from crust.services.keys import Key
-from crust.services.views import ViewedMessage
+from crust.services.views import ViewedMessage, ViewedUser
 
 
 async def person(node: Node, name: str, *, is_admin: bool = False) -> Actor:
@@ -54,6 +54,16 @@ async def put(
 
     async with node.core.files.receiving(chunks()) as received:
         return await node.core.files.send(who, aim, received, name, key)
+
+
+async def show(node: Node, who: Actor, body: bytes) -> ViewedUser:
+    """An avatar."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body
+
+    async with node.core.files.receiving(chunks()) as received:
+        return await node.core.avatars.put(who, received)
 
 
 async def position(node: Node) -> int:

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from crust.files import pictures
 from crust.files.picture_worker import MEMORY
-from crust.files.pictures import Dimensions, NoPicture, Pictures, size_for
+from crust.files.pictures import Busy, Dimensions, NoPicture, Pictures, size_for
 from tests.support.pictures import ORIENTATION, bomb, opened, picture, telling
 
 pytestmark = pytest.mark.asyncio
@@ -104,6 +104,15 @@ async def test_a_worker_that_hangs_is_replaced(worker: Pictures, tmp_path: Path,
     monkeypatch.undo()
     await shrunk(worker, tmp_path, picture(10, 10))
     assert process(worker) != stuck
+
+
+async def test_who_waits_for_too_long_does_without(worker: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which is another thing than a picture that cannot be shown; when there is room again, it is made."""
+    monkeypatch.setattr(pictures, "WAIT_S", 0.05)
+    async with worker.turn():
+        with pytest.raises(Busy):
+            await shrunk(worker, tmp_path, picture(10, 10))
+    await shrunk(worker, tmp_path, picture(10, 10))
 
 
 async def test_the_worker_goes_with_the_server(tmp_path: Path) -> None:

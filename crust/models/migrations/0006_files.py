@@ -14,7 +14,7 @@ class Migration(migrations.Migration):
             name="File",
             fields=[
                 ("id", IdField(primary_key=True, unique=True, db_index=True)),
-                ("message_id", fields.BigIntField(db_index=True)),
+                ("message_id", fields.BigIntField(null=True, db_index=True)),
                 ("user_id", fields.BigIntField()),
                 ("name", fields.CharField(max_length=255)),
                 ("size", fields.BigIntField()),

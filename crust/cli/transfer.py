@@ -27,6 +27,7 @@ async def export(
     file: File = STANDARD,
     *,
     passwords: Annotated[bool, Parameter(help="Also the hashes of people's passwords.", negative="")] = False,
+    files: Annotated[Path | None, Parameter(help="Copy the bytes of people's files into this folder.")] = None,
     config: Config = None,
 ) -> None:
     """Write everything that people share, as it is now, one record a line. The server may run meanwhile."""
@@ -34,7 +35,7 @@ async def export(
     configure("warning", settings.log.format)
     count = 0
     with output(file) as out:
-        async for count in exported(settings, out, passwords=passwords):
+        async for count in exported(settings, out, passwords=passwords, files=files):
             progress(f"{count:,} records")
     progress("")
     print(f"{count} records", file=sys.stderr)
@@ -44,6 +45,7 @@ async def import_(
     file: File = STANDARD,
     *,
     check: Annotated[bool, Parameter(help="Only look whether every line is as it must be.", negative="")] = False,
+    files: Annotated[Path | None, Parameter(help="The folder that the bytes of people's files were copied into.")] = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
@@ -58,6 +60,9 @@ async def import_(
                 work = importing.Import(node.core)
                 async for count in work.run(lines):
                     progress(f"{count:,} records")
+                if files is not None:
+                    async for count in work.files(node.settings, files):
+                        progress(f"{count:,} files")
             made, kept = work.made, work.kept
     progress("")
     if json:

@@ -6,20 +6,27 @@ the same file. What is wrong ends it with the line's number; of its batch nothin
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+
+import msgspec
 
 from crust.errors import Invalid
 from crust.events import objects
+from crust.events.objects import Attachment
 from crust.log import Change, NewEvent
-from crust.models.database import Row, inserting
+from crust.models.database import inserting
 from crust.models.search_index import Document, SearchIndex, flagged_by
+from crust.operations.bytes import copied_in
 from crust.operations.exporting import END, HEADER
 from crust.operations.records import FORMAT, KINDS, Kind, Wrong
 from crust.services.core import Core
 from crust.services.standing import channel_row, record_in_channel
+from crust.settings import Settings
 from crust.strict_json import BadJson, read_bytes
 
 TOGETHER = 500  # lines of one change
@@ -108,6 +115,12 @@ def rows(kind: Kind, records: Sequence[Numbered]) -> dict[int, dict[str, Any]]:
     return found
 
 
+def _names(folder: Path) -> Iterator[str]:
+    """What lies below a folder."""
+    for path in folder.rglob("*"):
+        yield path.relative_to(folder).as_posix()
+
+
 class Import:
     """See the module. `made` and `kept` count the records by kind: those that were written, and those that were there."""
 
@@ -132,6 +145,16 @@ class Import:
             self.made[kind.name] += len(new)
             self.kept[kind.name] += len(some) - len(new)
             yield self.made.total() + self.kept.total()
+
+    async def files(self, settings: Settings, folder: Path) -> AsyncIterator[int]:
+        """Put the bytes of files that have a record here into the storage; gives, now and then, how many. What is stored already stays."""
+        d, count = self._database, 0
+        names = _names(folder)
+        while some := await asyncio.to_thread(lambda: list(islice(names, TOGETHER))):
+            rows = await d.fetch(f"SELECT key FROM file WHERE key IN {d.any_of(1, 'text')}", d.as_list(some))
+            async for _ in copied_in(settings, folder, [row["key"] for row in rows]):
+                count += 1
+            yield count
 
     # ---- checking
 
@@ -223,9 +246,11 @@ class Import:
         record_in_channel(change, channel, "member", "joined", body, object_=person, recipient=person)
 
 
-def document(row: Mapping[str, Any] | Row) -> Document:
+def document(row: Mapping[str, Any]) -> Document:
     """A message as it is found."""
+    attachments = msgspec.json.decode(row["attachments"], type=list[Attachment])
     return Document(
-        id=row["id"], channel_id=row["channel_id"], user_id=row["user_id"], type=row["type"], text=row["contents"],
-        pinned=row["pinned_by"] is not None,
+        id=row["id"], channel_id=row["channel_id"], user_id=row["user_id"], type=row["type"],
+        text="\n".join([row["contents"], *(each.name for each in attachments)]), pinned=row["pinned_by"] is not None,
+        media_types=[each.media_type for each in attachments],
     )  # fmt: skip

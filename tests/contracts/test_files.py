@@ -113,6 +113,8 @@ async def test_what_cannot_be_put_there_leaves_nothing(settings: Settings) -> No
         for who, where, error in refused:
             with pytest.raises(error):
                 await put(node, who, "a", b"a", **where)
+        with pytest.raises(TooLarge):
+            await put(node, ana, "a", b"a", channel_id=room, contents="x" * 16_001)
         await node.core.archiving.archive(ana, room)
         wheres: list[dict[str, Any]] = [{"channel_id": room}, {"message_id": message}]
         for where in wheres:

@@ -187,3 +187,21 @@ def test_a_reader_that_takes_nothing_is_dropped(server: Server, ana: httpx.Clien
     finally:
         for peer in peers:
             peer.close()
+
+
+def test_uploads_have_a_limit_of_their_own(tmp_path: Path) -> None:
+    """So many a minute, counted apart from messages and reads; who sends more is told when to come back."""
+    server = Server(tmp_path, {"CRUST_LIMITS__UPLOADS_PER_MINUTE": "2"})
+    server.add_user("ana")
+    server.start()
+    try:
+        ana = server.sign_in("ana")
+        where = {"channel_id": str(call(ana, "POST", "/channel/edit", name="general", topic="")["id"])}
+        answers = [ana.put("/message/attach", params=where, content=b"a") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert answers[0].headers["RateLimit-Limit"] == "2"
+        assert 1 <= int(answers[2].headers["Retry-After"]) <= 30
+        file = answers[0].json()["response"]["attachments"][0]["id"]
+        assert [ana.get("/file/read", params={"id": file}).status_code for _ in range(5)] == [200] * 5
+    finally:
+        server.close()

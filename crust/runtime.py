@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crust import servers
-from crust.api import channels, messages, metrics, organisations, teams, users
+from crust.api import channels, files, messages, metrics, organisations, teams, users
 from crust.api.app import create_app
 from crust.api.calls import Context, Registry
 from crust.api.identity import Identity
@@ -44,7 +44,7 @@ from crust.ws.services import Services
 log = get_logger(__name__)
 
 UNSENT = 131_072  # bytes that the kernel takes before they can be sent; by itself it takes megabytes from a client that reads nothing
-NOUNS = (organisations, teams, users, channels, messages)
+NOUNS = (organisations, teams, users, channels, messages, files)
 """The modules of the API, each of which registers its calls."""
 
 HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for
@@ -92,7 +92,7 @@ async def opened(settings: Settings, clock: Clock | None = None) -> AsyncIterato
                 yield Node(settings, clock, database, log, broker, core, metrics, migrated)
             finally:
                 await broker.stop()
-                core.close()
+                await core.close()
 
 
 # ---- the server
@@ -121,6 +121,7 @@ async def serve(settings: Settings) -> None:
 async def _serve(node: Node, server: servers.Serve, listener: socket.socket, stop: asyncio.Event) -> None:
     faces = Faces(node, await node.log.head())
     following = asyncio.create_task(faces.follow(), name="fan-out")
+    sweeping = asyncio.create_task(node.core.files.sweep_always(), name="sweep of files")
     await _invite_the_first(node)
 
     async def stopped() -> None:
@@ -136,7 +137,8 @@ async def _serve(node: Node, server: servers.Serve, listener: socket.socket, sto
             following.result()
     finally:
         following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        sweeping.cancel()
+        await asyncio.gather(following, sweeping, return_exceptions=True)
 
 
 def collect_seldom() -> None:

@@ -6,18 +6,20 @@ import asyncio
 import math
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from quart import Quart, Request, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from crust.api.calls import Context, Cookie, Outcome, Registry
+from crust.api.downloads import RangeNotSatisfiable, answered
 from crust.api.identity import Identity
 from crust.api.openapi import openapi
 from crust.api.params import from_body, from_query
+from crust.api.uploads import BODY, Body, Pace, Upload, begun, pulling
 from crust.errors import (
     BadRequest,
     CrustError,
@@ -62,6 +64,8 @@ def create_app(settings: Settings, registry: Registry, authenticate: Authenticat
     for path, methods in registry.calls.items():
         app.add_url_rule(path, path, http.answer, methods=list(methods), provide_automatic_options=False)
     add_health(app, ready)
+    uploads = {(call.method, path) for path, methods in registry.calls.items() for call in methods.values() if call.uploads}
+    app.asgi_app = pulling(cast("Any", app.asgi_app), uploads)  # type: ignore[assignment]  # Quart names the servers' own types
     document = msgspec.json.encode(openapi(registry))
 
     @app.get("/openapi.json")
@@ -100,6 +104,9 @@ class HttpCalls:
 
     def __init__(self, settings: Settings, registry: Registry, authenticate: Authenticate, identity: Identity) -> None:
         self._limit, self._body_s = settings.limits.body_bytes, settings.http.body_s
+        files = settings.files
+        self._file_limit = files.upload_bytes
+        self._pace = Pace(files.upload_idle_s, files.upload_bytes_per_second, settings.http.body_s)
         self._registry, self._authenticate, self._identity = registry, authenticate, identity
 
     async def answer(self) -> Response:
@@ -109,7 +116,8 @@ class HttpCalls:
         source = request._get_current_object()  # type: ignore[attr-defined]  # a proxy of Werkzeug's
         query = from_query(request.query_string)
         actor = await self._caller(source) if call.access == "session" else None
-        body = from_body(request.headers.get("Content-Type", ""), await read_body(self._limit, self._body_s))
+        upload = await self._upload(source, query) if call.uploads else None
+        body = await self._parameters() if upload is None else upload.fields
         if actor is not None and "client_id" in body:
             actor = await self._caller(source, body["client_id"])
         raw = {**query, **body}
@@ -120,8 +128,21 @@ class HttpCalls:
             client_id=self._identity.client_id(source, raw.get("client_id")),
             idempotency_key=checked_key(request.headers.get("Idempotency-Key")) if call.creates else None,
             actor=actor,
+            upload=upload,
         )
-        return self._response(await self._registry.run(call, context, raw), secure=self._identity.secure(source))
+        return await self._response(await self._registry.run(call, context, raw), source)
+
+    async def _parameters(self) -> dict[str, Any]:
+        return from_body(request.headers.get("Content-Type", ""), await read_body(self._limit, self._body_s))
+
+    async def _upload(self, source: Request, query: Mapping[str, Any]) -> Upload:
+        """The request's file, at its first byte; one that says that it is too long is refused at once."""
+        refuse_encoded(source)
+        most = self._file_limit + self._limit
+        if (source.content_length or 0) > most:
+            raise TooLarge(f"A file may have at most {self._file_limit} bytes.", field="upload")
+        body: Body = cast("dict[str, Any]", source.scope)[BODY]
+        return await begun(source.headers.get("Content-Type", ""), query, body.chunks(self._pace), self._limit)
 
     async def _caller(self, source: Request, client_id: Any = None) -> Actor:
         """Who asks; `client_id` is the parameter, where the body has it."""
@@ -134,10 +155,13 @@ class HttpCalls:
             raise Forbidden("A change that is asked for with a cookie needs this site's Origin, or the header X-Client-ID.")
         return await self._authenticate(secret, self._identity.client_id(source, client_id))
 
-    def _response(self, outcome: Outcome, *, secure: bool) -> Response:
-        response = Response(outcome.envelope, content_type="application/json")
+    async def _response(self, outcome: Outcome, source: Request) -> Response:
+        if outcome.content is not None:
+            response = await answered(outcome.content, source)
+        else:
+            response = Response(outcome.envelope, content_type="application/json")
         for cookie in outcome.cookies:
-            set_cookie(response, cookie, secure=secure)
+            set_cookie(response, cookie, secure=self._identity.secure(source))
         if outcome.allowance is not None:
             response.headers["RateLimit-Limit"] = str(outcome.allowance.limit)
             response.headers["RateLimit-Remaining"] = str(outcome.allowance.remaining)
@@ -169,15 +193,23 @@ def checked_key(value: str | None) -> str | None:
     return value or None
 
 
+def refuse_encoded(source: Request) -> None:
+    """
+    Raises:
+        BadRequest: the body is compressed, which could make much of little.
+    """
+    if source.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise BadRequest("A body is taken as it is, without Content-Encoding.", field="Content-Encoding")
+
+
 async def read_body(limit: int, seconds: float) -> bytes:
     """The body, counted as it comes: Quart itself does not count one without Content-Length, nor the files of a multipart form.
 
     Raises:
         TooLarge: it is longer than `limit` bytes.
-        BadRequest: it does not come within `seconds`, or is compressed, which could make much of little.
+        BadRequest: it does not come within `seconds`, or is compressed.
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise BadRequest("A body is taken as it is, without Content-Encoding.", field="Content-Encoding")
+    refuse_encoded(request)
     body = bytearray()
     if (request.content_length or 0) <= limit:
         try:
@@ -211,6 +243,8 @@ async def failed(error: Exception) -> Response:
         response.headers.extend({name: value for name, value in error.get_headers() if name == "Allow"})
     if shown.status == Unauthenticated.status:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(shown, RangeNotSatisfiable):
+        response.headers["Content-Range"] = f"bytes */{shown.size}"
     if shown.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(shown.retry_after)))
     return response

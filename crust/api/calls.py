@@ -20,9 +20,11 @@ import msgspec
 from msgspec import Raw, Struct
 
 from crust.api.params import convert
-from crust.errors import CrustError, Internal, MethodNotAllowed, NotFound, Unauthenticated
+from crust.api.uploads import Upload
+from crust.errors import BadRequest, CrustError, Internal, MethodNotAllowed, NotFound, Unauthenticated
 from crust.models.database import unavailable
 from crust.services.actor import Actor
+from crust.services.files import Content
 from crust.services.limits import Allowance, TokenBuckets, site
 from crust.telemetry import Metrics
 
@@ -35,7 +37,7 @@ OK = Raw(b'{"success":{"message":"OK"}}')
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a handler knows of the request beside its parameters."""
+    """What a handler knows of the request beside its parameters. `upload` is the file that comes with it; over HTTP alone can one come."""
 
     request_id: str
     address: str = ""
@@ -43,6 +45,7 @@ class Context:
     client_id: str | None = None
     idempotency_key: str | None = None
     actor: Actor | None = None
+    upload: Upload | None = None
 
     @property
     def caller(self) -> Actor:
@@ -50,6 +53,13 @@ class Context:
         if self.actor is None:
             raise Unauthenticated("Sign in first.")
         return self.actor
+
+    @property
+    def file(self) -> Upload:
+        """The file that came with the request, in a call that takes one."""
+        if self.upload is None:
+            raise BadRequest("Files are sent over HTTP.")
+        return self.upload
 
     def of(self, actor: Actor) -> Context:
         """The same request, now that it is known who asks."""
@@ -89,16 +99,21 @@ class Answer(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An encoded envelope, and what HTTP adds to it."""
+    """An encoded envelope, and what HTTP adds to it; or `content`, which takes its place."""
 
     envelope: bytes
     cookies: Sequence[Cookie] = ()
     allowance: Allowance | None = None
+    content: Content | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `rate` names its rate class, or tells it from the parameters; `creates`: it takes an Idempotency-Key."""
+    """One call.
+
+    `rate` names its rate class, or tells it from the parameters; `creates`: it takes an Idempotency-Key; `uploads`: its body is a file, or
+    a form with one in it.
+    """
 
     method: str
     path: str
@@ -108,6 +123,7 @@ class Call:
     access: Access
     rate: RateClass | Callable[[Any], RateClass]
     creates: bool
+    uploads: bool
     description: str
 
 
@@ -126,14 +142,14 @@ class Registry:
 
     def add(
         self, method: str, path: str, handler: Handler, *, access: Access = "session",
-        rate: RateClass | Callable[[Any], RateClass] | None = None, creates: bool = False,
+        rate: RateClass | Callable[[Any], RateClass] | None = None, creates: bool = False, uploads: bool = False,
     ) -> None:  # fmt: skip
         """Add a call; its schema is the handler's signature."""
         hints = get_type_hints(handler, include_extras=True)
         params = hints[list(inspect.signature(handler).parameters)[1]]
         description = inspect.getdoc(handler) or ""
         usual: RateClass = "reads" if method == "GET" else "writes"
-        call = Call(method, path, params, hints["return"], handler, access, rate or usual, creates, description)
+        call = Call(method, path, params, hints["return"], handler, access, rate or usual, creates, uploads, description)
         self.calls.setdefault(path, {})[method] = call
 
     def find(self, method: str, path: str) -> Call:
@@ -166,6 +182,8 @@ class Registry:
         cookies: Sequence[Cookie] = ()
         if isinstance(result, Answer):
             result, cookies = result.value, result.cookies
+        if isinstance(result, Content):
+            return Outcome(b"", cookies, allowance, result)
         return Outcome(envelope(result), cookies, allowance)
 
     async def frame(self, method: str, path: str, context: Context, raw: Mapping[str, Any]) -> bytes:
@@ -174,9 +192,11 @@ class Registry:
         try:
             call = self.find(method, path)
             route = call.path
-            answer = (await self.run(call, context, raw)).envelope
+            outcome = await self.run(call, context, raw)
+            if outcome.content is not None:
+                raise BadRequest("Files are read over HTTP.")
             status = 200
-            return answer
+            return outcome.envelope
         except CrustError as error:
             status = error.status
             raise

@@ -11,8 +11,10 @@ from msgspec import Struct
 from crust import __version__
 from crust.api.calls import Answer, Call, Page, Registry
 from crust.api.params import ID, Types
+from crust.api.uploads import PART
 from crust.errors import CODES
 from crust.ids import MAX_ID
+from crust.services.files import Content
 
 SCHEMAS = "#/components/schemas/"
 ID_SCHEMA = {**ID, "type": ["string", "integer"], "pattern": "^[0-9]{1,19}$", "minimum": 1, "maximum": MAX_ID}
@@ -46,6 +48,11 @@ SECURITY = {
 CLIENT_ID = {"name": "X-Client-ID", "in": "header", "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}}
 IDEMPOTENCY_KEY = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 64}}
 
+FILE = {"type": "string", "format": "binary"}
+BYTES = {"*/*": {"schema": FILE}}
+UNCHANGED = {"description": "It is what If-None-Match names."}
+RANGE = {"name": "Range", "in": "header", "schema": {"type": "string"}, "description": "One range of bytes, such as bytes=0-499."}
+
 
 def openapi(registry: Registry) -> dict[str, Any]:
     """The whole document."""
@@ -66,7 +73,7 @@ def openapi(registry: Registry) -> dict[str, Any]:
 
 def results(call: Call) -> list[Any]:
     """The types that a call's result may have: lists as the type of the whole list, None left out."""
-    return [part for part in map(unwrapped, parts(call.result)) if part not in (None, type(None))]
+    return [part for part in map(unwrapped, parts(call.result)) if part not in (None, type(None), Content)]
 
 
 def parts(result: Any) -> tuple[Any, ...]:
@@ -95,7 +102,9 @@ def unwrapped(result: Any) -> Any:
 def operation(call: Call, by_type: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     """One call."""
     summary, _, rest = call.description.partition("\n")
-    body = {"description": "What was asked for.", "content": {"application/json": {"schema": answer(call, by_type)}}}
+    binary = call.result is Content
+    content = BYTES if binary else {"application/json": {"schema": answer(call, by_type)}}
+    body = {"description": "What was asked for.", "content": content}
     error = {"description": "Refused.", "content": {"application/json": {"schema": {"$ref": f"{SCHEMAS}Error"}}}}
     described: dict[str, Any] = {
         "summary": summary.rstrip("."),
@@ -107,14 +116,25 @@ def operation(call: Call, by_type: dict[str, Any], components: dict[str, Any]) -
         "tags": [call.path.split("/")[1]],
     }
     schema = components[by_type[str(call.params)]["$ref"].removeprefix(SCHEMAS)]  # its name is longer where two are called the same
-    if call.method in ("GET", "DELETE"):
+    if binary:
+        described["responses"] |= {"206": body | {"description": "The part that Range names."}, "304": UNCHANGED}
+        described["parameters"] += [RANGE]
+    if call.method in ("GET", "DELETE") or call.uploads:
         described["parameters"] += query(call.params, schema)
-    elif schema.get("properties"):
+    if call.uploads:
+        described["requestBody"] = {"required": True, "content": upload(schema)}
+    elif call.method not in ("GET", "DELETE") and schema.get("properties"):
         described["requestBody"] = {
             "required": bool(schema.get("required")),
             "content": {encoding: {"schema": by_type[str(call.params)]} for encoding in Types},
         }
     return described
+
+
+def upload(schema: dict[str, Any]) -> dict[str, Any]:
+    """The body of a call that takes a file: the file as it is, or a form with it and the call's parameters."""
+    form = {"type": "object", "required": [PART], "properties": {PART: FILE, **schema.get("properties", {})}}
+    return {"application/octet-stream": {"schema": FILE}, str(Types.MULTIPART): {"schema": form}}
 
 
 def query(params: type[Struct], schema: dict[str, Any]) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ async def export(
     file: File = STANDARD,
     *,
     passwords: Annotated[bool, Parameter(help="Also the hashes of people's passwords.", negative="")] = False,
+    files: Annotated[Path | None, Parameter(help="Copy the bytes of people's files into this folder.")] = None,
     config: Config = None,
 ) -> None:
     """Write everything that people share, as it is now, one record a line. The server may run meanwhile."""
@@ -34,7 +35,7 @@ async def export(
     configure("warning", settings.log.format)
     count = 0
     with output(file) as out:
-        async for count in exported(settings, out, passwords=passwords):
+        async for count in exported(settings, out, passwords=passwords, files=files):
             progress(f"{count:,} records")
     progress("")
     print(f"{count} records", file=sys.stderr)
@@ -47,6 +48,7 @@ async def import_(
     map_users: Annotated[
         bool, Parameter(help="Take people for those who have the same email address here; else they are refused.", negative="")
     ] = False,
+    files: Annotated[Path | None, Parameter(help="The folder that the bytes of people's files were copied into.")] = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
@@ -61,6 +63,9 @@ async def import_(
                 work = importing.Import(node.core, map_users=map_users)
                 async for count in work.run(lines):
                     progress(f"{count:,} records")
+                if files is not None:
+                    async for count in work.files(node.settings, files):
+                        progress(f"{count:,} files")
             made, kept = work.made, work.kept
     progress("")
     if json:

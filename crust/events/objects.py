@@ -148,6 +148,18 @@ class Reacted(Struct, frozen=True, kw_only=True):
     count: int
 
 
+class Attachment(Struct, frozen=True, kw_only=True):
+    """A file on a message. `media_type` is what its bytes are; pictures have `width` and `height`, in pixels, and a path as `preview`."""
+
+    id: IdText
+    name: str
+    size: int
+    media_type: str
+    width: int | None
+    height: int | None
+    preview: str | None
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """A message. `type`: CREATE, TOPIC, RENAME, MESSAGE or FILE; `replies` and `version` are absolute."""
 
@@ -158,7 +170,7 @@ class Message(Struct, frozen=True, kw_only=True):
     contents: str | None
     reply_to: IdText | None
     replies: int
-    attachments: list[dict[str, Any]]
+    attachments: tuple[Attachment, ...]
     reactions: tuple[Reaction, ...]
     mentions: list[IdText]
     preview: dict[str, Any] | None

@@ -245,7 +245,10 @@ class ChannelMember(Model):
 
 
 class Message(Model):
-    """A message, or the tombstone of one (`removed_at` set, contents empty). `replies` counts the living answers."""
+    """A message, or the tombstone of one (`removed_at` set, contents empty). `replies` counts the living answers.
+
+    `attachments` is what is shown of its files, as JSON, so that nobody who reads a message has to look for them.
+    """
 
     id = IdField(primary_key=True)
     channel_id = fields.BigIntField()
@@ -263,6 +266,7 @@ class Message(Model):
     edited_at = TimeField(null=True)
     removed_at = TimeField(null=True)
     reactions = fields.IntField(db_default=0)
+    attachments = fields.TextField(db_default="[]")
 
     class Meta:
         table = "message"
@@ -309,6 +313,28 @@ class Reaction(Model):
     class Meta:
         table = "reaction"
         unique_together: ClassVar = [("message_id", "emoji", "user_id")]
+
+
+class File(Model):
+    """A file on a message; its bytes lie in the storage under `key`, those of its previews under keys that begin with it.
+
+    Without a message it is its user's avatar.
+    """
+
+    id = IdField(primary_key=True)
+    message_id = fields.BigIntField(null=True, db_index=True)
+    user_id = fields.BigIntField()
+    name = text(255)
+    size = fields.BigIntField()
+    media_type = text(100)
+    sha256 = text(64)
+    key = text(64, unique=True)
+    width = fields.IntField(null=True)
+    height = fields.IntField(null=True)
+    created_at = TimeField()
+
+    class Meta:
+        table = "file"
 
 
 class Mention(Model):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -23,12 +23,14 @@ from crust.models.database import Database
 from crust.models.migrate import alone, applied, migrate, new_epoch, shipped
 from crust.models.snapshot import APPLICATION, Snapshot, columns_of, snapshot_of
 from crust.operations import manifest
+from crust.operations.bytes import copied_in, copied_out
 from crust.operations.manifest import Manifest, Part, part_of
 from crust.settings import Settings
 
 PARTIAL = ".partial"  # at the end of a backup's name as long as it is not whole
 PRIVATE = 0o700  # a backup holds everything, secrets' hashes included
 SQLITE_FILE = "crust.db"
+FILES = "files"  # the folder of people's files in a backup
 OPEN = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1)"
 
 Progress = Callable[[str], None]
@@ -52,6 +54,7 @@ async def back_up(settings: Settings, folder: Path, progress: Progress) -> Manif
             (partial / "database").mkdir(mode=PRIVATE)
             tables = await taken.write_to(partial / "database")
             epoch, position = await head_of(taken)
+            missing = [key async for key, there in told(copied_out(taken, settings, partial / FILES), progress) if not there]
             made = Manifest(
                 format=manifest.FORMAT,
                 crust=__version__,
@@ -63,9 +66,19 @@ async def back_up(settings: Settings, folder: Path, progress: Progress) -> Manif
                 migrations=await applied(database),
                 tables=tables,
                 parts=await asyncio.to_thread(parts_of, partial),
+                missing=missing,
             )
         (partial / manifest.NAME).write_bytes(msgspec.json.format(msgspec.json.encode(made), indent=2))
     return made
+
+
+async def told(copied: AsyncIterator[tuple[str, bool]], progress: Progress) -> AsyncIterator[tuple[str, bool]]:
+    """The same, with word of how far it is."""
+    count = 0
+    async for each in copied:
+        count += 1
+        progress(f"{count} files")
+        yield each
 
 
 @contextmanager
@@ -115,11 +128,17 @@ async def restore(settings: Settings, folder: Path, progress: Progress) -> Manif
     for size in manifest.check(folder, found):
         done += size
         progress(f"checked {done / 2**20:.0f} of {found.size / 2**20:.0f} MiB")
-    progress("the database")
+
+    async def put_files() -> None:
+        names = [name.removeprefix(f"{FILES}/") for name in found.parts if name.startswith(f"{FILES}/")]
+        async for _ in told(copied_in(settings, folder / FILES, names), progress):
+            pass
+        progress("the database")
+
     if found.dialect == "sqlite":
-        await restore_sqlite(settings, folder, found)
+        await restore_sqlite(settings, folder, put_files)
     else:
-        await restore_postgres(settings, folder, found)
+        await restore_postgres(settings, folder, found, put_files)
     async with Database(settings).opened() as database:
         await migrate(database)
     return found
@@ -138,14 +157,15 @@ def fits(found: Manifest, settings: Settings) -> None:
         raise Invalid(f"This backup was made by a newer Crust, {found.crust}: {beyond[0]} is not known here. Update Crust first.")
 
 
-async def restore_sqlite(settings: Settings, folder: Path, found: Manifest) -> None:
-    """Put the file in its place: under its name only once it is whole."""
+async def restore_sqlite(settings: Settings, folder: Path, put_files: Callable[[], Awaitable[None]]) -> None:
+    """Put the file in its place, once people's files are in theirs: under its name only when it is whole."""
     path = settings.sqlite_path
     assert path is not None
     path.parent.mkdir(parents=True, exist_ok=True)
     with alone(path):
         if path.exists():
             raise Conflict(f"{path} is there already, and stays as it is; move it, and the files beside it, out of the way first.")
+        await put_files()
         coming = path.with_name(path.name + PARTIAL)
         await asyncio.to_thread(shutil.copyfile, folder / "database" / SQLITE_FILE, coming)
         coming.chmod(0o600)
@@ -156,7 +176,7 @@ async def restore_sqlite(settings: Settings, folder: Path, found: Manifest) -> N
         manifest.sync(path.parent)
 
 
-async def restore_postgres(settings: Settings, folder: Path, found: Manifest) -> None:
+async def restore_postgres(settings: Settings, folder: Path, found: Manifest, put_files: Callable[[], Awaitable[None]]) -> None:
     """Make the tables as they were, and fill them in one transaction."""
     whole = Database(settings)
     connection = await asyncpg.connect(**whole.postgres_address(), server_settings={"application_name": APPLICATION})
@@ -166,6 +186,7 @@ async def restore_postgres(settings: Settings, folder: Path, found: Manifest) ->
             await migrate(whole, upto=found.migrations[-1])
             if await applied(whole) != found.migrations:
                 raise Conflict("The database has the tables of another Crust already; name an empty one in database_url.")
+            await put_files()
             await fill(connection, folder / "database", found)
     finally:
         await connection.close(timeout=5)

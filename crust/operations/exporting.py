@@ -19,6 +19,7 @@ from crust.models.database import StartRefused
 from crust.models.migrate import pending
 from crust.models.snapshot import Snapshot, snapshot_of
 from crust.operations.backup import head_of
+from crust.operations.bytes import copied_out
 from crust.operations.manifest import sync
 from crust.operations.records import FORMAT, KINDS, Kind
 from crust.settings import Settings
@@ -27,12 +28,13 @@ HEADER, END = "crust", "end"  # the kinds of the first and the last line
 PARTIAL = ".partial"  # at the end of the file's name as long as it is not whole
 
 
-async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False) -> AsyncIterator[int]:
+async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False, files: Path | None = None) -> AsyncIterator[int]:
     """Write it all; gives, now and then, how many records have been written.
 
     Args:
         out: where to.
         passwords: whether the hashes of people's passwords are in it.
+        files: the folder to copy the bytes of people's files into; left out, they are not copied.
 
     Raises:
         StartRefused: there is no database, or one that has to be migrated first.
@@ -50,6 +52,9 @@ async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False) 
                 count += len(lines)
                 yield count
         out.write(line({"record": END, "records": count}))
+        if files is not None:
+            async for _ in copied_out(taken, settings, files):
+                yield count
 
 
 async def records(taken: Snapshot, kind: Kind, *, passwords: bool) -> AsyncIterator[list[bytes]]:

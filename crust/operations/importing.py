@@ -10,9 +10,11 @@ reads them.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from crust.clock import SystemClock
@@ -22,6 +24,7 @@ from crust.ids import next_id
 from crust.log import Change, NewEvent
 from crust.models.database import inserting
 from crust.models.search_index import SearchIndex, flagged_by
+from crust.operations.bytes import copied_in
 from crust.operations.documents import document
 from crust.operations.exporting import END, HEADER
 from crust.operations.mapping import Mapped
@@ -29,6 +32,7 @@ from crust.operations.parts import tell_channels
 from crust.operations.records import FORMAT, KINDS, Kind, Wrong
 from crust.services.core import Core
 from crust.services.standing import channel_row, record_in_channel
+from crust.settings import Settings
 from crust.strict_json import BadJson, read_bytes
 
 TOGETHER = 500  # lines of one change
@@ -120,6 +124,12 @@ def rows(kind: Kind, records: Sequence[Numbered], now: int) -> dict[int, dict[st
     return found
 
 
+def _names(folder: Path) -> Iterator[str]:
+    """What lies below a folder."""
+    for path in folder.rglob("*"):
+        yield path.relative_to(folder).as_posix()
+
+
 class Import:
     """See the module. `made` and `kept` count the records by kind: those that were written, and those that were there.
 
@@ -151,6 +161,16 @@ class Import:
             self.made[kind.name] += len(new)
             self.kept[kind.name] += len(some) - len(new)
             yield self.made.total() + self.kept.total()
+
+    async def files(self, settings: Settings, folder: Path) -> AsyncIterator[int]:
+        """Put the bytes of files that have a record here into the storage; gives, now and then, how many. What is stored already stays."""
+        d, count = self._database, 0
+        names = _names(folder)
+        while some := await asyncio.to_thread(lambda: list(islice(names, TOGETHER))):
+            rows = await d.fetch(f"SELECT key FROM file WHERE key IN {d.any_of(1, 'text')}", d.as_list(some))
+            async for _ in copied_in(settings, folder, [row["key"] for row in rows]):
+                count += 1
+            yield count
 
     # ---- checking
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import msgspec
 from tortoise.fields import BigIntField, BooleanField, CharField, Field, IntField, TextField
 from tortoise.models import Model
 
 from crust.clock import rfc3339
 from crust.errors import Invalid
+from crust.events.objects import Attachment
 from crust.ids import MAX_ID
 from crust.models import tables
 from crust.models.database import Row
@@ -42,11 +44,12 @@ class Wrong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a record: its value in the file and in the database."""
+    """A column of a record: its value in the file and in the database. `shape`: of the JSON that a column of text holds."""
 
     name: str
     field: Field[Any]
     choices: Sequence[str] = ()
+    shape: Any = None
 
     @property
     def postgres_type(self) -> str:
@@ -58,7 +61,7 @@ class Column:
             return None
         if isinstance(self.field, TimeField):
             return rfc3339(value)
-        if isinstance(self.field, JsonField):
+        if self.shape is not None or isinstance(self.field, JsonField):
             return decode_json(value) if isinstance(value, str) else value
         if isinstance(self.field, BooleanField):
             return bool(value)
@@ -78,6 +81,8 @@ class Column:
 
     @property
     def _reader(self) -> Callable[[Any], Any]:
+        if self.shape is not None:
+            return self._shaped
         if isinstance(self.field, TimeField):
             return as_time
         if isinstance(self.field, JsonField):
@@ -87,6 +92,12 @@ class Column:
         if isinstance(self.field, BigIntField):
             return as_id
         return as_number if isinstance(self.field, IntField) else self._text
+
+    def _shaped(self, value: Any) -> str:
+        try:
+            return encode_json(msgspec.convert(value, self.shape))
+        except msgspec.ValidationError as error:
+            raise Wrong(f"is not as it must be: {error}") from None
 
     def _text(self, value: Any) -> str:
         if not isinstance(value, str) or BAD_TEXT.search(value):
@@ -144,6 +155,7 @@ class Kind:
         refers: column → the kind of record that it names by id.
         unique: columns of which no two records have the same; those of which both are in `same` are the same thing under another id.
         choices: column → what may stand in it.
+        shapes: column of text that holds JSON → its type.
         secret: columns that are exported only when asked for.
         counts: column → what is counted anew of the row that it names: a counter in a file counts what that server had.
     """
@@ -154,6 +166,7 @@ class Kind:
     refers: Mapping[str, str] = field(default_factory=dict)
     unique: Sequence[Sequence[str]] = ()
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    shapes: Mapping[str, Any] = field(default_factory=dict)
     secret: Sequence[str] = ()
     counts: Mapping[str, Counter] = field(default_factory=dict)
 
@@ -165,7 +178,11 @@ class Kind:
     def columns(self) -> list[Column]:
         """Those that stand in the file."""
         fields = self.model._meta.fields_map
-        return [Column(name, each, self.choices.get(name, ())) for name, each in fields.items() if not is_derived(name, fields)]
+        return [
+            Column(name, each, self.choices.get(name, ()), self.shapes.get(name))
+            for name, each in fields.items()
+            if not is_derived(name, fields)
+        ]
 
     @cached_property
     def derived(self) -> list[str]:
@@ -219,7 +236,7 @@ KINDS = [
     Kind("organisation", tables.Organisation, ["created_at"]),
     Kind(
         "user", tables.User, ["created_at"], {"organisation_id": "organisation"}, [["username_key"], ["email_key"]],
-        {"kind": ("person", "bot", "ghost"), "presence_status": ("available", "away", "dnd")}, ["password_hash"],
+        {"kind": ("person", "bot", "ghost"), "presence_status": ("available", "away", "dnd")}, secret=["password_hash"],
     ),
     Kind(
         "organisation_member", tables.OrganisationMember, ["organisation_id", "user_id"],
@@ -238,8 +255,10 @@ KINDS = [
     Kind(
         "message", tables.Message, ["user_id", "created_at"],
         {"channel_id": "channel", "user_id": "user", "reply_to": "message", "pinned_by": "user"}, choices={"type": TYPES},
+        shapes={"attachments": list[Attachment]},
         counts={"channel_id": LAST_MESSAGE, "reply_to": REPLIES},
     ),
+    Kind("file", tables.File, ["sha256"], {"message_id": "message", "user_id": "user"}, [["key"]]),
     Kind("message_version", tables.MessageVersion, ["message_id", "version"], {"message_id": "message"}, [["message_id", "version"]]),
     Kind(
         "reaction", tables.Reaction, ["message_id", "emoji", "user_id"], {"message_id": "message", "user_id": "user"},

@@ -9,12 +9,16 @@ import msgspec
 
 from crust.clock import Clock
 from crust.events.control import Control, Typing
+from crust.files.pictures import Pictures
+from crust.files.place import place
 from crust.log import Log
 from crust.models.database import Database
 from crust.services.accounts import Accounts
 from crust.services.actor import Actor
 from crust.services.archiving import Archiving
+from crust.services.avatars import Avatars
 from crust.services.channels import MEMBERS_MAX, Channels
+from crust.services.files import Files
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle
 from crust.services.marks import Marks
@@ -87,11 +91,16 @@ class Core:
         self.profiles = Profiles(database, log, self.accounts, members, self.sessions)
         self.marks = Marks(database, log, self.channels, tell)
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
-        self.messages = Messages(database, log, self.channels, self.marks, known, settings.limits.contents_characters)
+        storage, spool = place(settings)
+        self.messages = Messages(database, log, self.channels, self.marks, known, storage, settings.limits.contents_characters)
+        pictures = Pictures()
+        self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files)
+        self.avatars = Avatars(database, log, self.profiles, self.files, storage, spool, pictures)
         self.search = Search(database, self.messages)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End what runs beside the event loop."""
+        await self.files.close()
         self.presence.close()
         self.passwords.close()
 

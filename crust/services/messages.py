@@ -6,13 +6,15 @@ import msgspec
 
 from crust.errors import Conflict, Gone, Invalid, NotFound
 from crust.events import objects
+from crust.files.storage import Storage
 from crust.log import Change, Log, NewEvent
 from crust.models.database import Database, Row, inserting
 from crust.models.fields import decode_json, encode_json
 from crust.models.search_index import PINNED, SearchIndex, flagged_by
 from crust.models.tables import Flag, Mention, MessageVersion, Reaction
-from crust.services import names, views
+from crust.services import keys, names, views
 from crust.services.actor import Actor
+from crust.services.attachments import Attachments, NewFile, discard, found_text
 from crust.services.channels import Channels
 from crust.services.history import History
 from crust.services.keys import Key
@@ -24,26 +26,43 @@ from crust.services.rights import may
 from crust.services.standing import record_in_channel, standing
 from crust.services.views import ViewedMessage
 
+FILES_MAX = 20  # on one message
+
 
 class Messages(History):
     """See the module.
 
     Args:
+        storage: where the bytes of files lie.
         contents_max: the most characters of a message.
     """
 
-    def __init__(self, database: Database, log: Log, channels: Channels, marks: Marks, known: Known, contents_max: int) -> None:
+    def __init__(
+        self, database: Database, log: Log, channels: Channels, marks: Marks, known: Known, storage: Storage, contents_max: int
+    ) -> None:
         super().__init__(database, channels)
-        self._log, self._marks, self._contents_max = log, marks, contents_max
+        self._log, self._marks, self._storage, self._contents_max = log, marks, storage, contents_max
         self._posts = Posts(database, known)
+        self._attachments = Attachments(database)
         self._index = SearchIndex(database.dialect)
 
     # ---- posting
 
     async def post(
-        self, actor: Actor, channel_id: int, contents: str, *, reply_to: int | None, client_msg_id: str | None, key: Key | None
+        self,
+        actor: Actor,
+        channel_id: int,
+        contents: str,
+        *,
+        reply_to: int | None,
+        client_msg_id: str | None,
+        key: Key | None,
+        file: NewFile | None = None,
     ) -> ViewedMessage:
         """Say something in a channel. With a key that was used for the same before: the first message, `duplicate`.
+
+        Args:
+            file: makes it a FILE message; then the contents may be empty.
 
         Raises:
             Invalid, TooLarge: the contents are empty or too long.
@@ -51,10 +70,10 @@ class Messages(History):
             IdempotencyMismatch: the key was used for another message.
             Unavailable: it is not known whether it was stored; the same key makes a repeat safe.
         """
-        contents = names.contents(contents, self._contents_max)
+        contents = names.contents(contents, self._contents_max) if contents.strip() or file is None else ""
         post = Post(
             actor=actor, channel_id=channel_id, contents=contents, reply_to=reply_to, named=named(contents),
-            client_msg_id=client_msg_id, key=key,
+            client_msg_id=client_msg_id, key=key, file=file, type="MESSAGE" if file is None else "FILE",
         )  # fmt: skip
         posted: Posted = await self._log.together(self._posts.write, post)
         if posted.message is None:
@@ -71,6 +90,36 @@ class Messages(History):
         return msgspec.structs.replace(first, duplicate=True)
 
     # ---- changing
+
+    async def attach(self, actor: Actor, message_id: int, file: NewFile, key: Key | None) -> ViewedMessage:
+        """Put one more file on a message. With a key that was used for the same before: the message, `duplicate`.
+
+        Raises:
+            Invalid: it bears as many as it can, or tells of a channel's changes.
+            NotFound, Forbidden, Gone: as in `rights.may`; Gone also where the key's message was removed since.
+            IdempotencyMismatch: the key was used for something else.
+            Unavailable: as in `post`.
+        """
+        async with self._log.change() as change:
+            first = await keys.result(self._database, key)
+            if first is None:
+                row, channel = await self.may_attach(actor, message_id)
+                now = await self._attachments.add(change, row, file)
+                now = msgspec.structs.replace(now, reactions=tuple(await self._reactions.shared(row)))
+                body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["attachments"])
+                record_in_channel(change, channel, "message", "edited", body, object_=message_id)
+                keys.keep(change, key, message_id)
+        return await self.read_one(actor, message_id) if first is None else await self._first(actor, first)
+
+    async def may_attach(self, actor: Actor, message_id: int) -> tuple[Row, Row]:
+        """A message that the caller may put one more file on, and its channel. Errors are those of `attach`."""
+        row = await self.row(message_id)
+        channel = await self.seen(actor, row, "edit message")
+        if row["type"] not in ("MESSAGE", "FILE"):
+            raise Invalid("What tells of a channel's changes bears no files.", field="message_id")
+        if len(views.attachments(row)) >= FILES_MAX:
+            raise Invalid(f"A message bears at most {FILES_MAX} files.", field="message_id")
+        return row, channel
 
     async def edit(self, actor: Actor, message_id: int, contents: str, version: int | None) -> ViewedMessage:
         """Say it better; what it said before is kept as a version.
@@ -108,8 +157,8 @@ class Messages(History):
         mentioned = await self._mention(change, row, contents)
         sql = "UPDATE message SET contents = $1, mentions = $2, version = version + 1, edited_at = $3 WHERE id = $4"
         await self._database.execute(sql, contents, encode_json([str(user_id) for user_id in mentioned]), change.now, row["id"])
-        change.write(self._index.replacing(row["id"], contents))
         now = views.message(await self.row(row["id"]), await self._reactions.shared(row))
+        change.write(self._index.replacing(row["id"], found_text(now)))
         body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["contents"])
         record_in_channel(change, channel, "message", "edited", body, object_=row["id"])
         return [user_id for user_id in mentioned if str(user_id) not in decode_json(row["mentions"]) and user_id != row["user_id"]]
@@ -123,7 +172,7 @@ class Messages(History):
         return list(found)
 
     async def remove(self, actor: Actor, message_id: int) -> None:
-        """Take a message back: what it said is gone from every table, earlier events included, in the same change.
+        """Take a message back: what it said is gone from every table, earlier events included, in the same change; then its files' bytes.
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`.
@@ -132,8 +181,12 @@ class Messages(History):
             row = await self.row(message_id)
             channel = await self.seen(actor, row, "remove message")
             await self._blank(row)
+            bare = await self._attachments.remove_all(message_id)
             change.write(self._index.removing(message_id))
-            sql = "UPDATE message SET contents = '', mentions = '[]', pinned_by = NULL, reactions = 0, removed_at = $1 WHERE id = $2"
+            sql = (
+                "UPDATE message SET contents = '', mentions = '[]', pinned_by = NULL, reactions = 0, attachments = '[]', removed_at = $1 "
+                "WHERE id = $2"
+            )
             await self._database.execute(sql, change.now, message_id)
             if row["reply_to"] is not None:
                 await self._database.execute("UPDATE message SET replies = replies - 1 WHERE id = $1", row["reply_to"])
@@ -141,10 +194,11 @@ class Messages(History):
                 id=str(message_id), channel_id=str(channel["id"]), user_id=str(row["user_id"]), by=str(actor.user_id)
             )
             record_in_channel(change, channel, "message", "removed", body, object_=message_id)
+        await discard(self._storage, bare)
 
     async def _blank(self, row: Row) -> None:
         """Take the contents out of everything but the message's own row."""
-        blank = msgspec.structs.replace(views.message(row), contents=None, mentions=[], pinned=False)
+        blank = msgspec.structs.replace(views.message(row), contents=None, mentions=[], pinned=False, attachments=())
         edited = objects.MessageEdited(**msgspec.structs.asdict(blank), changed=["contents"])
         sql = "UPDATE event SET body = $1 WHERE object = $2 AND type = 'message' AND event = $3"
         for event, body in (("created", blank), ("edited", edited)):

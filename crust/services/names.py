@@ -12,6 +12,8 @@ EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")  # RFC 5321 
 NAME_MAX = 100
 TOPIC_MAX = 1000
 EMOJI_MAX = 64
+FILE_NAME_MAX = 255  # characters: what most file systems take
+SUFFIX_MAX = 16  # characters of a long name's end that say what the file is
 COMPOSED = 4  # characters at most that NFC makes one of, in any living script
 
 # Unicode TR 9: embeddings, overrides and isolates change how what stands beside them is read, with which one text can pose as another.
@@ -85,6 +87,21 @@ def emoji(text: str) -> str:
     if not any(unicodedata.category(character)[0] in VISIBLE and character not in UNSEEN for character in text):
         raise Invalid("emoji must be something to see.", field="emoji")
     return unicodedata.normalize("NFC", text)
+
+
+def file(text: str) -> str:
+    """What a file is called: of what its sender calls it the last part, without what cannot be seen or would change how it reads.
+
+    A name that its sender's machine allowed is never refused.
+    """
+    text = unicodedata.normalize("NFC", text.replace("\\", "/").rpartition("/")[2][-COMPOSED * FILE_NAME_MAX :])
+    seen = "".join(" " if unicodedata.category(each) in CONTROL else each for each in text if each not in DIRECTIONS | MARKS)
+    seen = " ".join(seen.split())
+    if len(seen) > FILE_NAME_MAX:
+        stem, dot, suffix = seen.rpartition(".")
+        suffix = (dot + suffix)[:SUFFIX_MAX] if stem else ""
+        seen = seen[: FILE_NAME_MAX - len(suffix)] + suffix
+    return seen if seen.strip(". ") else "file"
 
 
 def _plain(text: str, without: frozenset[str]) -> bool:

@@ -14,6 +14,7 @@ from crust.models.fields import encode_json
 from crust.models.search_index import Document, SearchIndex
 from crust.services import keys, views
 from crust.services.actor import Actor
+from crust.services.attachments import NewFile, filing, found_text
 from crust.services.keys import Key
 from crust.services.known import Known
 from crust.services.rights import may
@@ -22,7 +23,7 @@ from crust.services.standing import STANDING, record_in_channel, standing
 MESSAGE_COLUMNS = {
     "id": "bigint", "channel_id": "bigint", "user_id": "bigint", "type": "text", "contents": "text", "reply_to": "bigint",
     "replies": "int", "mentions": "jsonb", "pinned_by": "bigint", "client_msg_id": "text", "origin": "text", "version": "int",
-    "created_at": "bigint", "edited_at": "bigint", "removed_at": "bigint",
+    "created_at": "bigint", "edited_at": "bigint", "removed_at": "bigint", "attachments": "text",
 }  # fmt: skip
 OPEN_PLACES = f"""
 SELECT {views.CHANNEL_COLUMNS} FROM channel c JOIN organisation g ON g.id = c.organisation_id
@@ -33,7 +34,7 @@ MENTION_COLUMNS = {"id": "bigint", "user_id": "bigint", "channel_id": "bigint", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """A message to be written. `named`: the folded usernames in it; `reply_to`: what it answers."""
+    """A message to be written. `named`: the folded usernames in it; `reply_to`: what it answers; `file`: what a FILE message bears."""
 
     actor: Actor
     channel_id: int
@@ -43,6 +44,7 @@ class Post:
     client_msg_id: str | None = None
     key: Key | None = None
     type: str = "MESSAGE"
+    file: NewFile | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +200,10 @@ class Posts:
         last = {post.channel_id: int(message.id) for post, message, _ in written}
         heads = [[int(message.reply_to)] for _, message, _ in written if message.reply_to]
         change.write(
-            self._index.adding([document(post, int(message.id)) for post, message, _ in written]),
+            self._index.adding([document(post, message) for post, message, _ in written]),
             inserting("mention", MENTION_COLUMNS, mentions),
             keys.keeping(change, [(post.key, int(message.id)) for post, message, _ in written if post.key]),
+            filing(change, [(post.file, message) for post, message, _ in written if post.file]),
             Write("UPDATE channel SET last_message_id = $1 WHERE id = $2", [(id_, channel) for channel, id_ in last.items()]),
             Write("UPDATE message SET replies = replies + 1 WHERE id = $1", heads),
         )
@@ -220,7 +223,7 @@ def new_message(change: Change, post: Post, mentioned: Sequence[int]) -> Message
         contents=post.contents,
         reply_to=views.id_or_none(post.reply_to),
         replies=0,
-        attachments=[],
+        attachments=() if post.file is None else (post.file.attachment(change),),
         reactions=(),
         mentions=[str(user_id) for user_id in mentioned],
         preview=None,
@@ -238,13 +241,16 @@ def message_row(post: Post, message: Message, now: int) -> tuple[object, ...]:
     return (
         int(message.id), post.channel_id, post.actor.user_id, message.type, message.contents,
         None if message.reply_to is None else int(message.reply_to), 0, encode_json(message.mentions), None, message.client_msg_id,
-        message.origin, message.version, now, None, None,
+        message.origin, message.version, now, None, None, encode_json(message.attachments),
     )  # fmt: skip
 
 
-def document(post: Post, message_id: int) -> Document:
+def document(post: Post, message: Message) -> Document:
     """A new message as it is found."""
-    return Document(id=message_id, channel_id=post.channel_id, user_id=post.actor.user_id, type=post.type, text=post.contents)
+    return Document(
+        id=int(message.id), channel_id=post.channel_id, user_id=post.actor.user_id, type=post.type, text=found_text(message),
+        media_types=[each.media_type for each in message.attachments],
+    )  # fmt: skip
 
 
 async def system_message(database: Database, change: Change, channel: Row, user_id: int, type_: str, contents: str) -> None:
@@ -254,4 +260,4 @@ async def system_message(database: Database, change: Change, channel: Row, user_
     await database.run([inserting("message", MESSAGE_COLUMNS, [message_row(post, message, change.now)])])
     await database.execute("UPDATE channel SET last_message_id = $1 WHERE id = $2", int(message.id), channel["id"])
     record_in_channel(change, channel, "message", "created", message, object_=int(message.id))
-    change.write(SearchIndex(database.dialect).adding([document(post, int(message.id))]))
+    change.write(SearchIndex(database.dialect).adding([document(post, message)]))

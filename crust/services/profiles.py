@@ -36,9 +36,13 @@ class Profiles:
         """
         if user_id == actor.user_id:
             return await self._accounts.me(actor)
-        if not await self._database.fetch(SHARED, user_id, actor.user_id):
+        if not await self.sees(actor, user_id):
             raise NotFound("There is no such user.", field="id")
         return await self._accounts.viewed(user_id)
+
+    async def sees(self, actor: Actor, user_id: int) -> bool:
+        """Whether somebody is the caller, or in one of their organisations."""
+        return user_id == actor.user_id or bool(await self._database.fetch(SHARED, user_id, actor.user_id))
 
     async def edit(self, actor: Actor, name: str | None, email: str | None) -> views.ViewedUser:
         """Change the caller's own profile.
@@ -65,6 +69,16 @@ class Profiles:
             if (user.name, user.email) != before:
                 await self._save(change, user, "edited", "name", "name_key", "email", "email_key")
         return await self._accounts.me(actor)
+
+    async def set_avatar(self, change: Change, actor: Actor, path: str | None) -> None:
+        """Inside a change: say where the caller's picture is.
+
+        Raises:
+            Forbidden: the account is suspended.
+        """
+        user = await self._active(actor)
+        user.avatar = path
+        await self._save(change, user, "edited", "avatar")
 
     async def _active(self, actor: Actor) -> User:
         user = await User.get(id=actor.user_id)

@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import msgspec
-
 from crust.ids import MAX_ID
 from crust.models.database import Database, Row
 from crust.models.search_index import PINNED, TYPES, WITH_MEDIA, Match, SearchIndex, by_user, flagged_by, in_channel, of_type
 from crust.services import names
 from crust.services.actor import Actor
+from crust.services.attachments import found_text
 from crust.services.channels import VIEWED
 from crust.services.history import PAGE, History
 from crust.services.search_query import Query, parse
 from crust.services.snippets import snippet
-from crust.services.views import FoundMessage
+from crust.services.views import FoundMessage, ViewedMessage
 from crust.words import Phrase
 
 WINDOWS = (200, 2_000)  # matches that are looked at before the index is told where to look; 2,000 take about 5 ms
@@ -169,7 +168,7 @@ def windows() -> Iterable[int]:
         yield WINDOW_MAX
 
 
-def shown(message: msgspec.Struct, phrases: Sequence[Phrase]) -> FoundMessage:
+def shown(message: ViewedMessage, phrases: Sequence[Phrase]) -> FoundMessage:
     """A message with what it was found by."""
     fields = {name: getattr(message, name) for name in message.__struct_fields__}
-    return FoundMessage(**fields, snippet=snippet(fields["contents"] or "", phrases))
+    return FoundMessage(**fields, snippet=snippet(found_text(message), phrases))

@@ -145,6 +145,8 @@ class SessionView(Struct, frozen=True, kw_only=True):
     current: bool
 
 
+ATTACHMENTS = msgspec.json.Decoder(tuple[objects.Attachment, ...])
+NO_ATTACHMENTS: tuple[objects.Attachment, ...] = ()
 USER_COLUMNS = "u.id, u.username, u.name, u.avatar, u.kind, u.origin, u.created_at, u.suspended_at"
 PRESENCE_COLUMNS = "u.presence_status, u.presence_text, u.presence_until"
 CHANNEL_COLUMNS = (
@@ -155,7 +157,7 @@ ORGANISATION_COLUMNS = "g.id, g.name, g.created_at, g.updated_at, g.archived_at"
 TEAM_COLUMNS = "t.id, t.organisation_id, t.name, t.created_at, t.updated_at, t.archived_at"
 MESSAGE_COLUMNS = (
     "x.id, x.channel_id, x.user_id, x.type, x.contents, x.reply_to, x.replies, x.mentions, x.pinned_by, x.client_msg_id, x.origin, "
-    "x.version, x.created_at, x.edited_at, x.reactions"
+    "x.version, x.created_at, x.edited_at, x.reactions, x.attachments"
 )
 
 
@@ -218,6 +220,10 @@ def channel(row: Row) -> objects.Channel:
     )
 
 
+def attachments(row: Row) -> tuple[objects.Attachment, ...]:
+    return NO_ATTACHMENTS if row["attachments"] == "[]" else ATTACHMENTS.decode(row["attachments"])
+
+
 def message(row: Row, reactions: Sequence[objects.Reaction] = ()) -> objects.Message:
     return objects.Message(
         id=str(row["id"]),
@@ -227,7 +233,7 @@ def message(row: Row, reactions: Sequence[objects.Reaction] = ()) -> objects.Mes
         contents=row["contents"],
         reply_to=id_or_none(row["reply_to"]),
         replies=row["replies"],
-        attachments=[],
+        attachments=attachments(row),
         reactions=tuple(reactions),
         mentions=decode_json(row["mentions"]),
         preview=None,

@@ -11,6 +11,7 @@ from crust.settings.example import example_toml
 from crust.settings.source import Effective, SettingsError, explain, load
 from crust.settings.tree import (
     Database,
+    Files,
     Http,
     Limits,
     Log,
@@ -26,6 +27,7 @@ from crust.settings.tree import (
 __all__ = [
     "Database",
     "Effective",
+    "Files",
     "Http",
     "Limits",
     "Log",

@@ -65,6 +65,20 @@ def _database_url(value: str) -> str:
     return value
 
 
+def _store(value: str) -> str:
+    parts = _split(value)
+    if value and (parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment):
+        raise ValueError("should be empty or s3://bucket/prefix")
+    return value
+
+
+def _endpoint(value: str) -> str:
+    parts = _split(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username):
+        raise ValueError("should be empty or an http or https URL, such as https://s3.example.org")
+    return value.rstrip("/")
+
+
 def _token(value: str) -> str:
     if value and not TOKEN.fullmatch(value):
         raise ValueError("should be empty, or 16 to 256 printable characters without spaces")
@@ -146,6 +160,30 @@ class Limits(Section):
     contents_characters: Positive = Field(default=16_000, description="Longest message, in characters")
 
 
+class Files(Section):
+    """Files that people send. They are kept in files_dir, or in a bucket of any server that speaks S3 (with the extra s3)."""
+
+    upload_bytes: Positive = Field(default=104_857_600, description="Largest file, in bytes")
+    upload_idle_s: Seconds = Field(default=30.0, description="Seconds without a byte after which an upload is given up")
+    upload_bytes_per_second: Positive = Field(
+        default=1024, description="Slowest upload, in the long run; the first http.body_s seconds do not count"
+    )
+    store: Annotated[str, AfterValidator(_store)] = Field(
+        default="", description="s3://bucket/prefix, or empty: files_dir, which is where files are received in either case"
+    )
+    endpoint: Annotated[str, AfterValidator(_endpoint)] = Field(
+        default="", description="The server, such as https://s3.example.org; empty: Amazon's, or AWS_ENDPOINT_URL"
+    )
+    region: str = Field(default="", description="The bucket's region; empty: AWS_REGION")
+    access_key_id: str = Field(default="", repr=False, description="Empty: AWS_ACCESS_KEY_ID")
+    secret_access_key: str = Field(default="", repr=False, description="Empty: AWS_SECRET_ACCESS_KEY")
+    sweep_s: Seconds = Field(default=3600.0, description="Seconds between two searches for bytes that belong to no message")
+    orphan_s: Seconds = Field(
+        default=3600.0,
+        description="Seconds that such bytes are left alone: far longer than upload_idle_s, and than an upload takes to become a message",
+    )
+
+
 class Http(Section):
     """HTTP connections: how long a slow client may hold one."""
 
@@ -207,6 +245,9 @@ class Settings(Section):
         default="", description="Where people's links point, such as https://chat.example.org; empty: made from host and port"
     )
     data_dir: Path = Field(default=Path("./data"), strict=False, description="Folder of what is kept beside the database")
+    files_dir: str = Field(
+        default="", description="Folder of the files that people send, which all nodes have to share; empty: files below data_dir"
+    )
     database_url: Annotated[str, AfterValidator(_database_url)] = Field(
         default="",
         repr=False,
@@ -233,6 +274,7 @@ class Settings(Section):
     passwords: Passwords = Field(default_factory=Passwords)
     database: Database = Field(default_factory=Database)
     limits: Limits = Field(default_factory=Limits)
+    files: Files = Field(default_factory=Files)
     http: Http = Field(default_factory=Http)
     websocket: Websocket = Field(default_factory=Websocket)
     log: Log = Field(default_factory=Log)
@@ -245,6 +287,11 @@ class Settings(Section):
             return self.public_url
         host = self.server_name if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104 - asked about, not bound to
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    @property
+    def effective_files_dir(self) -> Path:
+        """`files_dir`, or what `data_dir` makes of it."""
+        return Path(self.files_dir) if self.files_dir else self.data_dir / "files"
 
     @property
     def sqlite_path(self) -> Path | None:

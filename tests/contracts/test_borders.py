@@ -13,7 +13,8 @@ from crust.runtime import NOUNS, Node, opened
 from crust.services.actor import Actor
 from crust.services.limits import TokenBuckets
 from crust.settings import Limits, Settings
-from tests.support.people import channel, events, organisation, person, position, say
+from tests.support.people import channel, events, organisation, person, position, put, say, show
+from tests.support.pictures import picture
 
 pytestmark = pytest.mark.asyncio
 SECRET = "Quellwolke"  # in the name of all that the organisation has
@@ -23,7 +24,7 @@ OPEN = {("POST", "/user/login")}
 
 OWN = {
     ("GET", "/user/me"), ("GET", "/user/sessions"), ("POST", "/user/logout"), ("DELETE", "/user/session"), ("POST", "/user/presence"),
-    ("POST", "/user/edit"), ("POST", "/user/password"),
+    ("POST", "/user/edit"), ("POST", "/user/password"), ("PUT", "/user/avatar"), ("DELETE", "/user/avatar"),
 }  # fmt: skip
 """Calls that are about the caller alone, and take no id of anybody else's things."""
 
@@ -82,6 +83,10 @@ AIMED: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/message/unpin"): {"id": "message"},
     ("POST", "/message/flag"): {"id": "message"},
     ("POST", "/message/unflag"): {"id": "message"},
+    ("PUT", "/message/attach"): {"channel_id": "channel"},
+    ("GET", "/file/read"): {"id": "file"},
+    ("GET", "/file/preview"): {"id": "file"},
+    ("GET", "/file/avatar"): {"id": "avatar"},
 }
 """Calls that say that the organisation's thing is not there."""
 
@@ -97,6 +102,7 @@ AIMED_OTHERWISE: list[tuple[tuple[str, str], dict[str, Any]]] = [
     (("POST", "/channel/invite"), {"id": "own", "user_id": "insider"}),
     (("POST", "/message/edit"), {"id": "message", "contents": "x"}),
     (("GET", "/message/read"), {"id": "message"}),
+    (("PUT", "/message/attach"), {"message_id": "message"}),
 ]
 """The same calls, aimed at it in other ways."""
 
@@ -116,9 +122,12 @@ async def things(node: Node, type_: str) -> tuple[Actor, dict[str, str]]:
     await node.core.organisations.expel(insider, home, insider.user_id)
     room = await channel(node, insider, root, type_=type_, organisation_id=other, name=SECRET)
     message = await say(node, insider, room, SECRET)
+    file = (await put(node, insider, f"{SECRET}.txt", SECRET.encode(), channel_id=room)).attachments[0]
+    avatar = (await show(node, insider, picture(20, 10))).avatar or ""
     team = await node.core.teams.create(root, SECRET, [insider.user_id], other, None)
     return outsider, {
         "organisation": str(other), "channel": str(room), "message": message.id, "team": team.id,
+        "file": file.id, "avatar": avatar.partition("=")[2],
         "home": str(home), "own": str(await channel(node, outsider)),
         "insider": str(insider.user_id), "outsider": str(outsider.user_id),
     }  # fmt: skip

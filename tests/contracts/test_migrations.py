@@ -36,8 +36,8 @@ async def test_a_migration_that_fails_leaves_nothing(settings: Settings, monkeyp
     """Tables made before the failure are gone, nothing is recorded, and the next try succeeds."""
     original = MigrationExecutor.migrate
 
-    async def failing(self: MigrationExecutor) -> None:
-        await original(self)
+    async def failing(self: MigrationExecutor, targets: None, *, direction: str) -> None:
+        await original(self, targets, direction=direction)
         raise OSError("no space left on device")
 
     async with Database(settings).opened() as database:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from crust.errors import Invalid
+from crust.errors import Gone, Invalid
 from crust.operations import importing
 from crust.operations.records import KINDS
-from crust.runtime import opened
+from crust.runtime import Node, opened
+from crust.services.actor import Actor
 from crust.services.search import Wish
 from crust.settings import Settings
 from tests.support.people import channel, events, names, person, say
@@ -61,6 +62,28 @@ async def test_people_go_on_where_they_were(settings: Settings, lines: bytes) ->
         assert int(said.id) > max(int(record["id"]) for record in records(lines) if "id" in record)
         thread = await node.core.messages.thread(ben, int(found.id), 0, 10)
         assert [m.contents for m in thread] == ["an answer"]
+
+
+async def test_files_come_along_when_asked_for(settings: Settings, tmp_path: Path) -> None:
+    """Their records always do; their bytes from and into a folder beside the lines, and what is found in it beside is left alone."""
+    source = settings.model_copy(update={"data_dir": tmp_path / "source", "database_url": ""})
+    await a_life(source)
+    lines = await exported(source, files=tmp_path / "bytes")
+    (tmp_path / "bytes" / "stray").write_text("nobody's")
+    async with opened(settings) as node:
+        work = await imported(node, lines)
+        ben = (await node.core.sessions.sign_in("ben", "correct horse", "c", "", "")).actor
+        (message,) = await node.core.search.find(ben, Wish(query="plan has:file"), 10)
+        file = int(message.attachments[0].id)
+        with pytest.raises(Gone):
+            await content(node, ben, file)
+        assert [count async for count in work.files(settings, tmp_path / "bytes")][-1] == 1
+        assert await content(node, ben, file) == b"what we will do"
+
+
+async def content(node: Node, who: Actor, file: int) -> bytes:
+    found = await node.core.files.read(who, file)
+    return b"".join([chunk async for chunk in found.read(0, found.size)])
 
 
 async def test_again_makes_nothing_twice(settings: Settings, lines: bytes) -> None:
@@ -143,6 +166,8 @@ def first(found: list[dict[str, Any]], kind: str) -> int:
         ("message", {"mentions": "ana"}, "mentions must be a list of ids"),
         ("message", {"version": -1}, "version must be a whole number"),
         ("message", {"colour": "red"}, "colour is nothing that a message has"),
+        ("message", {"attachments": [{"id": "1"}]}, "attachments is not as it must be"),
+        ("file", {"message_id": "17"}, "there is no message 17"),
         ("user", {"username": "x" * 65}, "username must have at most 64 characters"),
         ("user", {"is_admin": 1}, "is_admin must be true or false"),
         ("user", {"organisation_id": "17"}, "there is no organisation 17"),

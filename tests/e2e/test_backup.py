@@ -6,12 +6,14 @@ import asyncio
 import json
 import shutil
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import httpx
 import pytest
+from PIL import Image
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.support.server import Server, call
@@ -53,6 +55,13 @@ async def emptied(url: str) -> None:
     await connection.close()
 
 
+def picture() -> bytes:
+    """A small PNG."""
+    out = BytesIO()
+    Image.new("RGB", (8, 8), "red").save(out, "PNG")
+    return out.getvalue()
+
+
 def every_text(client: httpx.Client, channel: str) -> list[str]:
     found: list[str] = []
     after = "1"
@@ -75,6 +84,9 @@ def test_a_rehearsal(tmp_path: Path, environment: dict[str, str]) -> None:
     ana = server.sign_in("ana")
     headers = {name: ana.headers[name] for name in ("X-Session-ID", "X-Client-ID")}
     channel = str(call(ana, "POST", "/channel/edit", name="talk", topic="")["id"])
+
+    file = ana.put("/message/attach", params={"channel_id": channel, "name": "plan.txt"}, content=b"what we will do").json()["response"]
+    avatar = ana.put("/user/avatar", content=picture(), headers={"Content-Type": "image/png"}).json()["response"]["avatar"]
 
     async def under_load() -> tuple[int, list[str], str]:
         """How much had been acknowledged before the backup began, all of it, and the place that a client would resume from."""
@@ -110,6 +122,9 @@ def test_a_rehearsal(tmp_path: Path, environment: dict[str, str]) -> None:
         assert found[:before] == said[:before]
         assert found == said[: len(found)]
         assert [m["contents"] for m in ana.get("/message/search", params={"query": "word7"}).json()["response"]] == ["word7"]
+
+        assert ana.get("/file/read", params={"id": file["attachments"][0]["id"]}).content == b"what we will do"
+        assert ana.get(avatar).headers["Content-Type"] == "image/webp"
 
         async def resumed() -> dict[str, Any]:
             async with connect(f"{server.websocket_url}?resume={place}", additional_headers=headers) as socket:

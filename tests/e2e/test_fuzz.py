@@ -17,6 +17,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import response_schema_conformance
 
+from tests.support.pictures import picture
 from tests.support.server import Server, call
 
 EXAMPLES = int(os.environ.get("CRUST_TEST_FUZZ_EXAMPLES", "20"))
@@ -33,6 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ana = server.sign_in("ana")
     channel = call(ana, "POST", "/channel/edit", name="general", topic="")["id"]
     call(ana, "POST", "/message/edit", channel_id=channel, contents="hello")
+    ana.put("/message/attach", params={"channel_id": str(channel), "name": "a.png"}, content=picture(20, 10)).raise_for_status()
     yield server
     log = server.log()
     server.close()

@@ -63,6 +63,8 @@ def test_the_tour_works_as_written(server: Server) -> None:
     assert '"error"' not in output
     assert output.count('"contents":"Hello **world**"') == 4, "posted, repeated, read, and in the log"
     assert output.count('"duplicate":true') == 1
+    assert output.count('"type":"FILE"') >= 2
+    assert "Buy oats, and call Ben.\n\nBuy oats\n" in output, "the file, and its beginning"
     assert "message created" in output, "the log"
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from crust.events.event import Event
 from crust.runtime import Node
 from crust.services.actor import Actor
-from crust.services.views import ViewedMessage
+from crust.services.files import Aim
+from crust.services.keys import Key
+from crust.services.views import ViewedMessage, ViewedUser
 
 
 async def person(node: Node, name: str, *, is_admin: bool = False) -> Actor:
@@ -35,6 +39,31 @@ async def channel(
 async def say(node: Node, who: Actor, channel_id: int, text: str = "hi") -> ViewedMessage:
     """A message."""
     return await node.core.messages.post(who, channel_id, text, reply_to=None, client_msg_id=None, key=None)
+
+
+async def put(
+    node: Node, who: Actor, name: str, body: bytes, *, channel_id: int | None = None, message_id: int | None = None, contents: str = "",
+    key: Key | None = None,
+) -> ViewedMessage:  # fmt: skip
+    """A file, put on a message or posted."""
+    aim = Aim(channel_id=channel_id, message_id=message_id, contents=contents)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1000):
+            yield body[start : start + 1000]
+
+    async with node.core.files.receiving(chunks()) as received:
+        return await node.core.files.send(who, aim, received, name, key)
+
+
+async def show(node: Node, who: Actor, body: bytes) -> ViewedUser:
+    """An avatar."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body
+
+    async with node.core.files.receiving(chunks()) as received:
+        return await node.core.avatars.put(who, received)
 
 
 async def position(node: Node) -> int:

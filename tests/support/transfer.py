@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 from crust.operations.exporting import export
 from crust.operations.importing import Import
 from crust.runtime import Node, opened
+from crust.services.files import Aim
 from crust.settings import Settings
 from tests.support.people import channel, organisation, person, say
 
 
-async def exported(settings: Settings, *, passwords: bool = True) -> bytes:
+async def exported(settings: Settings, *, passwords: bool = True, files: Path | None = None) -> bytes:
     out = BytesIO()
-    async for _ in export(settings, out, passwords=passwords):
+    async for _ in export(settings, out, passwords=passwords, files=files):
         pass
     return out.getvalue()
 
@@ -61,4 +64,10 @@ async def a_life(settings: Settings) -> None:
         await core.messages.flag(ben, int(answer.id), flagged=True)
         gone = await say(node, ana, place, "taken back")
         await core.messages.remove(ana, int(gone.id))
+        async with core.files.receiving(some(b"what we will do")) as received:
+            await core.files.send(ana, Aim(channel_id=place), received, "plan.txt", None)
         assert elsewhere
+
+
+async def some(data: bytes) -> AsyncIterator[bytes]:
+    yield data

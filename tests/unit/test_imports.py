@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 LINES = """
 cli, testing → runtime → api, ws, web, operations → host → services → log → models → settings, telemetry, events
 settings, telemetry, events → errors, ids, clock, strict_json
+services → files → settings, telemetry
 models → words
 runtime → servers → ws
 host, ws → broker → log

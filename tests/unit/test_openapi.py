@@ -15,6 +15,7 @@ from crust.api.params import Id
 from crust.clock import ManualClock
 from crust.errors import CODES
 from crust.ids import MAX_ID
+from crust.services.files import Content
 from crust.services.limits import TokenBuckets
 from crust.settings import Limits
 
@@ -76,6 +77,14 @@ class ThingCalls:
         """Sign in."""
         return Answer(Result(id="1"))
 
+    async def attach(self, context: Context, params: Search) -> Result:
+        """Put a file on a thing."""
+        return Result(id="1")
+
+    async def read(self, context: Context, params: Search) -> Content:
+        """A thing's file."""
+        raise NotImplementedError
+
     async def list(self, context: Context, params: Nothing) -> list[Result]:
         """All."""
         return []
@@ -91,6 +100,8 @@ def document() -> dict[str, Any]:
     registry.add("DELETE", "/thing/remove", calls.remove)
     registry.add("POST", "/thing/login", calls.login, access="open")
     registry.add("GET", "/thing/list", calls.list)
+    registry.add("PUT", "/thing/attach", calls.attach, uploads=True)
+    registry.add("GET", "/thing/file", calls.read)
     described: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(openapi(registry)))
     return described
 
@@ -103,7 +114,7 @@ def test_it_is_valid_openapi(document: dict[str, Any]) -> None:
     """By the standard's own schema, and every call can be made from it."""
     schema = schemathesis.openapi.from_dict(document)
     schema.validate()
-    assert len([*schema.get_all_operations()]) == 5
+    assert len([*schema.get_all_operations()]) == 7
     assert document["openapi"].startswith("3.1.")
 
 
@@ -156,6 +167,26 @@ def test_answers_are_in_the_envelope(document: dict[str, Any]) -> None:
     assert set(answer("/thing/remove", "delete")["properties"]) == {"success"}
     error = document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]
     assert error["code"]["enum"] == list(CODES)
+
+
+def test_a_file_is_sent_as_it_is_or_in_a_form(document: dict[str, Any]) -> None:
+    """With the call's parameters in the query, or beside it in the form."""
+    operation = document["paths"]["/thing/attach"]["put"]
+    content = operation["requestBody"]["content"]
+    assert set(content) == {"application/octet-stream", "multipart/form-data"}
+    assert content["application/octet-stream"]["schema"] == {"type": "string", "format": "binary"}
+    form = content["multipart/form-data"]["schema"]
+    assert (form["required"], set(form["properties"])) == (["upload"], {"upload", "id", "type", "limit"})
+    assert parameters(operation)["id"]["in"] == "query"
+
+
+def test_a_file_is_answered_as_bytes(document: dict[str, Any]) -> None:
+    """Whole or in part; what goes wrong is said in the envelope."""
+    operation = document["paths"]["/thing/file"]["get"]
+    for status in ("200", "206"):
+        assert operation["responses"][status]["content"] == {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+    assert "content" not in operation["responses"]["304"]
+    assert parameters(operation)["Range"]["in"] == "header"
 
 
 def test_sessions_come_in_three_ways(document: dict[str, Any]) -> None:

@@ -97,7 +97,7 @@ async def test_making_the_account_tells_what_comes_next() -> None:
     assert accounts.made == [("tok", "ana", "Ana <b>", "ana@example.org", "correct horse")]
     assert response.status_code == 200
     assert f"{URL}/user/login" in page
-    assert "/openapi.json" in page
+    assert "/docs" in page
     assert "correct horse" not in page
 
 

@@ -30,12 +30,13 @@ from crust.models.migrate import migrate, serving
 from crust.servers.loops import running
 from crust.services.actor import Actor
 from crust.services.core import Core
+from crust.services.invitations import NewAccount
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle, TokenBuckets
 from crust.settings import Settings
 from crust.telemetry import Metrics, get_logger
 from crust.telemetry.exposition import CONTENT_TYPE, Exposition
-from crust.web import docs, setup
+from crust.web import docs, invitation, setup
 from crust.ws import description
 from crust.ws.gateway import Gateway
 from crust.ws.hub import Hub
@@ -122,6 +123,7 @@ async def _serve(node: Node, server: servers.Serve, listener: socket.socket, sto
     faces = Faces(node, await node.log.head())
     following = asyncio.create_task(faces.follow(), name="fan-out")
     sweeping = asyncio.create_task(node.core.files.sweep_always(), name="sweep of files")
+    forgetting = asyncio.create_task(node.core.retention.always(), name="retention")
     await _invite_the_first(node)
 
     async def stopped() -> None:
@@ -138,7 +140,8 @@ async def _serve(node: Node, server: servers.Serve, listener: socket.socket, sto
     finally:
         following.cancel()
         sweeping.cancel()
-        await asyncio.gather(following, sweeping, return_exceptions=True)
+        forgetting.cancel()
+        await asyncio.gather(following, sweeping, forgetting, return_exceptions=True)
 
 
 def collect_seldom() -> None:
@@ -186,9 +189,14 @@ class Faces:
                 return "the database does not answer"
             return None
 
+        async def enrol(secret: str, form: Mapping[str, str]) -> None:
+            account = NewAccount(secret, form["username"], form["name"] or None, form["email"] or None, form["password"])
+            await core.invitations.enrol(account)
+
         self.gateway = Gateway(Services(settings, core, self.hub, limiter, invoke, node.metrics), identity)
         self.app = create_app(settings, registry, core.sessions.authenticate, identity, ready)
         self.app.register_blueprint(setup.blueprint(core.accounts.create_first, settings.effective_public_url))
+        self.app.register_blueprint(invitation.blueprint(core.invitations.organisation, enrol, settings.effective_public_url))
         self.app.register_blueprint(docs.blueprint(openapi(registry), description.description()))
         self.gateway.install(self.app)
         self._add_metrics(identity)

@@ -14,7 +14,7 @@ from crust.events.objects import Presence, TimeText
 from crust.services.core import Core
 from crust.services.invitations import NewAccount
 from crust.services.sessions import SignedIn as NewSession
-from crust.services.views import SessionView, ViewedAct, ViewedUser
+from crust.services.views import SessionView, ViewedUser
 
 
 class Login(Struct, kw_only=True):
@@ -28,11 +28,6 @@ class Register(Struct, kw_only=True):
     password: Annotated[str, Meta(max_length=1024)]
     name: Annotated[str | None, Meta(description="How others see one; else the username.")] = None
     email: Annotated[str | None, Meta(description="One's address; that of the invitation, if it is for one, counts instead.")] = None
-
-
-class ServerAudit(Struct, kw_only=True):
-    before: Id | None = None
-    limit: Limit = 50
 
 
 class SignedIn(Struct, kw_only=True):
@@ -113,11 +108,6 @@ class UserCalls:
         signed_in = await self._core.invitations.register(account, context.client_id, context.address, context.user_agent)
         return await self._answer(signed_in)
 
-    async def audit(self, context: Context, params: ServerAudit) -> Page[ViewedAct]:
-        """Who administered the server and its accounts, newest first; for its administrators. `next` is what to pass as `before`."""
-        found = await self._core.audit.of_server(context.caller, params.before, params.limit + 1)
-        return Page.of(found, params.limit)
-
     async def logout(self, context: Context, params: Nothing) -> Answer[None]:
         """End this session, and close its websockets."""
         await self._core.sessions.end(context.caller, context.caller.session_id)
@@ -162,7 +152,6 @@ def register(registry: Registry, core: Core) -> None:
     calls = UserCalls(core)
     registry.add("POST", "/user/login", calls.login, access="open")
     registry.add("POST", "/user/register", calls.register, access="open")
-    registry.add("GET", "/user/audit", calls.audit)
     registry.add("POST", "/user/logout", calls.logout)
     registry.add("GET", "/user/me", calls.me)
     registry.add("GET", "/user/read", calls.read)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.html import Page
 from tests.support.server import PASSWORD, Server, call
+from tests.support.wire import seconds_until
 
 
 @pytest.fixture(scope="module")

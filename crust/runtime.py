@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crust import servers
-from crust.api import channels, files, messages, metrics, organisations, teams, users
+from crust.api import channels, files, messages, metrics, organisations, server, teams, users
 from crust.api.app import create_app
 from crust.api.calls import Context, Registry
 from crust.api.identity import Identity
@@ -30,12 +30,13 @@ from crust.models.migrate import migrate, serving
 from crust.servers.loops import running
 from crust.services.actor import Actor
 from crust.services.core import Core
+from crust.services.invitations import NewAccount
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle, TokenBuckets
 from crust.settings import Settings
 from crust.telemetry import Metrics, get_logger
 from crust.telemetry.exposition import CONTENT_TYPE, Exposition
-from crust.web import docs, setup
+from crust.web import docs, invitation, setup
 from crust.ws import description
 from crust.ws.gateway import Gateway
 from crust.ws.hub import Hub
@@ -44,7 +45,7 @@ from crust.ws.services import Services
 log = get_logger(__name__)
 
 UNSENT = 131_072  # bytes that the kernel takes before they can be sent; by itself it takes megabytes from a client that reads nothing
-NOUNS = (organisations, teams, users, channels, messages, files)
+NOUNS = (organisations, teams, users, channels, messages, files, server)
 """The modules of the API, each of which registers its calls."""
 
 HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for
@@ -106,7 +107,7 @@ async def serve(settings: Settings) -> None:
         SettingsError: the server that the settings name is not installed.
         OSError: the address cannot be listened on.
     """
-    server, stop = servers.chosen(settings), asyncio.Event()
+    run, stop = servers.chosen(settings), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with listening(settings.host, settings.port) as listener:
@@ -115,13 +116,14 @@ async def serve(settings: Settings) -> None:
         async with opened(settings) as node:
             with serving(node.database):
                 collect_seldom()
-                await _serve(node, server, listener, stop)
+                await _serve(node, run, listener, stop)
 
 
-async def _serve(node: Node, server: servers.Serve, listener: socket.socket, stop: asyncio.Event) -> None:
+async def _serve(node: Node, run: servers.Serve, listener: socket.socket, stop: asyncio.Event) -> None:
     faces = Faces(node, await node.log.head())
     following = asyncio.create_task(faces.follow(), name="fan-out")
     sweeping = asyncio.create_task(node.core.files.sweep_always(), name="sweep of files")
+    forgetting = asyncio.create_task(node.core.retention.always(), name="retention")
     await _invite_the_first(node)
 
     async def stopped() -> None:
@@ -132,13 +134,14 @@ async def _serve(node: Node, server: servers.Serve, listener: socket.socket, sto
 
     try:
         log.info("serving", url=node.settings.effective_public_url, server=node.settings.server, loop=running())
-        await server(faces.app, node.settings, listener, stopped)
+        await run(faces.app, node.settings, listener, stopped)
         if following.done():
             following.result()
     finally:
         following.cancel()
         sweeping.cancel()
-        await asyncio.gather(following, sweeping, return_exceptions=True)
+        forgetting.cancel()
+        await asyncio.gather(following, sweeping, forgetting, return_exceptions=True)
 
 
 def collect_seldom() -> None:
@@ -186,9 +189,14 @@ class Faces:
                 return "the database does not answer"
             return None
 
+        async def enrol(secret: str, form: Mapping[str, str]) -> None:
+            account = NewAccount(secret, form["username"], form["name"] or None, form["email"] or None, form["password"])
+            await core.invitations.enrol(account)
+
         self.gateway = Gateway(Services(settings, core, self.hub, limiter, invoke, node.metrics), identity)
         self.app = create_app(settings, registry, core.sessions.authenticate, identity, ready)
         self.app.register_blueprint(setup.blueprint(core.accounts.create_first, settings.effective_public_url))
+        self.app.register_blueprint(invitation.blueprint(core.invitations.organisation, enrol, settings.effective_public_url))
         self.app.register_blueprint(docs.blueprint(openapi(registry), description.description()))
         self.gateway.install(self.app)
         self._add_metrics(identity)

@@ -8,6 +8,7 @@ and ends with status 1 if one was refused. Python's standard library is all that
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -16,6 +17,9 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
+
+# One red dot, as PNG.
+PICTURE = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4z8AAAAMBAQDJ/pLvAAAAAElFTkSuQmCC")
 
 
 class Client:
@@ -36,18 +40,24 @@ class Client:
     def delete(self, path: str, **fields: object) -> Any:
         return self._call("DELETE", path, "query", fields)
 
-    def _call(self, method: str, path: str, where: str, fields: dict[str, object]) -> Any:
+    def put(self, path: str, file: bytes, **fields: object) -> Any:
+        """A file is the body; what belongs to it stands in the query."""
+        return self._call("PUT", path, "query", fields, file)
+
+    def _call(self, method: str, path: str, where: str, fields: dict[str, object], file: bytes | None = None) -> Any:
         form = urlencode(fields, doseq=True)
         address = f"{self._url}{path}?{form}" if where == "query" and form else self._url + path
-        request = Request(address, form.encode() if where == "body" else None, self._headers, method=method)
+        body = form.encode() if where == "body" else file
+        headers = self._headers if file is None else {**self._headers, "Content-Type": "application/octet-stream"}
         try:
-            with urlopen(request, timeout=30) as answer:
-                body = json.loads(answer.read())
+            with urlopen(Request(address, body, headers, method=method), timeout=30) as answer:
+                kind, received = answer.headers["Content-Type"], answer.read()
         except HTTPError as refused:
-            body = json.loads(refused.read())
+            kind, received = "application/json", refused.read()
             self.failed += 1
-        print(f"{method:6} {path:24} {next(iter(body)):8} {body.get('error', {}).get('message', '')}")
-        return body.get("response")
+        found = json.loads(received) if kind == "application/json" and not path.startswith("/file/") else {"bytes": received}
+        print(f"{method:6} {path:24} {next(iter(found)):8} {found.get('error', {}).get('message', '')}")
+        return found.get("response")
 
 
 def organisations(ana: Client, bob_id: str) -> str:
@@ -63,6 +73,14 @@ def organisations(ana: Client, bob_id: str) -> str:
     ana.post("/organisation/invite", id=own["id"], user_id=bob_id)
     ana.post("/organisation/role", id=own["id"], user_id=bob_id, role="admin")
     ana.get("/organisation/members", id=own["id"])
+    link = ana.post("/organisation/invite", id=own["id"], role="guest", uses=2)
+    secret = link["url"].partition("token=")[2]
+    ana.post("/user/register", invitation=secret, username=f"every-{own['id'][-8:]}", password=os.environ["PASSWORD"])
+    ana.post("/organisation/accept", invitation=secret)
+    ana.get("/organisation/invitations", id=own["id"])
+    ana.delete("/organisation/invitation", id=link["id"])
+    ana.get("/organisation/audit", id=own["id"])
+    ana.get("/server/audit")
     return str(own["id"])
 
 
@@ -125,6 +143,17 @@ def messages(ana: Client, bob: Client, channel: str) -> None:
     bob.delete("/message/remove", id=reply)
 
 
+def files(ana: Client, channel: str) -> None:
+    message = ana.put("/message/attach", PICTURE, channel_id=channel, name="dot.png")
+    ana.put("/message/attach", b"what we will do", message_id=message["id"], name="plan.txt")
+    picture = message["attachments"][0]["id"]
+    ana.get("/file/read", id=picture)
+    ana.get("/file/preview", id=picture, size=160)
+    avatar = ana.put("/user/avatar", PICTURE)["avatar"]
+    ana.get("/file/avatar", id=avatar.partition("=")[2])
+    ana.delete("/user/avatar")
+
+
 def people(ana: Client, bob: Client) -> None:
     ana.get("/user/search", query="b")
     ana.get("/user/me")
@@ -147,6 +176,7 @@ def main() -> None:
     organisation = organisations(ana, bob_id)
     channel = channels(ana, bob, organisation, teams(ana, organisation, [ana.me["user"]["id"], bob_id]), bob_id)
     messages(ana, bob, channel)
+    files(ana, channel)
     ana.delete("/organisation/expel", id=organisation, user_id=bob_id)
     ana.delete("/organisation/remove", id=organisation)
     people(ana, bob)

@@ -22,6 +22,7 @@ from msgspec import Raw, Struct
 from crust.api.params import convert
 from crust.api.uploads import Upload
 from crust.errors import BadRequest, CrustError, Internal, MethodNotAllowed, NotFound, Unauthenticated
+from crust.log.audit import By, asked_by
 from crust.models.database import unavailable
 from crust.services.actor import Actor
 from crust.services.files import Content
@@ -177,6 +178,8 @@ class Registry:
         params = convert(call.params, raw)
         if callable(call.rate):
             allowance = self._take(call.rate(params), context)
+        if call.method != "GET" and (actor := context.actor) is not None:
+            asked_by.set(By(actor.user_id, actor.username, actor.client_id, context.address))
         with unavailable(self.metrics.database_unavailable):
             result = await call.handler(context, params)
         cookies: Sequence[Cookie] = ()

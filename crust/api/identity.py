@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from typing import Any
 
 from quart.wrappers.base import BaseRequestWebsocket
 
-from crust.errors import Invalid
+from crust.services import names
 from crust.settings import Settings
 
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 FORWARDING = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
-CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Identity:
@@ -46,9 +44,7 @@ class Identity:
         value = source.headers.get("X-Client-ID") or source.args.get("client_id") or parameter or source.cookies.get("crust_client")
         if value is None or value == "":
             return None
-        if not isinstance(value, str) or not CLIENT_ID.fullmatch(value):
-            raise Invalid("client_id must be 1 to 64 letters, digits, dots, hyphens or underscores.", field="client_id")
-        return value
+        return names.client_id(value if isinstance(value, str) else "")
 
     def from_here(self, source: BaseRequestWebsocket) -> bool:
         """Whether its Origin, which browsers send truly, is this site's or one that is allowed."""

@@ -12,7 +12,7 @@ from crust.api.params import Id
 from crust.errors import Invalid
 from crust.services.core import Core
 from crust.services.keys import request_key
-from crust.services.views import ViewedMember, ViewedOrganisation
+from crust.services.views import MadeInvitation, ViewedAct, ViewedInvitation, ViewedMember, ViewedOrganisation
 
 Role = Literal["owner", "admin", "member", "guest"]
 
@@ -41,9 +41,30 @@ class OrganisationMembers(Struct, kw_only=True):
 
 class OrganisationInvite(Struct, kw_only=True):
     id: Id
-    user_id: Annotated[Id | None, Meta(description="Who; or their address.")] = None
-    email: Annotated[str, Meta(max_length=254, description="The address of somebody's account, instead of user_id.")] | None = None
+    user_id: Annotated[Id | None, Meta(description="Who; or their address; or neither, for a link that whoever has it comes in by.")] = None
+    email: Annotated[str, Meta(max_length=254, description="Somebody's address, instead of user_id.")] | None = None
     role: Role = "member"
+    uses: Annotated[int, Meta(ge=1, le=1000, description="How many may come in by a link; by one for an address, one.")] = 1
+
+
+class OrganisationPart(Struct, kw_only=True):
+    id: Id
+    after: Id | None = None
+    limit: Limit = 50
+
+
+class OrganisationAudit(Struct, kw_only=True):
+    id: Id
+    before: Id | None = None
+    limit: Limit = 50
+
+
+class InvitationId(Struct, kw_only=True):
+    id: Annotated[Id, Meta(description="The invitation's.")]
+
+
+class InvitationAccept(Struct, kw_only=True):
+    invitation: Annotated[str, Meta(max_length=200, description="What stands behind `token=` in the link.")]
 
 
 class OrganisationRole(Struct, kw_only=True):
@@ -98,11 +119,37 @@ class OrganisationCalls:
         found = await self._core.organisations.members(context.caller, params.id, params.after or 0, params.limit + 1)
         return Page.of(found, params.limit)
 
-    async def invite(self, context: Context, params: OrganisationInvite) -> None:
-        """Bring somebody who has an account into an organisation; who is in it stays as they are."""
-        if (params.user_id is None) == (params.email is None):
-            raise Invalid("One of user_id and email is required.", field="user_id")
+    async def invite(self, context: Context, params: OrganisationInvite) -> MadeInvitation | None:
+        """Bring somebody who has an account into an organisation; who is in it stays as they are.
+
+        For an address that nobody here has, and for nobody in particular, a link is made, which is what to send them: who opens it comes
+        in, with a new account or their own.
+        """
+        if params.user_id is not None and params.email is not None:
+            raise Invalid("Only one of user_id and email is taken.", field="user_id")
+        if params.user_id is None and (params.email is None or not await self._core.accounts.has_address(params.email)):
+            return await self._core.invitations.make(context.caller, params.id, role=params.role, email=params.email, uses=params.uses)
         await self._core.organisations.invite(context.caller, params.id, user_id=params.user_id, email=params.email, role=params.role)
+        return None
+
+    async def invitations(self, context: Context, params: OrganisationPart) -> Page[ViewedInvitation]:
+        """An organisation's links that still hold, without their secrets."""
+        found = await self._core.invitations.all(context.caller, params.id, params.after or 0, params.limit + 1)
+        return Page.of(found, params.limit)
+
+    async def revoke(self, context: Context, params: InvitationId) -> None:
+        """Take a link back."""
+        await self._core.invitations.revoke(context.caller, params.id)
+
+    async def accept(self, context: Context, params: InvitationAccept) -> ViewedOrganisation:
+        """Come into an organisation by a link; gives the organisation."""
+        organisation_id = await self._core.invitations.accept(context.caller, params.invitation)
+        return await self._core.organisations.read(context.caller, organisation_id)
+
+    async def audit(self, context: Context, params: OrganisationAudit) -> Page[ViewedAct]:
+        """Who administered an organisation, newest first; for its owners and admins. `next` is what to pass as `before`."""
+        found = await self._core.audit.of_organisation(context.caller, params.id, params.before, params.limit + 1)
+        return Page.of(found, params.limit)
 
     async def role(self, context: Context, params: OrganisationRole) -> None:
         """Give somebody in an organisation another role; again is no error."""
@@ -124,5 +171,9 @@ def register(registry: Registry, core: Core) -> None:
     registry.add("POST", "/organisation/unarchive", calls.unarchive)
     registry.add("GET", "/organisation/members", calls.members)
     registry.add("POST", "/organisation/invite", calls.invite)
+    registry.add("GET", "/organisation/invitations", calls.invitations)
+    registry.add("DELETE", "/organisation/invitation", calls.revoke)
+    registry.add("POST", "/organisation/accept", calls.accept)
+    registry.add("GET", "/organisation/audit", calls.audit)
     registry.add("POST", "/organisation/role", calls.role)
     registry.add("DELETE", "/organisation/expel", calls.expel)

@@ -12,12 +12,22 @@ from crust.api.params import Id
 from crust.clock import rfc3339
 from crust.events.objects import Presence, TimeText
 from crust.services.core import Core
+from crust.services.invitations import NewAccount
+from crust.services.sessions import SignedIn as NewSession
 from crust.services.views import SessionView, ViewedUser
 
 
 class Login(Struct, kw_only=True):
     username: Annotated[str, Meta(max_length=254, description="Username, or email address.")]
     password: Annotated[str, Meta(max_length=1024)]
+
+
+class Register(Struct, kw_only=True):
+    invitation: Annotated[str, Meta(max_length=200, description="What stands behind `token=` in the link.")]
+    username: Annotated[str, Meta(max_length=64)]
+    password: Annotated[str, Meta(max_length=1024)]
+    name: Annotated[str | None, Meta(description="How others see one; else the username.")] = None
+    email: Annotated[str | None, Meta(description="One's address; that of the invitation, if it is for one, counts instead.")] = None
 
 
 class SignedIn(Struct, kw_only=True):
@@ -75,6 +85,9 @@ class UserCalls:
         signed_in = await self._core.sessions.sign_in(
             params.username, params.password, context.client_id, context.address, context.user_agent
         )
+        return await self._answer(signed_in)
+
+    async def _answer(self, signed_in: NewSession) -> Answer[SignedIn]:
         actor = signed_in.actor
         seconds = (signed_in.expires_at - self._core.clock.now()) // 1000
         body = SignedIn(
@@ -88,6 +101,12 @@ class UserCalls:
             Cookie("crust_client", actor.client_id, max_age=seconds),
         ]
         return Answer(body, cookies=cookies)
+
+    async def register(self, context: Context, params: Register) -> Answer[SignedIn]:
+        """Make an account by a link that invites to it, and sign in."""
+        account = NewAccount(params.invitation, params.username, params.name, params.email, params.password)
+        signed_in = await self._core.invitations.register(account, context.client_id, context.address, context.user_agent)
+        return await self._answer(signed_in)
 
     async def logout(self, context: Context, params: Nothing) -> Answer[None]:
         """End this session, and close its websockets."""
@@ -132,6 +151,7 @@ def register(registry: Registry, core: Core) -> None:
     """Add the calls to a registry."""
     calls = UserCalls(core)
     registry.add("POST", "/user/login", calls.login, access="open")
+    registry.add("POST", "/user/register", calls.register, access="open")
     registry.add("POST", "/user/logout", calls.logout)
     registry.add("GET", "/user/me", calls.me)
     registry.add("GET", "/user/read", calls.read)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from crust.errors import Invalid
+from crust.log.audit import COMMAND_LINE, asked_by
 from crust.runtime import Node, opened
 from crust.settings import load
 from crust.telemetry import configure
@@ -27,6 +28,7 @@ async def core(config: Path | None) -> AsyncIterator[Node]:
     """A migrated database and the services over it, beside a running server if there is one."""
     settings = load(config)
     configure("warning", settings.log.format)
+    asked_by.set(COMMAND_LINE)
     async with opened(settings) as node:
         yield node
 

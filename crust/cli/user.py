@@ -19,13 +19,14 @@ async def add(
     email: Annotated[str | None, Parameter(help="Their address; they can sign in with it too.")] = None,
     name: Annotated[str | None, Parameter(help="How others see them; else the username.")] = None,
     admin: Annotated[bool, Parameter(help="Let them administer the server.", negative="")] = False,
+    bot: Annotated[bool, Parameter(help="It is a program: it has no password, and signs in with a token.", negative="")] = False,
     password_stdin: PasswordStdin = False,
     config: Config = None,
 ) -> None:
-    """Add a person to the home organisation."""
-    password = read_password(from_stdin=password_stdin)
+    """Add a person, or a bot, to the home organisation."""
+    password = None if bot else read_password(from_stdin=password_stdin)
     async with core(config) as node:
-        user = await node.core.accounts.add(username, password=password, email=email, name=name, is_admin=admin)
+        user = await node.core.accounts.add(username, password=password, email=email, name=name, is_admin=admin, bot=bot)
     print(f"added {user.username}, id {user.id}")
 
 
@@ -37,7 +38,7 @@ async def list_(*, json: Json = False, config: Config = None) -> None:
     if json:
         print_json(users)
     else:
-        print_table(users, ["id", "username", "name", "email", "is_admin", "suspended_at"])
+        print_table(users, ["id", "username", "name", "kind", "email", "is_admin", "suspended_at"])
 
 
 @app.command
@@ -75,4 +76,4 @@ async def sessions(username: str, *, json: Json = False, config: Config = None) 
     if json:
         print_json(found)
     else:
-        print_table(found, ["id", "client_id", "address", "agent", "created_at", "seen_at", "expires_at"])
+        print_table(found, ["id", "client_id", "address", "agent", "created_at", "seen_at", "expires_at", "kind", "name"])

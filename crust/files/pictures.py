@@ -62,6 +62,7 @@ class Pictures:
     def __init__(self) -> None:
         self._worker: Process | None = None
         self._turn = asyncio.Lock()
+        self._closed = False
 
     async def shrink(self, source: Path, target: Path, size: int, *, square: bool = False) -> Dimensions:
         """Write a picture, at most `size` pixels wide and high, as WebP. Its orientation is applied, all that was said beside it dropped.
@@ -114,7 +115,7 @@ class Pictures:
 
     async def _ask(self, job: bytes) -> bytes:
         """The worker's line of answer, empty if this job ended it. One that is gone since the last job is replaced."""
-        while True:
+        while not self._closed:
             fresh = self._worker is None
             worker = self._worker = self._worker or await started()
             assert worker.stdin is not None
@@ -128,12 +129,13 @@ class Pictures:
             self._worker, status = None, await worker.wait()
             if fresh:
                 log.warning("a picture ended its worker", status=status)
-                return b""
+                break
+        return b""
 
     async def close(self) -> None:
-        """End the worker."""
-        async with self._turn:
-            await self._end()
+        """End the worker, whatever it does; there is no other after it."""
+        self._closed = True
+        await self._end()
 
     async def _end(self) -> None:
         worker, self._worker = self._worker, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -11,9 +12,12 @@ from tortoise.backends.base.client import TransactionalDBClient
 from crust.events.catalogue import CATALOGUE
 from crust.events.event import Event
 from crust.ids import next_id
-from crust.models.database import Write
+from crust.log import audit
+from crust.log.audit import AUDIT_COLUMNS, asked_by
+from crust.models.database import Write, inserting
 
 NONE = 0
+ADMINISTRATED = frozenset({"organisation", "team", "channel", "member", "user"})  # types of events that may be administrative acts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +77,14 @@ class Change:
             at=self.now,
         )
         self.events.append(event)
+        if new.type in ADMINISTRATED and audit.administrative(new.type, new.event, new.body, asked_by.get()):
+            self.audit(f"{new.type} {new.event}", organisation_id=new.organisation, object_=new.object, **audit.shown(new.body))
         return self.position
+
+    def audit(self, act: str, *, organisation_id: int = NONE, object_: int = NONE, **details: Any) -> None:
+        """Note an administrative act, and who asked for this change. `details` must bear no secret, and nothing that anybody said."""
+        row = audit.row(self.next_id(), asked_by.get(), act, organisation_id, object_, details, self.now)
+        self.write(inserting("audit", AUDIT_COLUMNS, [row]))
 
     def write(self, *writes: Write) -> None:
         """Write something that nothing else in this turn reads: it is done with all that follow, at the turn's end at the latest."""

@@ -136,7 +136,10 @@ class User(Model):
 
 
 class Session(Model):
-    """A signed-in client; `token_hash` is SHA-256 of the secret, which is stored nowhere."""
+    """A signed-in client; `token_hash` is SHA-256 of the secret, which is stored nowhere.
+
+    `kind`: session, or token, which was made by an operator, has a `name`, and ends only at `ends_at` or when it is revoked.
+    """
 
     id = IdField(primary_key=True)
     token_hash = text(64, unique=True)
@@ -147,9 +150,47 @@ class Session(Model):
     created_at = TimeField()
     seen_at = TimeField()
     ends_at = TimeField()
+    kind = fields.CharField(max_length=8, db_default="session")
+    name = fields.CharField(max_length=100, db_default="")
 
     class Meta:
         table = "session"
+
+
+class Invitation(Model):
+    """A link by which people come into an organisation; `token_hash` is SHA-256 of the secret in it."""
+
+    id = IdField(primary_key=True)
+    token_hash = text(64, unique=True)
+    organisation_id = fields.BigIntField(db_index=True)
+    role = text(8)
+    email = optional_text(254)
+    uses_left = fields.IntField()
+    invited_by = fields.BigIntField()
+    created_at = TimeField()
+    ends_at = TimeField()
+
+    class Meta:
+        table = "invitation"
+
+
+class Audited(Model):
+    """An administrative act. `user_id` is 0 for who sat at the server's command line; `organisation_id` 0 for what concerns the server."""
+
+    id = IdField(primary_key=True)
+    user_id = fields.BigIntField()
+    username = text(64)
+    client_id = text(64)
+    address = text(64)
+    act = text(64)
+    organisation_id = fields.BigIntField()
+    object = fields.BigIntField()
+    details = fields.TextField()
+    at = TimeField()
+
+    class Meta:
+        table = "audit"
+        indexes: ClassVar = [("organisation_id", "id")]
 
 
 # ---- teams

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import NamedTuple
 
 import msgspec
 
@@ -50,6 +51,14 @@ def like(text: str) -> str:
     return text
 
 
+class Place(NamedTuple):
+    """Where somebody comes into, as what, and by whom (0: by themselves)."""
+
+    organisation_id: int
+    role: str
+    by: int = 0
+
+
 class Accounts:
     """See the module.
 
@@ -70,7 +79,7 @@ class Accounts:
 
     async def add(
         self, username: str, *, password: str | None, email: str | None = None, name: str | None = None, is_admin: bool = False,
-        only_if_empty: bool = False,
+        only_if_empty: bool = False, bot: bool = False,
     ) -> objects.User:  # fmt: skip
         """Add a person to the home organisation, which is made if need be.
 
@@ -81,6 +90,7 @@ class Accounts:
             password: None for an account that cannot sign in.
             is_admin: whether they administer the server.
             only_if_empty: refuse when anybody has an account already.
+            bot: whether it is a program, which signs in with tokens.
 
         Raises:
             Gone: somebody has, and `only_if_empty`.
@@ -94,27 +104,33 @@ class Accounts:
         async with self._log.change() as change:
             if only_if_empty and not await self.empty():
                 raise Gone("This link has been used: the server has an administrator.")
-            return await self.enrol(change, handle, shown, address, password_hash, is_admin=is_admin)
+            return await self.enrol(change, handle, shown, address, password_hash, is_admin=is_admin, kind="bot" if bot else "person")
 
     async def enrol(
-        self, change: Change, handle: str, shown: str, address: str | None, password_hash: str | None, *, is_admin: bool = False
-    ) -> objects.User:
+        self, change: Change, handle: str, shown: str, address: str | None, password_hash: str | None, *, is_admin: bool = False,
+        kind: str = "person", place: Place | None = None,
+    ) -> objects.User:  # fmt: skip
         """Inside a change: the same for what was checked and hashed before.
+
+        Args:
+            place: the organisation that they come into, and by whom; left out, the home organisation.
 
         Raises:
             Conflict: the name or the address is taken.
         """
         await self._check_free(handle, address)
-        home = await self._home(change)
-        role = await self._home_role(home, is_admin=is_admin)
+        if place is None:
+            home = await self._home(change)
+            place = Place(home, await self._home_role(home, is_admin=is_admin))
         user = await User.create(
             id=change.next_id(), username=handle, username_key=names.fold(handle), name=shown, name_key=names.fold(shown),
-            email=address, email_key=address and names.fold(address), kind="person", password_hash=password_hash,
-            is_admin=is_admin, organisation_id=home, presence_status="available", created_at=change.now, updated_at=change.now,
+            email=address, email_key=address and names.fold(address), kind=kind, password_hash=password_hash,
+            is_admin=is_admin, organisation_id=place.organisation_id, presence_status="available",
+            created_at=change.now, updated_at=change.now,
         )  # fmt: skip
         made = await self._members.user(user.id)
-        change.record(NewEvent(type="user", event="created", body=made, organisation=home, object=user.id))
-        await self._members.join_organisation(change, home, user.id, role, by=user.id)
+        change.record(NewEvent(type="user", event="created", body=made, organisation=place.organisation_id, object=user.id))
+        await self._members.join_organisation(change, place.organisation_id, user.id, place.role, by=place.by or user.id)
         return made
 
     async def hashed(self, password: str) -> str:
@@ -148,6 +164,10 @@ class Accounts:
             return "member"
         owned = await OrganisationMember.filter(organisation_id=home, role="owner").exists()
         return "admin" if owned else "owner"
+
+    async def has_address(self, email: str) -> bool:
+        """Whether an account can be found by this address, to be brought into an organisation."""
+        return await User.filter(email_key=names.fold(email.strip()), suspended_at=None).exclude(kind="ghost").exists()
 
     # ---- the first one
 

@@ -16,9 +16,11 @@ from crust.models.database import Database
 from crust.services.accounts import Accounts
 from crust.services.actor import Actor
 from crust.services.archiving import Archiving
+from crust.services.audit import Audit
 from crust.services.avatars import Avatars
 from crust.services.channels import MEMBERS_MAX, Channels
 from crust.services.files import Files
+from crust.services.invitations import Invitations
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle
 from crust.services.marks import Marks
@@ -30,11 +32,13 @@ from crust.services.organisations import Organisations
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.profiles import Profiles
+from crust.services.retention import Retention
 from crust.services.search import Search
 from crust.services.sessions import Sessions
 from crust.services.snapshots import Snapshots
 from crust.services.teams import Teams
 from crust.services.ties import Ties
+from crust.services.tokens import Tokens
 from crust.services.views import ChannelPage
 from crust.settings import Settings
 
@@ -78,7 +82,13 @@ class Core:
         self.passwords = Passwords(settings.passwords)
         self.presence = PresenceService(database, log, clock, tell)
         self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, known, tell)
+        self.tokens = Tokens(database, log, self.sessions)
         self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)
+        organisations = settings.organisations
+        self.invitations = Invitations(
+            database, log, clock, members, self.accounts, self.sessions, settings.effective_public_url, organisations.invitation_days
+        )
+        self.audit = Audit(database, members)
         ties = Ties(database, members)
         self.channels = Channels(database, log, members, ties, self.presence)
         self.teams = Teams(database, log, members, ties, self.presence)
@@ -93,6 +103,7 @@ class Core:
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
         storage, spool = place(settings)
         self.messages = Messages(database, log, self.channels, self.marks, known, storage, settings.limits.contents_characters)
+        self.retention = Retention(database, log, clock, self.messages, settings.retention, settings.sessions.idle_days)
         pictures = Pictures()
         self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files)
         self.avatars = Avatars(database, log, self.profiles, self.files, storage, spool, pictures)

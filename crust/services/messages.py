@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from crust.errors import Conflict, Gone, Invalid, NotFound
@@ -23,7 +25,7 @@ from crust.services.marks import Marks
 from crust.services.mentions import named
 from crust.services.posts import MENTION_COLUMNS, Post, Posted, Posts
 from crust.services.rights import may
-from crust.services.standing import record_in_channel, standing
+from crust.services.standing import channel_row, record_in_channel, standing
 from crust.services.views import ViewedMessage
 
 FILES_MAX = 20  # on one message
@@ -180,21 +182,34 @@ class Messages(History):
         async with self._log.change() as change:
             row = await self.row(message_id)
             channel = await self.seen(actor, row, "remove message")
-            await self._blank(row)
-            bare = await self._attachments.remove_all(message_id)
-            change.write(self._index.removing(message_id))
-            sql = (
-                "UPDATE message SET contents = '', mentions = '[]', pinned_by = NULL, reactions = 0, attachments = '[]', removed_at = $1 "
-                "WHERE id = $2"
-            )
-            await self._database.execute(sql, change.now, message_id)
-            if row["reply_to"] is not None:
-                await self._database.execute("UPDATE message SET replies = replies - 1 WHERE id = $1", row["reply_to"])
-            body = objects.MessageRemoved(
-                id=str(message_id), channel_id=str(channel["id"]), user_id=str(row["user_id"]), by=str(actor.user_id)
-            )
-            record_in_channel(change, channel, "message", "removed", body, object_=message_id)
+            bare = await self._remove(change, channel, row, by=actor.user_id)
         await discard(self._storage, bare)
+
+    async def remove_old(self, message_ids: Sequence[int]) -> int:
+        """Take messages back that are too old, whoever's they are; gives how many they were. In one change, so not too many."""
+        bare: list[str] = []
+        async with self._log.change() as change:
+            for message_id in message_ids:
+                row = await self.row(message_id)
+                bare += await self._remove(change, await channel_row(self._database, row["channel_id"]), row, by=row["user_id"])
+        await discard(self._storage, bare)
+        return len(message_ids)
+
+    async def _remove(self, change: Change, channel: Row, row: Row, by: int) -> Sequence[str]:
+        """Inside a change; gives the keys of the files whose bytes nobody needs after it."""
+        await self._blank(row)
+        bare = await self._attachments.remove_all(row["id"])
+        change.write(self._index.removing(row["id"]))
+        sql = (
+            "UPDATE message SET contents = '', mentions = '[]', pinned_by = NULL, reactions = 0, attachments = '[]', removed_at = $1 "
+            "WHERE id = $2"
+        )
+        await self._database.execute(sql, change.now, row["id"])
+        if row["reply_to"] is not None:
+            await self._database.execute("UPDATE message SET replies = replies - 1 WHERE id = $1", row["reply_to"])
+        body = objects.MessageRemoved(id=str(row["id"]), channel_id=str(channel["id"]), user_id=str(row["user_id"]), by=str(by))
+        record_in_channel(change, channel, "message", "removed", body, object_=row["id"])
+        return bare
 
     async def _blank(self, row: Row) -> None:
         """Take the contents out of everything but the message's own row."""

@@ -8,6 +8,7 @@ import unicodedata
 from crust.errors import Invalid, TooLarge
 
 USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,30}[A-Za-z0-9])?")
+CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,64}@[^@\s\x00-\x1f]{1,189}")  # RFC 5321 4.5.3.1: 64 octets before the @, 254 in all
 NAME_MAX = 100
 TOPIC_MAX = 1000
@@ -39,6 +40,13 @@ def username(text: str) -> str:
         raise Invalid(
             "username must be 1 to 32 letters, digits, dots, hyphens or underscores, with a letter or digit at both ends.", field="username"
         )
+    return text
+
+
+def client_id(text: str) -> str:
+    """The public id of an app instance."""
+    if not CLIENT_ID.fullmatch(text):
+        raise Invalid("client_id must be 1 to 64 letters, digits, dots, hyphens or underscores.", field="client_id")
     return text
 
 

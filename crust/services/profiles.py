@@ -122,7 +122,7 @@ class Profiles:
     async def _new_password(self, change: Change, user: User, password_hash: str, *, but: int = 0) -> list[int]:
         user.password_hash, user.updated_at = password_hash, change.now
         await user.save(update_fields=["password_hash", "updated_at"])
-        return await self._sessions.end_all(change, user.id, but=but)
+        return await self._sessions.end_all(change, user.id, but=but, tokens=False)
 
     # ---- for operators
 
@@ -131,11 +131,15 @@ class Profiles:
 
         Raises:
             NotFound: there is nobody of that name.
-            Invalid: the password is too short or too long.
+            Invalid: the password is too short or too long, or it is a bot.
         """
         password_hash = await self._accounts.hashed(password)
         async with self._log.change() as change:
-            ended = await self._new_password(change, await self._named(username), password_hash)
+            user = await self._named(username)
+            if user.kind == "bot":
+                raise Invalid(f"{username} is a bot, which signs in with tokens: crust token create.")
+            ended = await self._new_password(change, user, password_hash)
+            change.audit("user password", object_=user.id)
         self._sessions.tell_ended(ended)
 
     async def suspend(self, username: str) -> None:

@@ -151,6 +151,8 @@ ORGANISATION_RULES: dict[str, OrganisationRule] = {
     "leave": OrganisationRule(EVERYBODY, "", changes=False),
     "rename": OrganisationRule(ADMIN, "An organisation is renamed by its owners and admins."),
     "invite": OrganisationRule(ADMIN, "An organisation's owners and admins bring people into it."),
+    "invitations": OrganisationRule(ADMIN, "An organisation's owners and admins see and take back its invitations.", changes=False),
+    "audit": OrganisationRule(ADMIN, "An organisation's owners and admins see who administered it.", changes=False),
     "role": OrganisationRule(ADMIN, "An organisation's owners and admins give roles."),
     "expel": OrganisationRule(ADMIN, "An organisation's owners and admins remove people from it."),
     "archive": OrganisationRule(OWNER, "Only its owners archive an organisation.", changes=False),

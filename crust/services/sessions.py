@@ -28,9 +28,12 @@ DAY_MS = 86_400_000
 TOUCH_MS = 300_000  # how exact `seen_at` is; a write for every request would be the busiest of all
 USERNAME_KEY_MAX, EMAIL_KEY_MAX = 128, 254  # as the columns have them
 FIND = """
-SELECT s.id, s.user_id, s.client_id, s.seen_at, s.ends_at, u.username, u.is_admin, u.suspended_at
+SELECT s.id, s.user_id, s.client_id, s.seen_at, s.ends_at, s.kind, u.username, u.is_admin, u.suspended_at
 FROM session s JOIN "user" u ON u.id = s.user_id WHERE s.token_hash = $1
 """
+LISTED = "SELECT id, client_id, address, agent, created_at, seen_at, ends_at, kind, name FROM session"
+TOKEN = "token"  # noqa: S105  # the kind of session that an operator makes for a program
+NEVER = 253_402_300_799_999  # the last millisecond that can be said in four digits of a year
 WRONG = "Wrong username or password."
 ENDED = "There is no such session, or it has ended: sign in."
 
@@ -125,16 +128,18 @@ class Sessions:
             ends_at=change.now + self._lifetimes.absolute_days * DAY_MS,
         )  # fmt: skip
         actor = Actor(user_id, username, session.id, client_id, is_admin)
-        return SignedIn(actor, secret, self._expires(session.seen_at, session.ends_at))
+        return SignedIn(actor, secret, min(change.now + self._lifetimes.idle_days * DAY_MS, session.ends_at))
 
     async def _forget_expired(self, change: Change, user_id: int) -> None:
         idle = change.now - self._lifetimes.idle_days * DAY_MS
         await self._database.execute(
-            "DELETE FROM session WHERE user_id = $1 AND (ends_at <= $2 OR seen_at <= $3)", user_id, change.now, idle
+            "DELETE FROM session WHERE user_id = $1 AND (ends_at <= $2 OR (kind = 'session' AND seen_at <= $3))", user_id, change.now, idle
         )
 
-    def _expires(self, seen_at: int, ends_at: int) -> int:
-        return min(seen_at + self._lifetimes.idle_days * DAY_MS, ends_at)
+    def _expires(self, row: Row) -> int:
+        """When it ends if it is not used again."""
+        ends_at: int = row["ends_at"]
+        return ends_at if row["kind"] == TOKEN else min(row["seen_at"] + self._lifetimes.idle_days * DAY_MS, ends_at)
 
     # ---- who is it
 
@@ -168,7 +173,7 @@ class Sessions:
         return rows[0]
 
     def _over(self, row: Row, now: int) -> bool:
-        return row["suspended_at"] is not None or now >= self._expires(row["seen_at"], row["ends_at"])
+        return row["suspended_at"] is not None or now >= self._expires(row)
 
     def _touch_soon(self, session_id: int, now: int) -> None:
         """Write that it was used, without keeping anybody waiting: who only reads does not care who holds up the writing."""
@@ -195,9 +200,8 @@ class Sessions:
 
     async def of(self, user_id: int, current: int = 0) -> list[SessionView]:
         """Somebody's sessions that have not expired, newest first; `current` is the one that asks."""
-        sql = "SELECT id, client_id, address, agent, created_at, seen_at, ends_at FROM session WHERE user_id = $1 ORDER BY id DESC"
-        rows = await self._database.fetch(sql, user_id)
-        return [self._view(row, current) for row in rows if self._expires(row["seen_at"], row["ends_at"]) > self._clock.now()]
+        rows = await self._database.fetch(f"{LISTED} WHERE user_id = $1 ORDER BY id DESC", user_id)
+        return [self._view(row, current) for row in rows if self._expires(row) > self._clock.now()]
 
     def _view(self, row: Row, current: int) -> SessionView:
         return SessionView(
@@ -207,8 +211,10 @@ class Sessions:
             agent=row["agent"],
             created_at=rfc3339(row["created_at"]),
             seen_at=rfc3339(row["seen_at"]),
-            expires_at=rfc3339(self._expires(row["seen_at"], row["ends_at"])),
+            expires_at=None if self._expires(row) == NEVER else rfc3339(self._expires(row)),
             current=row["id"] == current,
+            kind=row["kind"],
+            name=row["name"],
         )
 
     # ---- out
@@ -223,17 +229,22 @@ class Sessions:
             session = await Session.get_or_none(id=session_id, user_id=actor.user_id)
             if session is None:
                 raise NotFound("You have no such session.", field="id")
-            await self._end(change, session)
+            await self.end_one(change, session)
         self.tell_ended([session_id])
 
-    async def end_all(self, change: Change, user_id: int, *, but: int = 0) -> list[int]:
-        """Inside a change: end all sessions of somebody, or all but one; gives their ids, for `tell_ended` after the commit."""
-        sessions = await Session.filter(user_id=user_id).exclude(id=but)
+    async def end_all(self, change: Change, user_id: int, *, but: int = 0, tokens: bool = True) -> list[int]:
+        """Inside a change: end all sessions of somebody, or all but one; gives their ids, for `tell_ended` after the commit.
+
+        Args:
+            tokens: whether their tokens end too. They are no sign-in with a password, so another password does not end them.
+        """
+        sessions = await Session.filter(user_id=user_id, **({} if tokens else {"kind": "session"})).exclude(id=but)
         for session in sessions:
-            await self._end(change, session)
+            await self.end_one(change, session)
         return [session.id for session in sessions]
 
-    async def _end(self, change: Change, session: Session) -> None:
+    async def end_one(self, change: Change, session: Session) -> None:
+        """Inside a change: end a session; `tell_ended` comes after the commit."""
         await session.delete()
         body = SessionRevoked(id=str(session.id))
         change.record(NewEvent(type="session", event="revoked", body=body, recipient=session.user_id, object=session.id))

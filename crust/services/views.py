@@ -6,6 +6,7 @@ A viewer's own fields (flagged, unread, mentions, email) are in the `Own*` and `
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -112,6 +113,40 @@ class ViewedOrganisation(objects.Organisation, frozen=True, kw_only=True):
     duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
 
+class ViewedInvitation(Struct, frozen=True, kw_only=True):
+    """A link that brings people into an organisation, without its secret."""
+
+    id: IdText
+    organisation_id: IdText
+    role: str
+    email: str | None
+    uses_left: int
+    invited_by: IdText
+    created_at: TimeText
+    expires_at: TimeText
+
+
+class MadeInvitation(ViewedInvitation, frozen=True, kw_only=True):
+    """A new one: `url` is what to send, and is shown this once."""
+
+    url: str
+
+
+class ViewedAct(Struct, frozen=True, kw_only=True):
+    """An administrative act. `user_id` is null where it was no user; `username` then says who it was."""
+
+    id: IdText
+    user_id: IdText | None
+    username: str
+    client_id: str
+    address: str
+    act: str
+    organisation_id: IdText | None
+    object: IdText | None
+    details: dict[str, Any]
+    at: TimeText
+
+
 class ViewedTeam(objects.Team, frozen=True, kw_only=True):
     """A team; `channels` are those of its channels that the viewer sees."""
 
@@ -133,7 +168,7 @@ class TeamPage(objects.TeamHead, frozen=True, kw_only=True):
 
 
 class SessionView(Struct, frozen=True, kw_only=True):
-    """A signed-in client; `current`: the one that asks."""
+    """A signed-in client; `current`: the one that asks. `kind`: session, or token, which an operator made and which may have no end."""
 
     id: IdText
     client_id: str
@@ -141,8 +176,10 @@ class SessionView(Struct, frozen=True, kw_only=True):
     agent: str
     created_at: TimeText
     seen_at: TimeText
-    expires_at: TimeText
+    expires_at: TimeText | None
     current: bool
+    kind: str
+    name: str
 
 
 ATTACHMENTS = msgspec.json.Decoder(tuple[objects.Attachment, ...])

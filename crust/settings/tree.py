@@ -108,6 +108,7 @@ class Organisations(Section):
         default="Home", min_length=1, max_length=100, description="Name of the organisation that an empty server starts with"
     )
     open: bool = Field(default=False, description="Whether everybody may make organisations, not administrators alone")
+    invitation_days: int = Field(default=7, ge=1, le=365, description="Days for which a link that invites people holds")
 
 
 class Sessions(Section):
@@ -158,6 +159,17 @@ class Limits(Section):
     login_delay_max_s: Seconds = Field(default=900.0, description="Longest delay, in seconds, that failed logins bring upon an account")
     body_bytes: int = Field(default=1_048_576, ge=1024, description="Largest request body, in bytes; uploads have a limit of their own")
     contents_characters: Positive = Field(default=16_000, description="Longest message, in characters")
+
+
+class Retention(Section):
+    """Retention: what is removed because it is old. Zero keeps it for ever."""
+
+    messages_days: int = Field(default=0, ge=0, le=36_500, description="Days after which messages are removed, files included")
+    events_days: int = Field(
+        default=0, ge=0, le=36_500, description="Days after which the log forgets; clients that were away for longer start afresh"
+    )
+    audit_days: int = Field(default=0, ge=0, le=36_500, description="Days after which the record of administrative acts is removed")
+    every_s: Seconds = Field(default=3600.0, description="Seconds between two looks for what is old")
 
 
 class Files(Section):
@@ -275,6 +287,7 @@ class Settings(Section):
     database: Database = Field(default_factory=Database)
     limits: Limits = Field(default_factory=Limits)
     files: Files = Field(default_factory=Files)
+    retention: Retention = Field(default_factory=Retention)
     http: Http = Field(default_factory=Http)
     websocket: Websocket = Field(default_factory=Websocket)
     log: Log = Field(default_factory=Log)

@@ -19,14 +19,18 @@ from tests.support.pictures import picture
 pytestmark = pytest.mark.asyncio
 SECRET = "Quellwolke"  # in the name of all that the organisation has
 
-OPEN = {("POST", "/user/login")}
+OPEN = {("POST", "/user/login"), ("POST", "/user/register")}
 """Calls that need no session."""
 
 OWN = {
     ("GET", "/user/me"), ("GET", "/user/sessions"), ("POST", "/user/logout"), ("DELETE", "/user/session"), ("POST", "/user/presence"),
     ("POST", "/user/edit"), ("POST", "/user/password"), ("PUT", "/user/avatar"), ("DELETE", "/user/avatar"),
+    ("POST", "/organisation/accept"),
 }  # fmt: skip
 """Calls that are about the caller alone, and take no id of anybody else's things."""
+
+ADMINISTRATORS = {("GET", "/server/audit")}
+"""Calls for the server's administrators, who are told nothing of what is in an organisation."""
 
 SEARCHES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/organisation/search"): {"query": SECRET, "archived": True},
@@ -45,6 +49,9 @@ AIMED: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/organisation/unarchive"): {"id": "organisation"},
     ("GET", "/organisation/members"): {"id": "organisation"},
     ("POST", "/organisation/invite"): {"id": "organisation", "user_id": "outsider"},
+    ("GET", "/organisation/invitations"): {"id": "organisation"},
+    ("DELETE", "/organisation/invitation"): {"id": "invitation"},
+    ("GET", "/organisation/audit"): {"id": "organisation"},
     ("POST", "/organisation/role"): {"id": "organisation", "user_id": "outsider", "role": "owner"},
     ("DELETE", "/organisation/expel"): {"id": "organisation", "user_id": "insider"},
     ("POST", "/team/edit"): {"id": "team", "name": "x"},
@@ -125,7 +132,9 @@ async def things(node: Node, type_: str) -> tuple[Actor, dict[str, str]]:
     file = (await put(node, insider, f"{SECRET}.txt", SECRET.encode(), channel_id=room)).attachments[0]
     avatar = (await show(node, insider, picture(20, 10))).avatar or ""
     team = await node.core.teams.create(root, SECRET, [insider.user_id], other, None)
+    link = await node.core.invitations.make(root, other, role="member", email=None, uses=1)
     return outsider, {
+        "invitation": link.id,
         "organisation": str(other), "channel": str(room), "message": message.id, "team": team.id,
         "file": file.id, "avatar": avatar.partition("=")[2],
         "home": str(home), "own": str(await channel(node, outsider)),
@@ -144,14 +153,14 @@ async def test_every_call_is_listed(settings: Settings) -> None:
     """Once, and none that there is not."""
     async with opened(settings) as node:
         calls = [(method, path) for path, methods in registry(node).calls.items() for method in methods]
-    assert sorted(calls) == sorted([*OPEN, *OWN, *SEARCHES, *AIMED])
+    assert sorted(calls) == sorted([*OPEN, *OWN, *ADMINISTRATORS, *SEARCHES, *AIMED])
 
 
 async def test_nothing_is_done_for_nobody(settings: Settings) -> None:
     """Without a session, every call but the open ones is refused, whatever it is given."""
     async with opened(settings) as node:
         calls = registry(node)
-        for method, path in [*OWN, *SEARCHES, *AIMED]:
+        for method, path in [*OWN, *ADMINISTRATORS, *SEARCHES, *AIMED]:
             with pytest.raises(Unauthenticated):
                 await calls.frame(method, path, Context("r"), {"id": "1"})
 

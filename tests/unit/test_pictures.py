@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -117,13 +118,27 @@ async def test_who_waits_for_too_long_does_without(worker: Pictures, tmp_path: P
 
 async def test_the_worker_goes_with_the_server(tmp_path: Path) -> None:
     """Closing ends it; closing one that never started is no error."""
+    await Pictures().close()
     worker = Pictures()
-    await worker.close()
     await shrunk(worker, tmp_path, picture(10, 10))
     pid = process(worker)
     await worker.close()
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+async def test_a_worker_that_is_at_work_goes_too(tmp_path: Path) -> None:
+    """At once; its picture has no preview, and no other worker is started."""
+    worker = Pictures()
+    await shrunk(worker, tmp_path, picture(10, 10))
+    os.kill(process(worker), signal.SIGSTOP)
+    job = asyncio.create_task(shrunk(worker, tmp_path, picture(10, 10)))
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(2):
+        await worker.close()
+        with pytest.raises(NoPicture):
+            await job
+    assert worker._worker is None
 
 
 async def test_sizes_are_few() -> None:

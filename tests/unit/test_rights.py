@@ -138,6 +138,8 @@ def test_an_organisation_is_not_there_for_outsiders(verb: str) -> None:
         ("leave", OK, OK, OK, OK, OK),
         ("rename", "forbidden", "forbidden", OK, OK, "gone"),
         ("invite", "forbidden", "forbidden", OK, OK, "gone"),
+        ("invitations", "forbidden", "forbidden", OK, OK, OK),
+        ("audit", "forbidden", "forbidden", OK, OK, OK),
         ("role", "forbidden", "forbidden", OK, OK, "gone"),
         ("expel", "forbidden", "forbidden", OK, OK, "gone"),
         ("archive", "forbidden", "forbidden", "forbidden", OK, OK),

@@ -1,0 +1,59 @@
+"""The record of administrative acts, as it is read. It is written by `crust.log.change`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from crust.clock import rfc3339
+from crust.errors import Forbidden
+from crust.ids import MAX_ID
+from crust.models.database import Database, Row
+from crust.services import names
+from crust.services.actor import Actor
+from crust.services.members import Members
+from crust.services.rights import may_in_organisation
+from crust.services.views import ViewedAct
+
+ACTS = "SELECT id, user_id, username, client_id, address, act, organisation_id, object, details, at FROM audit WHERE id < $1"
+
+
+class Audit:
+    """See the module. Everything is given newest first."""
+
+    def __init__(self, database: Database, members: Members) -> None:
+        self._database, self._members = database, members
+
+    async def of_organisation(self, actor: Actor, organisation_id: int, before: int | None, limit: int) -> list[ViewedAct]:
+        """What was done in an organisation, for its owners and admins.
+
+        Raises:
+            NotFound, Forbidden: as in `rights.may_in_organisation`.
+        """
+        may_in_organisation("audit", await self._members.membership(actor.user_id, organisation_id))
+        sql = f"{ACTS} AND organisation_id = $2 ORDER BY id DESC LIMIT $3"
+        return list(map(viewed, await self._database.fetch(sql, before or MAX_ID, organisation_id, limit)))
+
+    async def of_server(self, actor: Actor, before: int | None, limit: int) -> list[ViewedAct]:
+        """What was done to the server and to accounts, in no organisation, for the server's administrators.
+
+        Raises:
+            Forbidden: the caller is none.
+        """
+        if not actor.is_admin:
+            raise Forbidden("The server's administrators see who administered it.")
+        sql = f"{ACTS} AND (organisation_id = 0 OR act LIKE 'user %') ORDER BY id DESC LIMIT $2"
+        return list(map(viewed, await self._database.fetch(sql, before or MAX_ID, limit)))
+
+    async def all(self, *, username: str | None, since: int, limit: int) -> list[ViewedAct]:
+        """Everything, for operators. `since`: in milliseconds since 1970; `username`: only theirs."""
+        sql = f"{ACTS} AND at >= $2 AND ($3 = '' OR lower(username) = $3) ORDER BY id DESC LIMIT $4"
+        wanted = "" if username is None else names.fold(username)
+        return list(map(viewed, await self._database.fetch(sql, MAX_ID, since, wanted, limit)))
+
+
+def viewed(row: Row) -> ViewedAct:
+    return ViewedAct(
+        id=str(row["id"]), user_id=str(row["user_id"]) if row["user_id"] else None, username=row["username"], client_id=row["client_id"],
+        address=row["address"], act=row["act"], organisation_id=str(row["organisation_id"]) if row["organisation_id"] else None,
+        object=str(row["object"]) if row["object"] else None, details=msgspec.json.decode(row["details"]), at=rfc3339(row["at"]),
+    )  # fmt: skip

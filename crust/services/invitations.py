@@ -1,0 +1,207 @@
+"""Invitations: links that bring people into an organisation, whether they have an account yet or not.
+
+The secret in a link is shown once and stored hashed, as a session's is. A link for an address serves one person; others as many as they
+were made for.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, NamedTuple
+
+from crust.clock import Clock, rfc3339
+from crust.errors import Gone, NotFound
+from crust.events import objects
+from crust.ids import hash_secret, new_secret
+from crust.log import Change, Log
+from crust.models.database import Database, Row
+from crust.models.tables import Invitation
+from crust.services import names
+from crust.services.accounts import Accounts, Place
+from crust.services.actor import Actor
+from crust.services.members import Members
+from crust.services.rights import FROZEN, may_give_role, may_in_organisation
+from crust.services.sessions import DAY_MS, Sessions, SignedIn
+from crust.services.views import MadeInvitation, ViewedInvitation
+
+LISTED = "SELECT id, organisation_id, role, email, uses_left, invited_by, created_at, ends_at FROM invitation"
+OVER = "This invitation has been used, was taken back, or is over: ask for another one."
+FIND = """
+SELECT i.id, i.organisation_id, i.role, i.email, i.invited_by, g.name, g.archived_at FROM invitation i
+JOIN organisation g ON g.id = i.organisation_id WHERE i.token_hash = $1 AND i.uses_left > 0 AND i.ends_at > $2 AND g.removed_at IS NULL
+"""
+
+
+class NewAccount(NamedTuple):
+    """What somebody with a link asks for. `email`: one that the link is for counts instead."""
+
+    secret: str
+    username: str
+    name: str | None
+    email: str | None
+    password: str
+
+
+class CheckedAccount(NamedTuple):
+    """The same, as it is stored."""
+
+    secret: str
+    username: str
+    name: str
+    email: str | None
+    password_hash: str
+
+
+class Invitations:
+    """See the module.
+
+    Args:
+        url: the server's public address.
+        days: for which a link holds.
+    """
+
+    def __init__(
+        self, database: Database, log: Log, clock: Clock, members: Members, accounts: Accounts, sessions: Sessions, url: str, days: int
+    ) -> None:
+        self._database, self._log, self._clock = database, log, clock
+        self._members, self._accounts, self._sessions = members, accounts, sessions
+        self._url, self._days = url, days
+
+    # ---- making
+
+    async def make(self, actor: Actor, organisation_id: int, *, role: str, email: str | None, uses: int) -> MadeInvitation:
+        """Make a link.
+
+        Raises:
+            NotFound, Forbidden, Gone: as in `rights.may_in_organisation`.
+            Invalid: the address is none.
+        """
+        address = None if email is None else names.email(email)
+        secret = new_secret()
+        async with self._log.change() as change:
+            await self._check(actor, organisation_id, role)
+            made = await Invitation.create(
+                id=change.next_id(), token_hash=hash_secret(secret), organisation_id=organisation_id, role=role, email=address,
+                uses_left=1 if address else uses, invited_by=actor.user_id, created_at=change.now, ends_at=change.now + self._days * DAY_MS,
+            )  # fmt: skip
+            change.audit("invitation created", organisation_id=organisation_id, object_=made.id, role=role, uses=made.uses_left)
+            (row,) = await self._database.fetch(f"{LISTED} WHERE id = $1", made.id)
+        return MadeInvitation(**viewed(row), url=f"{self._url}/invitation?token={secret}")
+
+    async def _check(self, actor: Actor, organisation_id: int, role: str) -> None:
+        own = await self._members.membership(actor.user_id, organisation_id)
+        may_in_organisation("invite", own)
+        may_give_role(own.role, None, role)
+
+    async def all(self, actor: Actor, organisation_id: int, after: int, limit: int) -> list[ViewedInvitation]:
+        """An organisation's invitations that still hold, oldest first.
+
+        Raises:
+            NotFound, Forbidden: as in `rights.may_in_organisation`.
+        """
+        may_in_organisation("invitations", await self._members.membership(actor.user_id, organisation_id))
+        sql = f"{LISTED} WHERE organisation_id = $1 AND id > $2 AND uses_left > 0 AND ends_at > $3 ORDER BY id LIMIT $4"
+        rows = await self._database.fetch(sql, organisation_id, after, self._clock.now(), limit)
+        return [ViewedInvitation(**viewed(row)) for row in rows]
+
+    async def revoke(self, actor: Actor, invitation_id: int) -> None:
+        """Take an invitation back.
+
+        Raises:
+            NotFound: there is none, or not in an organisation of the caller's.
+            Forbidden: as in `rights.may_in_organisation`.
+        """
+        async with self._log.change() as change:
+            invitation = await Invitation.get_or_none(id=invitation_id)
+            if invitation is None:
+                raise NotFound("There is no such invitation.", field="id")
+            membership = await self._members.membership(actor.user_id, invitation.organisation_id)
+            if membership.role is None:
+                raise NotFound("There is no such invitation.", field="id")
+            may_in_organisation("invitations", membership)
+            await invitation.delete()
+            change.audit("invitation revoked", organisation_id=invitation.organisation_id, object_=invitation_id)
+
+    # ---- accepting
+
+    async def organisation(self, secret: str) -> str:
+        """The name of the organisation that a link leads into.
+
+        Raises:
+            Gone: the link holds no more, or never did.
+        """
+        return str((await self._found(secret))["name"])
+
+    async def register(self, account: NewAccount, client_id: str | None, address: str, agent: str) -> SignedIn:
+        """Make an account, come in and sign in. Errors are those of `enrol`."""
+        checked = await self._checked(account)
+        async with self._log.change() as change:
+            user = await self._enrol(change, checked)
+            client = client_id or secrets.token_urlsafe(16)
+            return await self._sessions.open(change, int(user.id), user.username, client, address, agent, is_admin=False)
+
+    async def enrol(self, account: NewAccount) -> objects.User:
+        """Make an account and come in.
+
+        Raises:
+            Gone: the link holds no more, or never did.
+            Invalid: a name, an address or the password is not as it must be.
+            Conflict: the name or the address is taken.
+        """
+        checked = await self._checked(account)
+        async with self._log.change() as change:
+            return await self._enrol(change, checked)
+
+    async def _checked(self, account: NewAccount) -> CheckedAccount:
+        """What was asked for, as it is stored. The link comes first: who has none is not worth a hash."""
+        email = (await self._found(account.secret))["email"] or account.email
+        return CheckedAccount(
+            account.secret,
+            names.username(account.username),
+            names.display(account.name or account.username),
+            names.email(email) if email else None,
+            await self._accounts.hashed(account.password),
+        )
+
+    async def _enrol(self, change: Change, checked: CheckedAccount) -> objects.User:
+        row = await self._used(change, checked.secret)
+        place = Place(row["organisation_id"], row["role"], row["invited_by"])
+        return await self._accounts.enrol(change, checked.username, checked.name, checked.email, checked.password_hash, place=place)
+
+    async def accept(self, actor: Actor, secret: str) -> int:
+        """Let the caller in; who is in it stays as they are, and uses nothing up. Gives the organisation's id.
+
+        Raises:
+            Gone: the link holds no more, or never did.
+        """
+        async with self._log.change() as change:
+            row = await self._found(secret)
+            organisation_id = int(row["organisation_id"])
+            if not await self._members.roles(organisation_id, [actor.user_id]):
+                await self._used(change, secret)
+                await self._members.join_organisation(change, organisation_id, actor.user_id, row["role"], by=row["invited_by"])
+        return organisation_id
+
+    async def _found(self, secret: str) -> Row:
+        rows = await self._database.fetch(FIND, hash_secret(secret), self._clock.now())
+        if not rows:
+            raise Gone(OVER)
+        if rows[0]["archived_at"] is not None:
+            raise Gone(FROZEN)
+        return rows[0]
+
+    async def _used(self, change: Change, secret: str) -> Row:
+        """Inside a change: take one use of a link, which may be gone since it was looked at."""
+        row = await self._found(secret)
+        await self._database.execute("UPDATE invitation SET uses_left = uses_left - 1 WHERE id = $1", row["id"])
+        change.audit("invitation used", organisation_id=row["organisation_id"], object_=row["id"])
+        return row
+
+
+def viewed(row: Row) -> dict[str, Any]:
+    """An invitation as it is shown."""
+    return {
+        "id": str(row["id"]), "organisation_id": str(row["organisation_id"]), "role": row["role"], "email": row["email"],
+        "uses_left": row["uses_left"], "invited_by": str(row["invited_by"]), "created_at": rfc3339(row["created_at"]),
+        "expires_at": rfc3339(row["ends_at"]),
+    }  # fmt: skip

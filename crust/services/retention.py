@@ -1,0 +1,129 @@
+"""Retention: what is old enough to go, by the settings, is removed, a little at a time so that nobody waits for it.
+
+A message goes as if it had been taken back: from search, threads, pins and earlier events, its files too, and whoever is connected is told.
+The log forgets its oldest events; the newest one always stays, so that a client which was away for longer can be told that it missed some.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from crust import settings
+from crust.clock import Clock
+from crust.errors import CrustError
+from crust.ids import ID_COUNTER_BITS, ID_EPOCH_MS
+from crust.log import Change, Log
+from crust.models.database import Database
+from crust.services.messages import Messages
+from crust.services.sessions import DAY_MS
+from crust.telemetry import get_logger
+
+log = get_logger(__name__)
+
+TOGETHER = 100  # messages of one change; each is a dozen statements
+ROWS = 500  # of other tables in one change
+PAUSE_S = 0.1  # between two changes: others write meanwhile
+
+Batch = Callable[[], Awaitable[int]]
+"""Removes some; gives how many, 0 when there are no more."""
+
+
+class Retention:
+    """See the module.
+
+    Args:
+        ages: after how many days what goes.
+        idle_days: after how many unused days a session is over.
+    """
+
+    def __init__(self, database: Database, log: Log, clock: Clock, messages: Messages, ages: settings.Retention, idle_days: int) -> None:
+        self._database, self._log, self._clock, self._messages = database, log, clock, messages
+        self._ages, self._idle_days = ages, idle_days
+
+    async def always(self) -> None:
+        """Look now and from time to time, until cancelled."""
+        while True:
+            try:
+                if removed := await self.run():
+                    log.info("what was old was removed", **removed)
+            except (OSError, CrustError) as error:
+                log.warning("old things could not be removed; it is tried again", error=str(error))
+            await asyncio.sleep(self._ages.every_s)
+
+    async def run(self) -> dict[str, int]:
+        """Remove all that is old; gives how many of what."""
+        batches: dict[str, Batch] = {"sessions": self._sessions, "invitations": self._invitations}
+        if self._ages.messages_days:
+            batches["messages"] = self._messages_of
+        if self._ages.events_days:
+            batches["events"] = self._events
+        if self._ages.audit_days:
+            batches["acts"] = self._acts
+        removed: Counter[str] = Counter()
+        for name, batch in batches.items():
+            while count := await batch():
+                removed[name] += count
+                await asyncio.sleep(PAUSE_S)
+        if removed["messages"] or removed["events"] or removed["acts"]:
+            async with self._log.change() as change:
+                change.audit("retention", **removed)
+        return dict(removed)
+
+    async def due(self) -> dict[str, int]:
+        """How many messages, events and acts would go now."""
+        found = {}
+        for name, days, sql in (
+            ("messages", self._ages.messages_days, "SELECT count(*) AS n FROM message WHERE removed_at IS NULL AND id < $1"),
+            ("events", self._ages.events_days, "SELECT count(*) AS n FROM event WHERE id < $1"),
+            ("acts", self._ages.audit_days, "SELECT count(*) AS n FROM audit WHERE id < $1"),
+        ):
+            (row,) = await self._database.fetch(sql, self._before(days)) if days else ({"n": 0},)
+            found[name] = int(row["n"])
+        return found
+
+    def _before(self, days: int) -> int:
+        """The id that something made so many days ago would have: ids tell time (`crust.ids`)."""
+        return max(0, self._clock.now() - days * DAY_MS - ID_EPOCH_MS) << ID_COUNTER_BITS
+
+    # ---- a batch of each
+
+    async def _messages_of(self) -> int:
+        sql = "SELECT id FROM message WHERE removed_at IS NULL AND id < $1 ORDER BY id LIMIT $2"
+        rows = await self._database.fetch(sql, self._before(self._ages.messages_days), TOGETHER)
+        return await self._messages.remove_old([row["id"] for row in rows]) if rows else 0
+
+    async def _events(self) -> int:
+        """The oldest ones. Whoever reads the log on their own account has to be asked here how far they are."""
+        d = self._database
+        sql = "SELECT position FROM event WHERE id < $1 AND position < (SELECT max(position) FROM event) ORDER BY position LIMIT $2"
+        rows = await d.fetch(sql, self._before(self._ages.events_days), ROWS)
+        if not rows:
+            return 0
+        async with self._log.change():
+            return await d.execute("DELETE FROM event WHERE position <= $1", rows[-1]["position"])
+
+    async def _acts(self) -> int:
+        return await self._delete("audit", "id < $1", self._before(self._ages.audit_days))
+
+    async def _sessions(self) -> int:
+        now = self._clock.now()
+        condition = "(ends_at <= $1 OR (kind = 'session' AND seen_at <= $2))"
+        return await self._delete("session", condition, now, now - self._idle_days * DAY_MS)
+
+    async def _invitations(self) -> int:
+        return await self._delete("invitation", "(ends_at <= $1 OR uses_left <= 0)", self._clock.now())
+
+    async def _delete(self, table: str, condition: str, *values: int) -> int:
+        """Delete some rows; looks first, since most of the time there are none, and a change would make others wait."""
+        d = self._database
+        rows = await d.fetch(f"SELECT id FROM {table} WHERE {condition} ORDER BY id LIMIT {ROWS}", *values)
+        if not rows:
+            return 0
+        async with self._log.change() as change:
+            return await self._delete_rows(change, table, [row["id"] for row in rows])
+
+    async def _delete_rows(self, _change: Change, table: str, ids: list[int]) -> int:
+        d = self._database
+        return await d.execute(f"DELETE FROM {table} WHERE id IN {d.any_of(1)}", d.as_list(ids))

@@ -1,0 +1,111 @@
+"""The record of administrative acts."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from crust.api.calls import Context, Registry
+from crust.clock import SystemClock
+from crust.errors import CrustError, Forbidden, NotFound
+from crust.log.audit import COMMAND_LINE, asked_by
+from crust.runtime import NOUNS, Node, opened
+from crust.services.actor import Actor
+from crust.services.limits import TokenBuckets
+from crust.services.views import ViewedAct
+from crust.settings import Limits, Settings
+from tests.support.people import organisation, person
+
+pytestmark = pytest.mark.asyncio
+
+
+class Asking:
+    """Calls as they come in, from an address."""
+
+    def __init__(self, node: Node) -> None:
+        self._registry = Registry(TokenBuckets.of(Limits(enabled=False), SystemClock()))
+        for noun in NOUNS:
+            noun.register(self._registry, node.core)
+
+    async def __call__(self, who: Actor, method: str, path: str, **params: object) -> dict[str, object]:
+        context = Context("r", address="192.0.2.7", client_id=who.client_id, actor=who)
+        answer = await self._registry.run(self._registry.find(method, path), context, params)
+        found: dict[str, object] = msgspec.json.decode(answer.envelope).get("response") or {}
+        return found
+
+
+def told(acts: list[ViewedAct]) -> list[str]:
+    """The acts, oldest first."""
+    return [act.act for act in reversed(acts)]
+
+
+async def test_who_did_what_from_where(settings: Settings) -> None:
+    """Each act over others in an organisation is there, with who asked for it and on what; everyday ones are not, nor are words."""
+    async with opened(settings) as node:
+        ana, bob = await person(node, "ana", is_admin=True), await person(node, "bob")
+        ask = Asking(node)
+        place = str((await ask(ana, "POST", "/organisation/edit", name="Elsewhere"))["id"])
+        await ask(ana, "POST", "/organisation/invite", id=place, user_id=str(bob.user_id))
+        await ask(ana, "POST", "/organisation/role", id=place, user_id=str(bob.user_id), role="admin")
+        room = str((await ask(bob, "POST", "/channel/edit", name="room", topic="Quellwolke", organisation_id=place))["id"])
+        await ask(ana, "POST", "/channel/join", id=room)
+        await ask(bob, "POST", "/message/edit", channel_id=room, contents="Quellwolke")
+        await ask(bob, "POST", "/channel/kick", id=room, user_id=str(ana.user_id))
+        await ask(bob, "POST", "/channel/archive", id=room)
+        await ask(ana, "DELETE", "/organisation/expel", id=place, user_id=str(bob.user_id))
+        acts = await node.core.audit.of_organisation(ana, int(place), None, 50)
+        assert told(acts) == [
+            "organisation created", "member joined", "member role", "member parted", "channel archived",
+            "member parted", "member parted",  # from the channel, and so from the organisation
+        ]  # fmt: skip
+        role = next(act for act in acts if act.act == "member role")
+        assert (role.username, role.user_id, role.client_id, role.address) == ("ana", str(ana.user_id), "client-ana", "192.0.2.7")
+        assert role.object == str(bob.user_id)
+        assert role.details["role"] == "admin"
+        assert "Quellwolke" not in str(acts)
+
+
+async def test_what_was_refused_is_not_there(settings: Settings) -> None:
+    """The act and its record are one change: there is none of either."""
+    async with opened(settings) as node:
+        ana, bob = await person(node, "ana", is_admin=True), await person(node, "bob")
+        place = await organisation(node, ana, bob)
+        before = told(await node.core.audit.of_organisation(ana, place, None, 50))
+        with pytest.raises(CrustError):
+            await Asking(node)(bob, "POST", "/organisation/archive", id=str(place))
+        assert told(await node.core.audit.of_organisation(ana, place, None, 50)) == before
+
+
+async def test_who_may_read_it(settings: Settings) -> None:
+    """An organisation's owners and admins its own; the server's administrators what concerns accounts and the server, and no more."""
+    async with opened(settings) as node:
+        root, ana, bob = await person(node, "root", is_admin=True), await person(node, "ana"), await person(node, "bob")
+        place = await organisation(node, root, ana, bob)
+        await node.core.organisations.give_role(root, place, ana.user_id, "owner")
+        await node.core.organisations.expel(ana, place, root.user_id)
+        await node.core.audit.of_organisation(ana, place, None, 50)
+        with pytest.raises(Forbidden):
+            await node.core.audit.of_organisation(bob, place, None, 50)
+        with pytest.raises(NotFound):
+            await node.core.audit.of_organisation(root, place, None, 50)
+        with pytest.raises(Forbidden):
+            await node.core.audit.of_server(ana, None, 50)
+        assert {act.act for act in await node.core.audit.of_server(root, None, 50)} == {"user created"}
+
+
+async def test_the_command_line_is_named(settings: Settings) -> None:
+    """As itself, for it is no user; every way of listing finds it."""
+    async with opened(settings) as node:
+        await person(node, "ana", is_admin=True)
+        token = asked_by.set(COMMAND_LINE)
+        await node.core.profiles.suspend("ana")
+        await node.core.profiles.unsuspend("ana")
+        await node.core.profiles.set_password("ana", "battery staple")
+        made = await node.core.tokens.create("ana", name="build")
+        await node.core.tokens.revoke(made.id)
+        asked_by.reset(token)
+        acts = await node.core.audit.all(username="The command line", since=0, limit=50)
+        assert told(acts) == ["user suspended", "user edited", "user password", "token created", "token revoked"]
+        assert {act.user_id for act in acts} == {None}
+        assert made.secret not in str(acts)
+        assert await node.core.audit.all(username=None, since=node.core.clock.now() + 60_000, limit=50) == []

@@ -12,7 +12,7 @@ from crust.telemetry import configure
 
 
 async def doctor(*, json: Json = False, config: Config = None) -> None:
-    """Look at the settings, the machine and the database, beside a running server or without one. Exit status 1 where something is wrong."""
+    """Look at the settings, the machine and the database, beside a running server or without. Exit status 1 where something is wrong."""
     configure("error", "auto")
     found: list[Finding] = []
     async for finding in examine(config, progress):

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable
 from crust.clock import SystemClock, rfc3339
 from crust.ids import ID_COUNTER_BITS, ID_EPOCH_MS
 from crust.models.database import Database, Row
-from crust.models.migrate import applied, pending, shipped
+from crust.models.migrate import applied, shipped
 from crust.models.snapshot import Snapshot, snapshot
 from crust.operations.findings import Finding, good, note, wrong
-from crust.operations.parts import PARTS, Part, differences
+from crust.operations.parts import PARTS, Difference, Part, differences
 
 CLOCK_MS = 2_000  # by which two machines' clocks may differ
 AHEAD_MS = 60_000  # by which the newest id may be ahead of the clock: it was set back meanwhile
@@ -52,7 +52,7 @@ async def up_to_date(database: Database) -> Finding:
     there, known = await applied(database), shipped()
     if beyond := sorted(set(there) - set(known)):
         return wrong("schema", f"a newer Crust has made {beyond[0]}", "update Crust")
-    if lacking := await pending(database):
+    if lacking := [name for name in known if name not in there]:
         return wrong("schema", f"{', '.join(lacking)} to be applied", "crust migrate")
     return good("schema", f"up to date, {known[-1]}")
 
@@ -118,7 +118,8 @@ async def clock(database: Database, taken: Snapshot) -> Finding:
 
 async def in_step(database: Database, part: Part, progress: Progress) -> Finding:
     """Whether what is stored although it follows from other rows does follow."""
-    looked, differing = 0, []
+    looked = 0
+    differing: list[Difference] = []
     async for count, found in differences(database, part):
         looked += count
         differing += found[: 3 - len(differing)] if len(differing) < 3 else []

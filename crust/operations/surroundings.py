@@ -18,6 +18,7 @@ from crust.settings import Settings
 FREE_BYTES = 2**30  # on the disk: SQLite's journal may take a tenth of it, and a migration copies
 FILES = 4096  # files that a process may open: each socket is one
 ANSWER_S = 5.0
+READY = b'"status":"ready"'
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # listened on → where to ask
 
 
@@ -86,7 +87,7 @@ def port(settings: Settings) -> Finding:
         return bindable(settings)
     except (OSError, http.client.HTTPException) as error:
         return wrong("port", f"whoever listens on {place} does not answer: {error}", "end it, or choose another port in the settings")
-    if status == 200 and b"response" in body or b"success" in body:
+    if status == 200 and READY in body:
         return good("port", f"a server on {place} is ready")
     if status == 503:
         return wrong("port", f"a server on {place} is not ready: {body[:200].decode(errors='replace')}", "look into its log")

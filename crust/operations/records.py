@@ -5,6 +5,7 @@ Ids are decimal strings, times RFC 3339. Columns that follow from others (the fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ from tortoise.models import Model
 from crust.clock import rfc3339
 from crust.errors import Invalid
 from crust.events.objects import Attachment
+from crust.files.storage import KEY
 from crust.ids import MAX_ID
 from crust.models import tables
 from crust.models.database import Row
@@ -50,6 +52,7 @@ class Column:
     field: Field[Any]
     choices: Sequence[str] = ()
     shape: Any = None
+    pattern: re.Pattern[str] | None = None
 
     @property
     def postgres_type(self) -> str:
@@ -107,6 +110,8 @@ class Column:
             raise Wrong(f"must have at most {most} characters")
         if self.choices and value not in self.choices:
             raise Wrong(f"must be one of {', '.join(self.choices)}")
+        if self.pattern and not self.pattern.fullmatch(value):
+            raise Wrong(f"must be like {self.pattern.pattern}")
         return value
 
 
@@ -156,6 +161,7 @@ class Kind:
         unique: columns of which no two records have the same; those of which both are in `same` are the same thing under another id.
         choices: column → what may stand in it.
         shapes: column of text that holds JSON → its type.
+        patterns: column → what its text is like.
         secret: columns that are exported only when asked for.
         counts: column → what is counted anew of the row that it names: a counter in a file counts what that server had.
     """
@@ -167,6 +173,7 @@ class Kind:
     unique: Sequence[Sequence[str]] = ()
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     shapes: Mapping[str, Any] = field(default_factory=dict)
+    patterns: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     secret: Sequence[str] = ()
     counts: Mapping[str, Counter] = field(default_factory=dict)
 
@@ -179,7 +186,7 @@ class Kind:
         """Those that stand in the file."""
         fields = self.model._meta.fields_map
         return [
-            Column(name, each, self.choices.get(name, ()), self.shapes.get(name))
+            Column(name, each, self.choices.get(name, ()), self.shapes.get(name), self.patterns.get(name))
             for name, each in fields.items()
             if not is_derived(name, fields)
         ]
@@ -258,7 +265,7 @@ KINDS = [
         shapes={"attachments": list[Attachment]},
         counts={"channel_id": LAST_MESSAGE, "reply_to": REPLIES},
     ),
-    Kind("file", tables.File, ["sha256"], {"message_id": "message", "user_id": "user"}, [["key"]]),
+    Kind("file", tables.File, ["sha256"], {"message_id": "message", "user_id": "user"}, [["key"]], patterns={"key": KEY}),
     Kind("message_version", tables.MessageVersion, ["message_id", "version"], {"message_id": "message"}, [["message_id", "version"]]),
     Kind(
         "reaction", tables.Reaction, ["message_id", "emoji", "user_id"], {"message_id": "message", "user_id": "user"},

@@ -165,6 +165,8 @@ def first(found: list[dict[str, Any]], kind: str) -> int:
         ("message", {"created_at": "yesterday"}, "created_at must be a time"),
         ("message", {"mentions": "ana"}, "mentions must be a list of ids"),
         ("message", {"version": -1}, "version must be a whole number"),
+        ("file", {"key": "../crust.db"}, "key must be like"),
+        ("file", {"key": "/etc/passwd"}, "key must be like"),
         ("message", {"colour": "red"}, "colour is nothing that a message has"),
         ("message", {"attachments": [{"id": "1"}]}, "attachments is not as it must be"),
         ("file", {"message_id": "17"}, "there is no message 17"),

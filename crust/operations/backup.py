@@ -161,7 +161,7 @@ async def restore_sqlite(settings: Settings, folder: Path, put_files: Callable[[
     """Put the file in its place, once people's files are in theirs: under its name only when it is whole."""
     path = settings.sqlite_path
     assert path is not None
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
     with alone(path):
         if path.exists():
             raise Conflict(f"{path} is there already, and stays as it is; move it, and the files beside it, out of the way first.")

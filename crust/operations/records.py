@@ -22,6 +22,7 @@ from crust.models import tables
 from crust.models.database import Row
 from crust.models.fields import JsonField, TimeField, decode_json, encode_json
 from crust.models.search_index import TYPES
+from crust.services.counters import COUNTED, LAST_MESSAGE, MEMBERS, REACTIONS, REPLIES, TEAMS, Counter
 from crust.services.names import fold
 from crust.services.times import milliseconds
 from crust.strict_json import BAD_TEXT, WHY_BAD
@@ -156,6 +157,7 @@ class Kind:
         choices: column → what may stand in it.
         shapes: column of text that holds JSON → its type.
         secret: columns that are exported only when asked for.
+        counts: column → what is counted anew of the row that it names: a counter in a file counts what that server had.
     """
 
     name: str
@@ -166,6 +168,7 @@ class Kind:
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     shapes: Mapping[str, Any] = field(default_factory=dict)
     secret: Sequence[str] = ()
+    counts: Mapping[str, Counter] = field(default_factory=dict)
 
     @property
     def table(self) -> str:
@@ -186,6 +189,11 @@ class Kind:
         """Those that are made anew."""
         fields = self.model._meta.fields_map
         return [name for name in fields if is_derived(name, fields)]
+
+    @cached_property
+    def begins(self) -> dict[str, Any]:
+        """The counted columns, as they are before anything is counted."""
+        return {counter.column: counter.begins for counter in COUNTED if counter.table == self.table}
 
     @property
     def types(self) -> dict[str, str]:
@@ -242,24 +250,25 @@ KINDS = [
     ),
     Kind(
         "team_channel", tables.TeamChannel, ["channel_id", "team_id"], {"channel_id": "channel", "team_id": "team"},
-        [["channel_id", "team_id"]],
-    ),
-    Kind(
-        "channel_member", tables.ChannelMember, ["channel_id", "user_id"], {"channel_id": "channel", "user_id": "user"},
-        [["channel_id", "user_id"]], {"role": ("owner", "member")},
+        [["channel_id", "team_id"]], counts={"channel_id": TEAMS},
     ),
     Kind(
         "message", tables.Message, ["user_id", "created_at"],
         {"channel_id": "channel", "user_id": "user", "reply_to": "message", "pinned_by": "user"}, choices={"type": TYPES},
         shapes={"attachments": list[Attachment]},
+        counts={"channel_id": LAST_MESSAGE, "reply_to": REPLIES},
     ),
     Kind("file", tables.File, ["sha256"], {"message_id": "message", "user_id": "user"}, [["key"]]),
     Kind("message_version", tables.MessageVersion, ["message_id", "version"], {"message_id": "message"}, [["message_id", "version"]]),
     Kind(
         "reaction", tables.Reaction, ["message_id", "emoji", "user_id"], {"message_id": "message", "user_id": "user"},
-        [["message_id", "emoji", "user_id"]],
+        [["message_id", "emoji", "user_id"]], counts={"message_id": REACTIONS},
     ),
     Kind("flag", tables.Flag, ["user_id", "message_id"], {"message_id": "message", "user_id": "user"}, [["user_id", "message_id"]]),
     Kind("mention", tables.Mention, ["user_id", "message_id"], {"message_id": "message", "user_id": "user", "channel_id": "channel"}),
+    Kind(
+        "channel_member", tables.ChannelMember, ["channel_id", "user_id"], {"channel_id": "channel", "user_id": "user"},
+        [["channel_id", "user_id"]], {"role": ("owner", "member")}, counts={"channel_id": MEMBERS},
+    ),
 ]  # fmt: skip
-"""Every kind, those that others refer to first: the order of an export."""
+"""Every kind, those that others refer to first: the order of an export. Members come last: they are shown a channel that is whole."""

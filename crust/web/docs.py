@@ -136,6 +136,8 @@ def result(answer: Mapping[str, Any]) -> Markup:
     schema = answer.get("application/json", {}).get("schema")
     if schema is None:
         return Markup(", ").join(answer)
+    if "anyOf" in schema:
+        return Markup(", or ").join(result({"application/json": {"schema": each}}) for each in schema["anyOf"])
     inner = schema.get("properties", {})
     if "response" not in inner:
         return Markup("success")

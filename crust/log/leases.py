@@ -70,12 +70,12 @@ class Leases:
             f"INSERT INTO lease (name, owner, generation, until, since) VALUES ($1, $2, 1, {now} + $3, {now})"
             " ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until, since = excluded.since,"
             f" generation = lease.generation + 1 WHERE lease.until <= {now}"
-            " RETURNING generation"
         )
         if not await self._is_free(name):
             return None
         async with self._database.transaction():
-            rows = await self._database.fetch(sql, name, self.owner, taken_after_ms)
+            await self._database.execute(sql, name, self.owner, taken_after_ms)
+            rows = await self._database.fetch("SELECT generation FROM lease WHERE name = $1 AND owner = $2", name, self.owner)
         return Lease(name, self.owner, rows[0]["generation"]) if rows else None
 
     async def _is_free(self, name: str) -> bool:

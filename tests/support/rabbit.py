@@ -177,6 +177,11 @@ class RabbitServer:
             _end(self.process, signal.SIGTERM)
             self.process = None
 
+    def control(self, *arguments: str) -> None:
+        """`rabbitmqctl`, which must succeed."""
+        process = self._spawn(str(BIN / "rabbitmqctl"), *arguments)
+        assert process.wait(STOP_S) == 0, self.log()
+
     def wipe(self) -> None:
         """Forget everything, accounts included; only while it is down."""
         shutil.rmtree(self.folder / "mnesia", ignore_errors=True)

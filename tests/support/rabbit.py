@@ -213,7 +213,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         server.start()
-        (folder / "url").write_text(server.url)
+        (folder / "starting").write_text(server.url)
+        (folder / "starting").rename(folder / "url")
         signal.pause()
     finally:
         server.close()

@@ -17,11 +17,12 @@ from urllib.parse import unquote, urlsplit
 
 import aiormq
 from aiormq.abc import AbstractChannel
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
 from yarl import URL
 
 from crust import settings
 from crust.broker.topology import Topology
+from crust.errors import CrustError
 from crust.log.tasks import first_to_end
 from crust.telemetry import get_logger
 from crust.telemetry.metrics import Counter
@@ -68,8 +69,13 @@ class KeptConnection:
             try:
                 await self._once()
                 reason = "its session ended"
-            except (BrokerTrouble, *TROUBLE) as error:
+            except ChannelPreconditionFailed as error:
+                reason = f"{error}; crust broker repair mends what is there with other arguments"
+            except (BrokerTrouble, CrustError, *TROUBLE) as error:
                 reason = str(error) or type(error).__name__
+            except Exception as error:
+                reason = repr(error)
+                log.exception("a session on RabbitMQ has failed", purpose=self._purpose)
             self._troubles[self._purpose] += 1
             if loop.time() - began > GOOD_S:
                 pause = RETRY_MIN_S

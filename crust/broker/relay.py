@@ -70,7 +70,10 @@ class Relay:
         """
         head, offset = await self.log.head(), await self.consumers.offset(NAME)
         if offset > head.position:
-            raise BrokerTrouble(f"the relay's offset, {offset}, is beyond the log's head, {head.position}: was an old database put back?")
+            log.error(
+                "the relay stops: its offset is beyond the log's head; was an old database put back?", offset=offset, head=head.position
+            )
+            await asyncio.Event().wait()
         channel = await connection.channel()
         assert isinstance(channel, Channel)
         run = Run(self, connection, channel, lease, head.epoch, offset)

@@ -119,6 +119,21 @@ async def test_people_on_two_nodes_talk_as_on_one(nodes: list[Server]) -> None:
                     assert said == [f"while away {number}" for number in range(5)]
 
 
+async def test_metrics_tell_of_the_broker(nodes: list[Server]) -> None:
+    """Both nodes have their connections; one of them is the relay, and nothing is left for it to publish."""
+    call(nodes[1].sign_in("bob"), "POST", "/channel/edit", name="room", topic="")
+    for server in nodes:
+        for connection in ("publishing", "reading"):
+            assert f'crust_broker_connected{{connection="{connection}"}} 1.0' in metrics_of(server)
+        seconds_until(lambda server=server: 'crust_consumer_lag_positions{consumer="relay"} 0.0' in metrics_of(server), 10)  # type: ignore[misc]  # bound early
+    published = [line for server in nodes for line in metrics_of(server).splitlines() if line.startswith("crust_relay_events_total")]
+    assert sorted(float(line.split()[1]) > 0 for line in published) == [False, True]
+
+
+def metrics_of(server: Server) -> str:
+    return httpx.get(server.url + "/metrics", timeout=10).text
+
+
 async def closed_with(connection: ClientConnection, within: float) -> int | None:
     with pytest.raises(ConnectionClosed):
         async with asyncio.timeout(within):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import secrets
 import signal
 import socket
@@ -21,10 +22,11 @@ from crust.api.openapi import openapi
 from crust.broker.base import Broker
 from crust.broker.follower import Follower
 from crust.broker.local import LocalBroker
+from crust.broker.rabbit import RabbitBroker
 from crust.clock import Clock, SystemClock
 from crust.errors import Unavailable
 from crust.events.event import Event
-from crust.log import Head, Log, head_of
+from crust.log import Consumers, Head, Leases, Log, head_of
 from crust.models.database import Database
 from crust.models.migrate import migrate, serving
 from crust.servers.loops import running
@@ -55,13 +57,16 @@ HEAD_S = 1.0  # for the database to say where the log ends, when metrics are ask
 class Node:
     """One process of Crust, without its faces: what the server and every command work with.
 
-    `migrated` names the migrations that opening it has applied.
+    `name` is its own and was never another's. `migrated` names the migrations that opening it has applied.
     """
 
+    name: str
     settings: Settings
     clock: Clock
     database: Database
     log: Log
+    leases: Leases
+    consumers: Consumers
     broker: Broker
     core: Core
     metrics: Metrics
@@ -69,14 +74,16 @@ class Node:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Node]:
+async def opened(settings: Settings, clock: Clock | None = None, *, connected: bool = False) -> AsyncIterator[Node]:
     """Connect, migrate, and run what writes, for the length of a block.
+
+    Args:
+        connected: take part in RabbitMQ, if the settings name one, as servers do. Commands need not: what they write is found in the log.
 
     Raises:
         StartRefused: the database cannot be used, or would have to be migrated under a running server.
     """
-    clock, metrics = clock or SystemClock(), Metrics()
-    broker = LocalBroker()
+    clock, metrics, name = clock or SystemClock(), Metrics(), node_name()
     async with Database(settings, metrics).opened() as database:
         migrated = await migrate(database)
         known = Known((await head_of(database)).position)
@@ -86,14 +93,24 @@ async def opened(settings: Settings, clock: Clock | None = None) -> AsyncIterato
             broker.publish(events)
 
         log = Log(database, clock, settings.database, announce, metrics)
-        core = Core(settings, clock, database, log, known, LoginThrottle(settings.limits, clock), broker.tell)
+        leases = Leases(database, name)
+        consumers = Consumers(database, leases)
+        broker: Broker = LocalBroker()
+        if connected and settings.broker_url:
+            broker = RabbitBroker(settings, name, clock, log, consumers, leases, metrics)
+        core = Core(settings, clock, database, log, known, LoginThrottle(settings.limits, clock), name, broker.tell)
         async with log.running():
             await broker.start()
             try:
-                yield Node(settings, clock, database, log, broker, core, metrics, migrated)
+                yield Node(name, settings, clock, database, log, leases, consumers, broker, core, metrics, migrated)
             finally:
                 await broker.stop()
                 await core.close()
+
+
+def node_name() -> str:
+    """A name for this process that says where it runs, and that no other has ever had."""
+    return f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 # ---- the server
@@ -113,7 +130,7 @@ async def serve(settings: Settings) -> None:
     with listening(settings.host, settings.port) as listener:
         port: int = listener.getsockname()[1]
         settings = settings.model_copy(update={"port": port})
-        async with opened(settings) as node:
+        async with opened(settings, connected=True) as node:
             with serving(node.database):
                 collect_seldom()
                 await _serve(node, run, listener, stop)
@@ -122,8 +139,11 @@ async def serve(settings: Settings) -> None:
 async def _serve(node: Node, run: servers.Serve, listener: socket.socket, stop: asyncio.Event) -> None:
     faces = Faces(node, await node.log.head())
     following = asyncio.create_task(faces.follow(), name="fan-out")
-    sweeping = asyncio.create_task(node.core.files.sweep_always(), name="sweep of files")
-    forgetting = asyncio.create_task(node.core.retention.always(), name="retention")
+    beside = [
+        asyncio.create_task(node.core.files.sweep_always(), name="sweep of files"),
+        asyncio.create_task(node.core.retention.always(), name="retention"),
+        asyncio.create_task(node.core.presence.tell_always(), name="presence"),
+    ]
     await _invite_the_first(node)
 
     async def stopped() -> None:
@@ -138,10 +158,9 @@ async def _serve(node: Node, run: servers.Serve, listener: socket.socket, stop: 
         if following.done():
             following.result()
     finally:
-        following.cancel()
-        sweeping.cancel()
-        forgetting.cancel()
-        await asyncio.gather(following, sweeping, forgetting, return_exceptions=True)
+        for task in (following, *beside):
+            task.cancel()
+        await asyncio.gather(following, *beside, return_exceptions=True)
 
 
 def collect_seldom() -> None:
@@ -176,7 +195,9 @@ class Faces:
         self._known, self._log = core.known, node.log
         self.hub = Hub(head.position, settings.websocket.crowd, node.metrics)
         self._follower = Follower(node.log, node.broker, head.position)
+        self._received = head.position
         node.broker.on_control(self.hub.control)
+        node.broker.on_control(core.presence.control)
 
         async def invoke(method: str, path: str, actor: Actor, params: Mapping[str, Any]) -> bytes:
             context = Context(request_id=secrets.token_hex(8), client_id=actor.client_id, actor=actor)
@@ -205,25 +226,32 @@ class Faces:
         node, shown = self._node, self._node.metrics
         exposition = Exposition(shown)
         head: int | None = None
+        lags: dict[str, float] = {}
 
         async def scrape() -> tuple[bytes, str]:
-            nonlocal head
-            head = await _position(node.log)
+            nonlocal head, lags
+            head, lags = await _position(node.log), await _lags(node.consumers)
             return exposition.text(), CONTENT_TYPE
 
         shown.waiting.read = lambda: node.log.waiting
         shown.log_position.read = lambda: head
+        shown.consumer_lag.read = lambda: lags
         shown.fan_out_lag.read = lambda: None if head is None else max(0, head - self.hub.offset)
         self.app.register_blueprint(metrics.blueprint(scrape, identity, node.settings.metrics.token))
 
     async def follow(self) -> None:
         """Fan out what the log says, until cancelled."""
         self._known.follows = True
-        self._log.paced_by(self.hub.pace.keep)
+        self._log.paced_by(self._keep_pace)
         await self.hub.run(self._observed())
+
+    async def _keep_pace(self, position: int) -> None:
+        """Let the writer wait for the sockets, but not for what RabbitMQ has not brought yet."""
+        await self.hub.pace.keep(position if isinstance(self._node.broker, LocalBroker) else min(position, self._received))
 
     async def _observed(self) -> AsyncIterator[Sequence[Event]]:
         async for events in self._follower.events():
+            self._received = events[-1].position
             self._known.observe(events)  # those of other processes; its own it knows since their commit
             yield events
             age_ms = self._node.clock.now() - events[0].at
@@ -237,6 +265,15 @@ async def _position(log: Log) -> int | None:
             return (await log.head()).position
     except (Unavailable, TimeoutError):
         return None
+
+
+async def _lags(consumers: Consumers) -> dict[str, float]:
+    """How far each consumer is behind; nothing while the database does not say."""
+    try:
+        async with asyncio.timeout(HEAD_S):
+            return {each.name: float(each.lag) for each in await consumers.all()}
+    except (Unavailable, TimeoutError):
+        return {}
 
 
 def listening(host: str, port: int) -> socket.socket:

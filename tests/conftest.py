@@ -1,7 +1,8 @@
 """How tests find the services they need.
 
-`CRUST_TEST_POSTGRES_URL` names a PostgreSQL server on which databases may be made. Without it the tests marked `postgres` are left out,
-and the closing summary says so; with `CRUST_TEST_REQUIRE=postgres` the run fails instead, so that nobody takes fewer tests for all of them.
+`CRUST_TEST_POSTGRES_URL` names a PostgreSQL server on which databases may be made, `CRUST_TEST_RABBIT_URL` a RabbitMQ on which vhosts may
+be made, with its management API 10,000 ports above. Without one of them the tests with its mark are left out, and the closing summary says
+so; with `CRUST_TEST_REQUIRE=postgres,rabbit` the run fails instead, so that nobody takes fewer tests for all of them.
 """
 
 from __future__ import annotations
@@ -9,53 +10,94 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
+from tests.support.rabbit import Management, RabbitServer
+
 POSTGRES_URL = os.environ.get("CRUST_TEST_POSTGRES_URL", "")
+RABBIT_URL = os.environ.get("CRUST_TEST_RABBIT_URL", "")
 REQUIRED = os.environ.get("CRUST_TEST_REQUIRE", "").replace(",", " ").split()
 CONNECT_TIMEOUT_S = 10
-LEFT_OUT = pytest.StashKey[int]()
-HOW_TO_START = (
-    "export CRUST_TEST_POSTGRES_URL=postgres://USER@HOST:PORT/postgres for a server of yours, or, as any user but root, start one:"
-    " PATH=$PATH:$(echo /usr/lib/postgresql/*/bin); initdb -A trust -U postgres /tmp/crust-pg &&"
-    " pg_ctl -D /tmp/crust-pg -l /tmp/crust-pg.log -o '-p 5499 -h 127.0.0.1 -k /tmp' -w start &&"
-    " export CRUST_TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:5499/postgres"
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that tests need: its mark, name, address, a try, and how to have one."""
+
+    mark: str
+    name: str
+    variable: str
+    url: str
+    attempt: Callable[[], object]
+    how_to_start: str
+
+
+SERVICES = (
+    Service(
+        "postgres",
+        "PostgreSQL",
+        "CRUST_TEST_POSTGRES_URL",
+        POSTGRES_URL,
+        lambda: _run("SELECT 1"),
+        "export CRUST_TEST_POSTGRES_URL=postgres://USER@HOST:PORT/postgres for a server of yours, or, as any user but root, start one:"
+        " PATH=$PATH:$(echo /usr/lib/postgresql/*/bin); initdb -A trust -U postgres /tmp/crust-pg &&"
+        " pg_ctl -D /tmp/crust-pg -l /tmp/crust-pg.log -o '-p 5499 -h 127.0.0.1 -k /tmp' -w start &&"
+        " export CRUST_TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:5499/postgres",
+    ),
+    Service(
+        "rabbit",
+        "RabbitMQ",
+        "CRUST_TEST_RABBIT_URL",
+        RABBIT_URL,
+        lambda: Management(RABBIT_URL).call("GET", "overview"),
+        "export CRUST_TEST_RABBIT_URL=amqp://USER:PASSWORD@HOST:PORT/ for a broker of yours whose management API listens 10000 ports above,"
+        " or start one: python3 tests/support/rabbit.py /tmp/crust-rabbit & then, once it is there,"
+        " export CRUST_TEST_RABBIT_URL=$(cat /tmp/crust-rabbit/url)",
+    ),
 )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Fail the whole run where a service is required and not there."""
-    config.stash[LEFT_OUT] = 0
-    if "postgres" not in REQUIRED:
-        return
-    if not POSTGRES_URL:
-        raise pytest.UsageError(f"CRUST_TEST_REQUIRE wants PostgreSQL, but CRUST_TEST_POSTGRES_URL is not set: {HOW_TO_START}")
-    try:
-        _run("SELECT 1")
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise pytest.UsageError(f"CRUST_TEST_REQUIRE wants PostgreSQL, but CRUST_TEST_POSTGRES_URL fails: {error!r}") from None
+    config.stash[LEFT_OUT] = {}
+    for service in SERVICES:
+        if service.mark not in REQUIRED:
+            continue
+        wants = f"CRUST_TEST_REQUIRE wants {service.name}, but {service.variable}"
+        if not service.url:
+            raise pytest.UsageError(f"{wants} is not set: {service.how_to_start}")
+        try:
+            service.attempt()
+        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+            raise pytest.UsageError(f"{wants} fails: {error!r}") from None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs a service that was not named."""
-    if POSTGRES_URL:
-        return
-    left_out = [item for item in items if item.get_closest_marker("postgres")]
-    items[:] = [item for item in items if not item.get_closest_marker("postgres")]
-    config.stash[LEFT_OUT] = len(left_out)
-    config.hook.pytest_deselected(items=left_out)
+    for service in SERVICES:
+        if not service.url:
+            left_out = [item for item in items if item.get_closest_marker(service.mark)]
+            items[:] = [item for item in items if not item.get_closest_marker(service.mark)]
+            config.stash[LEFT_OUT][service.mark] = len(left_out)
+            config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say how much was left out, and how to have it run."""
-    if count := config.stash[LEFT_OUT]:
-        terminalreporter.write_line(f"{count} tests that need PostgreSQL were left out. To run them: {HOW_TO_START}", yellow=True)
+    for service in SERVICES:
+        if count := config.stash[LEFT_OUT].get(service.mark):
+            line = f"{count} tests that need {service.name} were left out. To run them: {service.how_to_start}"
+            terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture
@@ -94,3 +136,45 @@ async def _execute(statement: str) -> None:
         await connection.execute(statement, timeout=CONNECT_TIMEOUT_S)
     finally:
         await connection.close(timeout=CONNECT_TIMEOUT_S)
+
+
+# ---- RabbitMQ
+
+
+@pytest.fixture
+def rabbit_url() -> Iterator[str]:
+    """The URL of a vhost that is this test's own, and gone afterwards."""
+    management, name = Management(RABBIT_URL), f"crust_test_{secrets.token_hex(8)}"
+    management.call("PUT", "vhosts", name, body={})
+    try:
+        management.call(
+            "PUT", "permissions", name, str(urlsplit(RABBIT_URL).username), body={"configure": ".*", "write": ".*", "read": ".*"}
+        )
+        yield urlunsplit(urlsplit(RABBIT_URL)._replace(path=f"/{name}"))
+    finally:
+        management.call("DELETE", "vhosts", name)
+
+
+@pytest.fixture(scope="session")
+def shared_rabbit_server() -> Iterator[RabbitServer]:
+    """A RabbitMQ that tests may kill, block and wipe."""
+    # Where root starts it, it runs as another account, which cannot look into pytest's folders.
+    folder = Path(tempfile.mkdtemp(prefix="crust-rabbit-"))
+    folder.chmod(0o755)
+    server = RabbitServer(folder / "server")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+        folder.rmdir()
+
+
+@pytest.fixture
+def own_rabbit(shared_rabbit_server: RabbitServer) -> RabbitServer:
+    """The same, running and empty."""
+    if shared_rabbit_server.process is not None:
+        shared_rabbit_server.kill()
+    shared_rabbit_server.wipe()
+    shared_rabbit_server.start()
+    return shared_rabbit_server

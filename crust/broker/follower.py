@@ -49,30 +49,37 @@ class Follower:
             subscription.close()
 
     async def _healed(self, received: Sequence[Event]) -> AsyncIterator[Sequence[Event]]:
-        if not received:
-            head = await self._log.head()
-            async for batch in self._between(head.position):
+        """What was received, with what lies between; where that is nothing new, whatever the log has."""
+        new = sorted((event for event in received if event.position > self.offset), key=lambda event: event.position)
+        if not new:
+            async for batch in self._upto((await self._log.head()).position):
                 yield batch
             return
         run: list[Event] = []
-        for event in sorted(received, key=lambda event: event.position):
-            if event.position <= (run[-1].position if run else self.offset):
-                continue
-            if event.position > (run[-1].position if run else self.offset) + 1:
+        for event in new:
+            reached = run[-1].position if run else self.offset
+            if event.position > reached + 1:
                 if run:
                     yield run
                     run = []
-                async for batch in self._between(event.position - 1):
+                async for batch in self._before(event.position):
                     yield batch
-            run.append(event)
+                reached = self.offset
+            if event.position == reached + 1:  # not so where it comes twice, or is forged: beyond the head nothing is passed over
+                run.append(event)
         if run:
             yield run
 
-    async def _between(self, upto: int) -> AsyncIterator[Sequence[Event]]:
-        """What the log holds from the offset up to a position. (What retention has removed is not there to be read: go on after it.)"""
-        while self.offset < upto:
-            batch = await self._log.read(self.offset, upto, BATCH)
+    async def _before(self, position: int) -> AsyncIterator[Sequence[Event]]:
+        head = await self._log.head()
+        async for batch in self._upto(min(position - 1, head.position)):
+            yield batch
+
+    async def _upto(self, position: int) -> AsyncIterator[Sequence[Event]]:
+        """What the log holds from the offset up to a position that it has reached. (What retention has removed is gone: go on after it.)"""
+        while self.offset < position:
+            batch = await self._log.read(self.offset, position, BATCH)
             if not batch:
-                self.offset = upto
+                self.offset = position
                 return
             yield batch

@@ -27,6 +27,10 @@ class LocalSubscription:
         self._held.extend(events)
         self._arrived.set()
 
+    def nudge(self) -> None:
+        """Let the reader look at the log's head."""
+        self._arrived.set()
+
     async def receive(self, timeout: float) -> Sequence[Event]:
         if not self._held:
             try:
@@ -59,6 +63,11 @@ class LocalBroker:
     def publish(self, events: Sequence[Event]) -> None:
         for subscription in self._subscriptions:
             subscription.put(events)
+
+    def nudge(self) -> None:
+        """Let all readers look at the log's head: something may have been written that is not passed on here."""
+        for subscription in self._subscriptions:
+            subscription.nudge()
 
     def subscribe(self) -> LocalSubscription:
         subscription = LocalSubscription(self._subscriptions.discard)

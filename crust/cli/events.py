@@ -7,12 +7,13 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
+from crust.broker.asyncapi import asyncapi
 from crust.broker.follower import Follower
 from crust.cli.common import Config, Json, core
 from crust.clock import rfc3339
 from crust.events.event import Event
 
-app = App(name="events", help="Look into the event log.")
+app = App(name="events", help="Look into the event log; describe what RabbitMQ carries of it.")
 
 
 @app.command
@@ -34,6 +35,12 @@ async def tail(
         async for events in Follower(node.log, node.broker, start).events():
             for event in events:
                 print(shown(event, json=json), flush=True)
+
+
+@app.command
+def schema() -> None:
+    """Print the AsyncAPI 3 description of what goes out over RabbitMQ, on the exchange crust.v1.events, as JSON."""
+    print(msgspec.json.format(msgspec.json.encode(asyncapi()), indent=2).decode())
 
 
 def shown(event: Event, *, json: bool) -> str:

@@ -39,4 +39,24 @@ class SessionEnded(Struct, frozen=True, tag="session"):
     session_id: int
 
 
-Control = Typing | PresenceChanged | MarkMoved | SessionEnded
+class Committed(Struct, frozen=True, tag="committed"):
+    """The log has grown: whoever relays it looks."""
+
+
+class Reachable(Struct, frozen=True, tag="reachable"):
+    """`user_id` has a socket on `node`, or none any more (after the grace); for nodes alone."""
+
+    node: str
+    user_id: int
+    online: bool
+
+
+class NodeOnline(Struct, frozen=True, tag="node"):
+    """A node lives, and these are all who have a socket there; `asks`: it has just begun, and wants to know the same of the others."""
+
+    node: str
+    users: tuple[int, ...]
+    asks: bool = False
+
+
+Control = Typing | PresenceChanged | MarkMoved | SessionEnded | Committed | Reachable | NodeOnline

@@ -244,7 +244,7 @@ class Database:
         return {
             self._writer: {
                 "engine": engine,
-                "credentials": {**common, "minsize": 1, "maxsize": 2, "server_settings": self._writer_settings()},
+                "credentials": {**common, "minsize": 1, "maxsize": 3, "server_settings": self._writer_settings()},
             },
             self._reader: {"engine": engine, "credentials": {**common, "minsize": 1, "maxsize": size, "server_settings": reading}},
         }

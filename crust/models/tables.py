@@ -391,6 +391,33 @@ class Mention(Model):
         indexes: ClassVar = [("user_id", "channel_id", "message_id")]
 
 
+# ---- who reads the log, and who does what only one may do
+
+
+class Lease(Model):
+    """That one process alone does something, until a time by the database's clock; see `crust.log.leases`."""
+
+    name = fields.CharField(max_length=255, primary_key=True)
+    owner = text(64)
+    generation = fields.BigIntField()
+    until = TimeField()
+    since = TimeField()
+
+    class Meta:
+        table = "lease"
+
+
+class Consumer(Model):
+    """A reader of the log that outlives its process, and the position up to which it has dealt with everything."""
+
+    name = fields.CharField(max_length=255, primary_key=True)
+    position = fields.BigIntField()
+    at = TimeField()
+
+    class Meta:
+        table = "consumer"
+
+
 # The docstrings are for readers of this file. As table comments they would be part of the schema, and each correction a migration.
 for _model in list(Model.__subclasses__()):
     if _model.__module__ == __name__:

@@ -68,19 +68,20 @@ class Core:
         log: running, when anything is to be written.
         known: is told of every event.
         throttle: slows down who guesses passwords.
+        node: the name of this process.
         tell: sends a control message to all nodes.
     """
 
     def __init__(
         self, settings: Settings, clock: Clock, database: Database, log: Log, known: Known, throttle: LoginThrottle,
-        tell: Callable[[Control], None],
+        node: str, tell: Callable[[Control], None],
     ) -> None:  # fmt: skip
         self.settings, self.clock, self.database, self.log = settings, clock, database, log
         self._tell = tell
         self.known = known
         self.members = members = Members(database)
         self.passwords = Passwords(settings.passwords)
-        self.presence = PresenceService(database, log, clock, tell)
+        self.presence = PresenceService(database, log, clock, node, tell)
         self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, known, tell)
         self.tokens = Tokens(database, log, self.sessions)
         self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)

@@ -1,16 +1,18 @@
-"""Who is there: what people chose to say, and whether any socket of theirs is open.
+"""Who is there: what people chose to say, and whether any socket of theirs is open, on any node.
 
-State, not log: the last writer wins, and a node that missed a change learns the next one.
+State, not log: the last writer wins, and a node that missed a change learns the next one. Each node tells the others who comes and goes on
+its sockets, and all of them every 10 s; a node that was not heard of for 30 s is gone, and its people with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from crust.clock import Clock, rfc3339_or_none
 from crust.errors import Invalid, Unavailable
-from crust.events.control import Control, PresenceChanged
+from crust.events.control import Control, NodeOnline, PresenceChanged, Reachable
 from crust.events.objects import Presence
 from crust.log import Log
 from crust.models.database import Database, Row
@@ -24,28 +26,47 @@ log = get_logger(__name__)
 STATUSES = frozenset({"available", "away", "dnd"})
 GRACE_S = 60.0  # a closed laptop or a change of network is no farewell
 TEXT_MAX = 200
+HEARTBEAT_S = 10.0
+GONE_AFTER_S = 30.0  # three heartbeats
+OFFLINE = Presence(status="offline")
+
+
+@dataclass(slots=True)
+class OtherNode:
+    """What another node has told: who is there, and when it was last heard of, by our own monotonic clock."""
+
+    heard: float
+    users: set[int] = field(default_factory=set)
 
 
 class PresenceService:
     """See the module.
 
     Args:
+        node: the name of this process.
         tell: sends a control message to all nodes.
     """
 
-    def __init__(self, database: Database, log: Log, clock: Clock, tell: Callable[[Control], None]) -> None:
-        self._database, self._log, self._clock, self._tell = database, log, clock, tell
+    def __init__(self, database: Database, log: Log, clock: Clock, node: str, tell: Callable[[Control], None]) -> None:
+        self._database, self._log, self._clock, self._node, self._tell = database, log, clock, node, tell
         self._online: set[int] = set()
         self._leaving: dict[int, asyncio.TimerHandle] = {}
+        self._others: dict[str, OtherNode] = {}
 
     def of(self, row: Row) -> Presence:
         """How reachable a user is; `row` has the presence columns and the id."""
-        if row["id"] not in self._online:
-            return Presence(status="offline")
+        if not self._is_online(row["id"]):
+            return OFFLINE
         until = row["presence_until"]
         if until is not None and until <= self._clock.now():
             return Presence(status="available")
         return Presence(status=row["presence_status"], text=row["presence_text"], until=rfc3339_or_none(until))
+
+    def _is_online(self, user_id: int) -> bool:
+        return user_id in self._online or self._is_elsewhere(user_id)
+
+    def _is_elsewhere(self, user_id: int) -> bool:
+        return any(user_id in other.users for other in self._others.values())
 
     async def choose(self, actor: Actor, status: str, text: str | None, until: str | None) -> Presence:
         """Say how reachable one is, until a time if given (RFC 3339).
@@ -61,11 +82,12 @@ class PresenceService:
             sql = 'UPDATE "user" SET presence_status = $1, presence_text = $2, presence_until = $3 WHERE id = $4'
             await self._database.execute(sql, status, text, end, actor.user_id)
         chosen = Presence(status=status, text=text, until=rfc3339_or_none(end))
-        if actor.user_id in self._online:
+        if self._is_online(actor.user_id):
             await self._tell_others(actor.user_id, chosen)
         return chosen
 
     async def _tell_others(self, user_id: int, presence: Presence) -> None:
+        """Tell those who are with somebody in a channel."""
         try:
             rows = await self._database.fetch("SELECT channel_id FROM channel_member WHERE user_id = $1", user_id)
         except Unavailable:
@@ -82,7 +104,11 @@ class PresenceService:
             leaving.cancel()
         if user_id in self._online:
             return
+        known = self._is_elsewhere(user_id)
         self._online.add(user_id)
+        self._tell(Reachable(self._node, user_id, online=True))
+        if known:
+            return
         sql = 'SELECT id, presence_status, presence_text, presence_until FROM "user" WHERE id = $1'
         for row in await self._database.fetch(sql, user_id):
             await self._tell_others(user_id, self.of(row))
@@ -95,10 +121,49 @@ class PresenceService:
     def _left(self, user_id: int, channels: tuple[int, ...]) -> None:
         self._leaving.pop(user_id, None)
         self._online.discard(user_id)
-        self._tell(PresenceChanged(user_id, Presence(status="offline"), channels))
+        self._tell(Reachable(self._node, user_id, online=False))
+        if not self._is_elsewhere(user_id):
+            self._tell(PresenceChanged(user_id, OFFLINE, channels))
 
     def close(self) -> None:
         """Forget who is leaving."""
         for handle in self._leaving.values():
             handle.cancel()
         self._leaving.clear()
+
+    # ---- other nodes
+
+    async def tell_always(self) -> None:
+        """Tell the other nodes every 10 s who is here, and ask once who is there; for ever."""
+        asks = True
+        while True:
+            self._tell_who_is_here(asks=asks)
+            asks = False
+            await asyncio.sleep(HEARTBEAT_S)
+            await self._forget_the_gone()
+
+    def _tell_who_is_here(self, *, asks: bool = False) -> None:
+        self._tell(NodeOnline(self._node, tuple(self._online), asks=asks))
+
+    async def _forget_the_gone(self) -> None:
+        """A node that died said no farewell: its people are gone with it, unless they are somewhere else by now."""
+        now = self._clock.monotonic()
+        for node in [node for node, other in self._others.items() if now - other.heard > GONE_AFTER_S]:
+            users = self._others.pop(node).users
+            log.warning("a node was not heard of for long", node=node, people=len(users))
+            for user_id in users:
+                if not self._is_online(user_id):
+                    await self._tell_others(user_id, OFFLINE)
+
+    def control(self, message: Control) -> None:
+        """A control message of any node."""
+        if isinstance(message, NodeOnline) and message.node != self._node:
+            self._others[message.node] = OtherNode(self._clock.monotonic(), set(message.users))
+            if message.asks:
+                self._tell_who_is_here()
+        elif isinstance(message, Reachable) and message.node != self._node:
+            other = self._others.setdefault(message.node, OtherNode(self._clock.monotonic()))
+            if message.online:
+                other.users.add(message.user_id)
+            else:
+                other.users.discard(message.user_id)

@@ -10,6 +10,7 @@ included, is refused: all of it at once, in one `SettingsError`.
 from crust.settings.example import example_toml
 from crust.settings.source import Effective, SettingsError, explain, load
 from crust.settings.tree import (
+    Broker,
     Database,
     Files,
     Http,
@@ -26,6 +27,7 @@ from crust.settings.tree import (
 )
 
 __all__ = [
+    "Broker",
     "Database",
     "Effective",
     "Files",

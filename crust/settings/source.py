@@ -18,7 +18,7 @@ from crust.settings.tree import Settings, leaves, section_of
 ENV_PREFIX = "CRUST_"
 NOT_SETTINGS = re.compile(r"CRUST_(CONFIG$|TEST_)")  # variables that are ours but no settings
 WHOLLY_SECRET = {"metrics.token", "files.secret_access_key"}
-SECRET = {"database_url"} | WHOLLY_SECRET  # what is not shown even when it is wrong
+SECRET = {"database_url", "broker_url"} | WHOLLY_SECRET  # what is not shown even when it is wrong
 USER_INFO_PASSWORD = re.compile(r"(://[^:/@]*:).*@")  # up to the last @: rather too much masked than too little
 QUERY_PASSWORD = re.compile(r"([?&]password=)[^&]*")
 

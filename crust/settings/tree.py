@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
+GRANT = re.compile(r"[A-Za-z0-9_-]{1,64} +(\d+|\*)\.(public|private|direct|none|\*)")
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")  # one part of a DNS name
 
 
@@ -63,6 +64,19 @@ def _database_url(value: str) -> str:
     if value and not sqlite and not postgres:
         raise ValueError("should be empty, sqlite:///absolute/path or postgres://user:password@host:port/database")
     return value
+
+
+def _broker_url(value: str) -> str:
+    parts = _split(value)
+    if value and (parts.scheme not in ("amqp", "amqps") or not parts.hostname or not parts.username):
+        raise ValueError("should be empty or amqp://user:password@host:port/vhost (amqps for TLS)")
+    return value
+
+
+def _grant(value: str) -> str:
+    if not GRANT.fullmatch(value):
+        raise ValueError("should be an account, a space, an organisation's id or *, a dot, and public, private, direct, none or *")
+    return " ".join(value.split())
 
 
 def _store(value: str) -> str:
@@ -140,6 +154,33 @@ class Database(Section):
     )
     group_size: int = Field(default=500, ge=1, le=10_000, description="Most changes that are committed together")
     waiting_max: Positive = Field(default=10_000, description="Changes that may wait for the writer; further ones are answered with 503")
+
+
+class Broker(Section):
+    """RabbitMQ, where broker_url names one."""
+
+    queue_type: Literal["classic", "quorum"] = Field(
+        default="classic", description="Type of the durable queues: classic on one RabbitMQ node, quorum on three or more"
+    )
+    queue_length: Positive = Field(
+        default=10_000, description="Most messages that wait in the queue of a node; older ones are dropped, and read from the log"
+    )
+    window: int = Field(default=256, ge=1, le=65_535, description="Most events that are published and not confirmed yet")
+    publish_timeout_s: Seconds = Field(
+        default=10.0, description="Seconds after which what RabbitMQ has not confirmed is published anew, over another connection"
+    )
+    connect_timeout_s: Seconds = Field(default=5.0, description="Seconds that connecting, and whatever is declared then, may take")
+    retry_max_s: Seconds = Field(default=5.0, description="Longest pause, in seconds, before connecting again")
+    management_url: Annotated[str, AfterValidator(_public_url)] = Field(
+        default="",
+        description="Where the management API listens, for crust broker check and repair; empty: http, the host of broker_url, and its port"
+        " and 10000",
+    )
+    grants: Annotated[list[Annotated[str, AfterValidator(_grant)]], Listed] = Field(
+        default=[],
+        description='What programs with an account of their own may read of crust.v1.events, such as "reports 17.public" or'
+        ' "audit *.*"; crust broker repair tells RabbitMQ',
+    )
 
 
 class Limits(Section):
@@ -266,6 +307,12 @@ class Settings(Section):
         description="sqlite:///absolute/path or postgres://user:password@host:port/database (a unix socket's folder as"
         " ?host=/folder); empty: SQLite in crust.db below data_dir",
     )
+    broker_url: Annotated[str, AfterValidator(_broker_url)] = Field(
+        default="",
+        repr=False,
+        description="amqp://user:password@host:port/vhost of a RabbitMQ, by which several nodes over one PostgreSQL work as one and other"
+        " programs get all events; empty: this process alone",
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on")
     port: Port = Field(default=8400, description="Port to listen on; 0 takes a free one")
     server: Literal["hypercorn", "uvicorn"] = Field(
@@ -285,6 +332,7 @@ class Settings(Section):
     sessions: Sessions = Field(default_factory=Sessions)
     passwords: Passwords = Field(default_factory=Passwords)
     database: Database = Field(default_factory=Database)
+    broker: Broker = Field(default_factory=Broker)
     limits: Limits = Field(default_factory=Limits)
     files: Files = Field(default_factory=Files)
     retention: Retention = Field(default_factory=Retention)

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from crust.telemetry.metrics import Cell, Counter, Gauge, Histogram, Labels, Metrics
+from crust.telemetry.metrics import Cell, Counter, Gauge, Gauges, Histogram, Labels, Metrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -47,6 +47,8 @@ class NodeCollector(Collector):
                     yield observed(metric)
                 case Gauge():
                     yield from shown(metric)
+                case Gauges():
+                    yield shown_each(metric)
 
 
 def counted(counter: Counter) -> Family:
@@ -67,6 +69,13 @@ def shown(gauge: Gauge) -> Iterator[Family]:
     value = gauge.read()
     if value is not None:
         yield GaugeMetricFamily(gauge.name, gauge.help, value=value)
+
+
+def shown_each(gauges: Gauges) -> Family:
+    family = GaugeMetricFamily(gauges.name, gauges.help, labels=gauges.labels)
+    for key, value in gauges.read().items():
+        family.add_metric(values(key), value)
+    return family
 
 
 def values(key: Labels) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import structlog
 from structlog.typing import Processor
 
-SECRET = re.compile(r"password|passwd|secret|token|authorization|cookie|session[_-]id|database_url|api[_-]?key", re.IGNORECASE)
+SECRET = re.compile(r"password|passwd|secret|token|authorization|cookie|session[_-]id|database_url|broker_url|api[_-]?key", re.IGNORECASE)
 MASK = "***"
 NEST = 8  # levels below which nothing is looked at: a log line is no document
 

@@ -12,7 +12,7 @@ thread.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -76,7 +76,15 @@ class Gauge:
         self.read: Callable[[], float | None] = lambda: None
 
 
-Metric = Counter | Histogram | Gauge
+class Gauges:
+    """The same for several values, by labels."""
+
+    def __init__(self, name: str, help: str, *labels: str) -> None:
+        self.name, self.help, self.labels = name, help, labels
+        self.read: Callable[[], Mapping[str, float]] = dict
+
+
+Metric = Counter | Histogram | Gauge | Gauges
 
 
 class Metrics:
@@ -106,6 +114,17 @@ class Metrics:
             "crust_fan_out_seconds", "Age of a batch's first event when the batch had been queued for the sockets", bounds=FAN_OUT_S
         )
         self.database_unavailable = Counter("crust_database_unavailable", "Times that the database did not do what it was asked")
+        # ---- RabbitMQ, and who reads the log beside the fan-out
+        self.broker_connected = Gauges("crust_broker_connected", "Whether this node has its connections to RabbitMQ", "connection")
+        self.broker_troubles = Counter("crust_broker_troubles", "Connections to RabbitMQ that failed or ended", "connection")
+        self.broker_dropped = Counter(
+            "crust_broker_dropped", "Messages of RabbitMQ that were passed over: foreign (another account), epoch, unreadable", "why"
+        )
+        self.relayed = Counter("crust_relay_events", "Events that RabbitMQ has confirmed to this node's relay")
+        self.relay_seconds = Histogram("crust_relay_seconds", "Age of an event when RabbitMQ had confirmed it", bounds=FAN_OUT_S)
+        self.consumer_lag = Gauges(
+            "crust_consumer_lag_positions", "Positions that a consumer is behind the log's end; relay: what is not published", "consumer"
+        )
 
     def __iter__(self) -> Iterator[Metric]:
         return iter(vars(self).values())

@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support.server import Server, call
+from tests.support.wire import seconds_until
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery"
@@ -75,6 +77,41 @@ def test_other_commands_work_as_written(server: Server, section: str) -> None:
     for block in blocks(section):
         if not any(name in block for name in RUN_ELSEWHERE):
             shell(server, block)
+
+
+@pytest.mark.postgres
+@pytest.mark.rabbit
+def test_several_nodes_work_as_written(server: Server, postgres_url: str, rabbit_url: str) -> None:
+    """Both servers start and know of each other's people; a program sees what is said on either."""
+    urls, *commands = blocks("Several nodes")
+    assert urls.startswith("export CRUST_DATABASE_URL=")
+    files = str(server.folder / "files")
+    server.environment |= {"CRUST_DATABASE_URL": postgres_url, "CRUST_BROKER_URL": rabbit_url, "CRUST_FILES_DIR": files}
+    running = []
+    with (server.folder / "out").open("w+b") as out:
+        try:
+            for command in commands:
+                if " serve " in command or "every_event" in command:
+                    start = ["bash", "-c", f"exec {command}"]
+                    running.append(subprocess.Popen(start, cwd=server.folder, env=server.environment, stdout=out, stderr=out))
+                else:
+                    shell(server, command)
+                if "--port 8402" in command:
+                    seconds_until(lambda: all(answers(port) for port in (8401, 8402)), 30)
+            assert len(running) == 3
+            server.add_user("ana")
+            seconds_until(lambda: "user.created" in (server.folder / "out").read_text(), 20)
+        finally:
+            for process in running:
+                process.kill()
+                process.wait(10)
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_two_people_talk_with_the_example_client_over_a_kill(server: Server) -> None:

@@ -104,3 +104,14 @@ def test_counting_needs_no_library() -> None:
     """What counts does not import what shows, so that commands don't pay for it."""
     code = "import sys, crust.log; sys.exit('prometheus_client' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+
+def test_gauges_by_label(metrics: Metrics) -> None:
+    """Each label shows its value as it is when somebody asks; those that went are missing."""
+    assert value(metrics, "crust_consumer_lag_positions", consumer="relay") is None
+    lags = {"relay": 7.0, "mail": 0.0}
+    metrics.consumer_lag.read = lambda: lags
+    assert value(metrics, "crust_consumer_lag_positions", consumer="relay") == 7
+    assert value(metrics, "crust_consumer_lag_positions", consumer="mail") == 0
+    del lags["mail"]
+    assert value(metrics, "crust_consumer_lag_positions", consumer="mail") is None

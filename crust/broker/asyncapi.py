@@ -1,0 +1,115 @@
+"""The AsyncAPI 3 description of `crust.v1.events`, made from the structs of which the events are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from crust import __version__
+from crust.broker import topology
+from crust.events.catalogue import CATALOGUE
+
+SCHEMAS = "#/components/schemas/"
+ID = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+VISIBILITIES = ["public", "private", "direct", "none"]
+DESCRIPTION = (
+    "Every change of what people share, in the order of its commit. Positions are contiguous: keep the last that you have dealt with, pass"
+    " over what is not above it, and take a hole as a sign that you have missed something. A message may come twice and is never held back"
+    " for long; what was lost on the way (a queue that was full or not there yet) is in the server's log. Another `epoch` means that the"
+    " server was restored: positions begin anew. Believe only messages whose `user_id` is the server's account, which RabbitMQ verifies."
+    " Bind a queue whose name begins with your account's name and a dot to `o.<organisation>.<visibility>.#`, as far as you were granted."
+    " Numbers beyond 2^53 occur: ids in the envelope are integers of 63 bits; those in the body are decimal strings."
+)
+PARAMETERS = {
+    "organisation": {"description": "Id of the organisation; 0: none."},
+    "visibility": {"description": "That of the channel; none where there is no channel.", "enum": VISIBILITIES},
+    "channel": {"description": "Id of the channel; 0: none."},
+}
+HEADERS = {
+    "type": "object",
+    "required": ["epoch", "position", "organisation", "channel", "via"],
+    "properties": {
+        "epoch": {"type": "string", "description": "Renewed when the server is restored."},
+        "position": {**ID, "minimum": 1},
+        "organisation": ID,
+        "channel": ID,
+        "via": {"type": "array", "items": {"type": "string"}, "description": "The links through which it has come."},
+    },
+}
+
+
+def asyncapi() -> dict[str, Any]:
+    """The whole document."""
+    bodies = list(dict.fromkeys(CATALOGUE.values()))
+    schemas, components = msgspec.json.schema_components(bodies, ref_template=f"{SCHEMAS}{{name}}")
+    by_body = dict(zip(bodies, schemas, strict=True))
+    names = {(type_, event): f"{type_}_{event}" for type_, event in CATALOGUE}
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "Crust events", "version": __version__, "description": DESCRIPTION},
+        "defaultContentType": "application/json",
+        "channels": {name: channel(type_, event) for (type_, event), name in names.items()},
+        "operations": {f"send_{name}": operation(name) for name in names.values()},
+        "components": {
+            "messages": {name: message(name, type_, event, by_body[CATALOGUE[type_, event]]) for (type_, event), name in names.items()},
+            "schemas": {**components, "Headers": HEADERS},
+        },
+    }
+
+
+def channel(type_: str, event: str) -> dict[str, Any]:
+    """Where one kind of event goes: the exchange, and the routing key."""
+    return {
+        "address": f"o.{{organisation}}.{{visibility}}.c.{{channel}}.{type_}.{event}",
+        "parameters": PARAMETERS,
+        "messages": {"event": {"$ref": f"#/components/messages/{type_}_{event}"}},
+        "bindings": {
+            "amqp": {
+                "is": "routingKey",
+                "exchange": {"name": topology.EVENTS, "type": "topic", "durable": True, "autoDelete": False},
+                "bindingVersion": "0.3.0",
+            }
+        },
+    }
+
+
+def operation(name: str) -> dict[str, Any]:
+    """That the server sends it."""
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{name}"},
+        "bindings": {"amqp": {"deliveryMode": 2, "timestamp": True, "bindingVersion": "0.3.0"}},
+    }
+
+
+def message(name: str, type_: str, event: str, body: dict[str, Any]) -> dict[str, Any]:
+    """One kind of event."""
+    return {
+        "name": name,
+        "title": f"{type_} {event}",
+        "contentType": "application/json",
+        "headers": {"$ref": f"{SCHEMAS}Headers"},
+        "payload": envelope(type_, event, body),
+        "bindings": {"amqp": {"contentEncoding": "utf-8", "messageType": f"{type_}.{event}", "bindingVersion": "0.3.0"}},
+    }
+
+
+def envelope(type_: str, event: str, body: dict[str, Any]) -> dict[str, Any]:
+    """An entry of the log around its body; see `crust.events.event.Event`."""
+    properties = {
+        "position": {**ID, "minimum": 1, "description": "Its place in the one order of all changes."},
+        "id": {**ID, "minimum": 1},
+        "organisation": ID,
+        "channel": ID,
+        "recipient": {**ID, "description": "Whom it concerns: with neither this nor a channel, all members of the organisation."},
+        "object": {**ID, "description": "What has changed."},
+        "visibility": {"enum": VISIBILITIES},
+        "type": {"const": type_},
+        "event": {"const": event},
+        "body": body,
+        "origin": {"type": ["string", "null"], "description": "The network on which it was first said; null: here."},
+        "via": {"type": "array", "items": {"type": "string"}},
+        "at": {**ID, "description": "Milliseconds since 1970, UTC."},
+    }
+    return {"type": "object", "required": list(properties), "properties": properties}

@@ -1,0 +1,156 @@
+"""One connection to RabbitMQ, kept: what aiormq does not do by itself.
+
+A connection has one session: a coroutine that declares, publishes or reads on it until something fails. Any trouble at all (the
+connection, a channel, which aiormq never reopens, a deleted queue, a publish that nobody confirms) ends the session and closes the
+connection; after a pause with jitter there is another one, and the session begins from its beginning. So there is one way to recover.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import aiormq
+from aiormq.abc import AbstractChannel
+from aiormq.exceptions import AMQPError, ChannelPreconditionFailed
+from yarl import URL
+
+from crust import settings
+from crust.broker.topology import Topology
+from crust.errors import CrustError
+from crust.log.tasks import first_to_end
+from crust.telemetry import get_logger
+from crust.telemetry.metrics import Counter
+
+log = get_logger(__name__)
+logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # what it has to say is said here, once, and without the URL
+
+HEARTBEAT_S = 10  # aiormq gives a silent connection up after three
+CLOSE_S = 3.0
+RETRY_MIN_S = 0.2
+GOOD_S = 10.0  # after which a session counts as one that went well
+TROUBLE = (AMQPError, OSError, TimeoutError, RuntimeError, ValueError)
+"""What a session may end with: aiormq raises Python's own errors too, where a connection goes in the middle of something."""
+
+Session = Callable[[aiormq.Connection], Coroutine[Any, Any, None]]
+
+
+class BrokerTrouble(Exception):
+    """Something on the connection does not do what it should; the text says what."""
+
+
+class KeptConnection:
+    """See the module.
+
+    Args:
+        purpose: what it is for, as RabbitMQ lists it and metrics count it.
+        url: with the account and the vhost.
+        settings: `broker.*`.
+        session: what is done on each connection; its end is trouble.
+        troubles: counts them, by purpose.
+    """
+
+    def __init__(self, purpose: str, url: str, settings: settings.Broker, session: Session, troubles: Counter) -> None:
+        self._purpose, self._settings, self._session, self._troubles = purpose, settings, session, troubles
+        self._url = URL(url).update_query(heartbeat=HEARTBEAT_S, name=f"crust {purpose}")
+        self.connected = False
+
+    async def run(self) -> None:
+        """Connect, again and again, until cancelled."""
+        loop = asyncio.get_running_loop()
+        pause = RETRY_MIN_S
+        while True:
+            began = loop.time()
+            try:
+                await self._once()
+                reason = "its session ended"
+            except ChannelPreconditionFailed as error:
+                reason = f"{error}; crust broker repair mends what is there with other arguments"
+            except (BrokerTrouble, CrustError, *TROUBLE) as error:
+                reason = str(error) or type(error).__name__
+            except Exception as error:
+                reason = repr(error)
+                log.exception("a session on RabbitMQ has failed", purpose=self._purpose)
+            self._troubles[self._purpose] += 1
+            if loop.time() - began > GOOD_S:
+                pause = RETRY_MIN_S
+            log.warning("RabbitMQ is away, or in trouble; connecting again", purpose=self._purpose, reason=reason)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, self._settings.retry_max_s)
+
+    async def _once(self) -> None:
+        connection = aiormq.Connection(self._url)
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                await connection.connect()
+            self.connected = True
+            log.info("connected to RabbitMQ", purpose=self._purpose)
+            await first_to_end(self._session(connection), _closed(connection))
+        finally:
+            self.connected = False
+            await _close(connection)
+
+
+async def _closed(connection: aiormq.Connection) -> None:
+    """Until the connection is gone; raises why."""
+    try:
+        await connection.closing
+    except asyncio.CancelledError:
+        if connection.is_closed:
+            raise BrokerTrouble("the connection was closed") from None
+        raise
+
+
+async def _close(connection: aiormq.Connection) -> None:
+    """Say goodbye, for a moment. However the other side takes it, nothing of the connection goes on."""
+    with suppress(Exception):
+        async with asyncio.timeout(CLOSE_S):
+            await connection.close()
+
+
+async def until_closed(channel: AbstractChannel) -> None:
+    """Until a channel is closed, which is trouble; says why."""
+    try:
+        await channel.closing
+    except asyncio.CancelledError:
+        if not channel.is_closed:
+            raise
+    raise BrokerTrouble("a channel was closed")
+
+
+async def declare(channel: AbstractChannel, topology: Topology, timeout: float) -> None:
+    """Make everything that is not there yet.
+
+    Raises:
+        AMQPError: it is there with other arguments, or the account may not.
+        TimeoutError: nothing within `timeout` seconds; a queue without a leader, for instance.
+    """
+    async with asyncio.timeout(timeout):
+        for exchange in topology.exchanges:
+            await channel.exchange_declare(exchange.name, exchange_type=exchange.type, durable=True)
+        for queue in topology.queues:
+            await channel.queue_declare(
+                queue.name, durable=queue.durable, exclusive=queue.exclusive, auto_delete=queue.exclusive, arguments=dict(queue.arguments)
+            )
+        for binding in topology.bindings:
+            await channel.queue_bind(binding.queue, binding.exchange, routing_key=binding.key)
+
+
+async def blocked(connection: aiormq.Connection) -> bool:
+    """Whether RabbitMQ takes no messages now: its memory or its disk is full."""
+    try:
+        async with asyncio.timeout(0):
+            await connection.ready()
+    except TimeoutError:
+        return True
+    return False
+
+
+def account_of(url: str) -> str:
+    """The account of a URL."""
+    return unquote(urlsplit(url).username or "")

@@ -1,0 +1,161 @@
+"""Every name on RabbitMQ, in one place.
+
+`v1` is part of each: what has other arguments one day gets another name, and never meets what is there with PRECONDITION_FAILED.
+
+    crust.v1.events             topic exchange: all events; public
+    crust.v1.control            fanout exchange: what nodes tell each other beside the log
+    crust.v1.inject             direct exchange and durable queue: programs inject messages
+    crust.v1.node.<id>          exclusive, auto-delete, bounded: a node's fan-out; bound to all events and to control
+    crust.v1.plugin.<instance>  durable, bounded: a plugin's or bridge's
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from crust.events.event import Event
+
+EVENTS = "crust.v1.events"
+CONTROL = "crust.v1.control"
+INJECT = "crust.v1.inject"
+NODE = "crust.v1.node."
+PLUGIN = "crust.v1.plugin."
+EVERYTHING = "#"  # the binding of who reads all events
+
+OURS = r"crust\.v1\."  # every name above, as RabbitMQ's regular expressions have it
+NODE_BYTES = 67_108_864  # most that waits in a node's queue; older messages are dropped, and read from the log
+OUTSIDE_LENGTH = 100_000  # the same for queues of other programs, which nobody may ever read
+OUTSIDE_BYTES = 268_435_456
+POLICY = "crust.v1.outside"
+
+QueueType = Literal["classic", "quorum"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """An exchange; all of ours are durable."""
+
+    name: str
+    type: Literal["topic", "fanout", "direct"]
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue. `exclusive` ones belong to a connection and end with it."""
+
+    name: str
+    exclusive: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def durable(self) -> bool:
+        return not self.exclusive
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What of an exchange goes into a queue."""
+
+    exchange: str
+    queue: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """What has to be there before anything is published or read."""
+
+    exchanges: tuple[Exchange, ...] = ()
+    queues: tuple[Queue, ...] = ()
+    bindings: tuple[Binding, ...] = ()
+
+
+def base(queue_type: QueueType) -> Topology:
+    """What all nodes share and none of them removes."""
+    return Topology(
+        (Exchange(EVENTS, "topic"), Exchange(CONTROL, "fanout"), Exchange(INJECT, "direct")),
+        (Queue(INJECT, arguments={"x-queue-type": queue_type}),),
+        (Binding(INJECT, INJECT, INJECT),),
+    )
+
+
+def node(queue: str, length: int) -> Topology:
+    """A node's own queue: lossy on purpose, because what is missing is read from the log."""
+    arguments = {"x-queue-type": "classic", "x-max-length": length, "x-max-length-bytes": NODE_BYTES, "x-overflow": "drop-head"}
+    return Topology(
+        queues=(Queue(queue, exclusive=True, arguments=arguments),),
+        bindings=(Binding(EVENTS, queue, EVERYTHING), Binding(CONTROL, queue, "")),
+    )
+
+
+def routing_key(event: Event) -> str:
+    """`o.<organisation>.<visibility>.c.<channel>.<type>.<event>`; 0 where there is no organisation or channel."""
+    return f"o.{event.organisation}.{event.visibility}.c.{event.channel}.{event.type}.{event.event}"
+
+
+# ---- what other programs may do
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What an account may do in our vhost, as RabbitMQ's regular expressions; `topics` is what it may read of `crust.v1.events`."""
+
+    configure: str
+    write: str
+    read: str
+    topics: str
+
+
+def core_permissions() -> Permissions:
+    """Those of the account in `broker_url`."""
+    return Permissions(configure=".*", write=".*", read=".*", topics=".*")
+
+
+def account_permissions(account: str, grants: list[str]) -> Permissions:
+    """Those of another program's account: queues of its own, and `crust.v1.inject`.
+
+    A queue is its own when its name begins with the account's, or was made up by RabbitMQ.
+
+    Args:
+        account: its name.
+        grants: `<organisation or *>.<visibility or *>`, each.
+    """
+    own = rf"{account}\..*|amq\.gen-.*"
+    prefixes = "|".join(sorted(_prefix(grant) for grant in grants))
+    return Permissions(
+        configure=f"^({own})$",
+        write=rf"^({own}|crust\.v1\.inject)$",
+        read=rf"^({own}|crust\.v1\.events)$",
+        topics=rf"^o\.({prefixes})\.",
+    )
+
+
+def _prefix(grant: str) -> str:
+    organisation, _, visibility = grant.partition(".")
+    return rf"{_part(organisation)}\.{_part(visibility)}"
+
+
+def _part(value: str) -> str:
+    """`*` stands for itself too: who may read all organisations may bind to `o.*.public.#`."""
+    return r"([0-9a-z]+|\*)" if value == "*" else value
+
+
+def granted(grants: list[str]) -> dict[str, list[str]]:
+    """`broker.grants` by account."""
+    found: dict[str, list[str]] = {}
+    for grant in grants:
+        account, _, what = grant.partition(" ")
+        found.setdefault(account, []).append(what)
+    return found
+
+
+def outside_policy() -> dict[str, Any]:
+    """Bounds what waits in queues of other programs: one that is never read would fill RabbitMQ's memory and stop all who publish."""
+    return {
+        "pattern": rf"^(?!{OURS})",
+        "apply-to": "queues",
+        "priority": 0,
+        "definition": {"max-length": OUTSIDE_LENGTH, "max-length-bytes": OUTSIDE_BYTES, "overflow": "drop-head"},
+    }

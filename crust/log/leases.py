@@ -1,0 +1,173 @@
+"""Who alone does something: one process at a time, for as long as it says that it lives.
+
+    async def relay(lease: Lease) -> None: …
+    await leases.keep("relay", relay)
+
+A lease is taken by a row's change, by the database's clock, so that the clocks of nodes do not matter. Whoever holds it renews it every
+10 s; after 30 s without, another may take it, and its generation rises. What the holder writes is written through `Leases.writing`, which
+refuses an older generation: somebody who was frozen and thaws can do nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from crust.errors import Unavailable
+from crust.log.tasks import first_to_end
+from crust.models.database import Database, Row
+from crust.telemetry import get_logger
+
+log = get_logger(__name__)
+
+HEARTBEAT_S = 10.0
+TAKEN_AFTER_S = 30.0
+LOOK_S = 1.0  # how soon a lease that was given back is taken by another; a read of one row
+AGAIN_S = 1.0  # between two tries to renew, once one has failed
+
+NOW = {
+    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+    "postgres": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)",
+}
+"""The database's clock, in milliseconds since 1970."""
+
+
+class LeaseLost(Exception):
+    """Somebody else holds it by now: stop, and write nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """That `owner` holds `name`; `generation` rises with each new holder."""
+
+    name: str
+    owner: str
+    generation: int
+
+
+class Leases:
+    """See the module.
+
+    Args:
+        database: opened and migrated.
+        owner: this process, by a name that no other has ever had.
+    """
+
+    def __init__(self, database: Database, owner: str) -> None:
+        self._database, self.owner = database, owner
+        self._now = NOW[database.dialect]
+        self._held_row = "SELECT 1 FROM lease WHERE name = $1 AND owner = $2 AND generation = $3"
+        if database.dialect == "postgres":
+            self._held_row += " FOR SHARE"  # so that nobody takes it between this look and the commit
+
+    async def take(self, name: str) -> Lease | None:
+        """The lease, if it is free; None while somebody has it."""
+        now, taken_after_ms = self._now, round(TAKEN_AFTER_S * 1000)
+        sql = (
+            f"INSERT INTO lease (name, owner, generation, until, since) VALUES ($1, $2, 1, {now} + $3, {now})"
+            " ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until, since = excluded.since,"
+            f" generation = lease.generation + 1 WHERE lease.until <= {now}"
+        )
+        if not await self._is_free(name):
+            return None
+        async with self._database.transaction():
+            await self._database.execute(sql, name, self.owner, taken_after_ms)
+            rows = await self._database.fetch("SELECT generation FROM lease WHERE name = $1 AND owner = $2", name, self.owner)
+        return Lease(name, self.owner, rows[0]["generation"]) if rows else None
+
+    async def _is_free(self, name: str) -> bool:
+        """A look before anything is written: those who wait ask often."""
+        rows = await self._database.fetch(f"SELECT until <= {self._now} AS free FROM lease WHERE name = $1", name)
+        return not rows or bool(rows[0]["free"])
+
+    async def renew(self, lease: Lease) -> None:
+        """Hold it for another 30 s.
+
+        Raises:
+            LeaseLost: somebody else has taken it.
+        """
+        await self._extend(lease, TAKEN_AFTER_S)
+
+    async def give_back(self, lease: Lease) -> None:
+        """Let others have it at once.
+
+        Raises:
+            LeaseLost: they do already.
+        """
+        await self._extend(lease, 0.0)
+
+    async def _extend(self, lease: Lease, seconds: float) -> None:
+        sql = f"UPDATE lease SET until = {self._now} + $4 WHERE name = $1 AND owner = $2 AND generation = $3"
+        async with self._database.transaction():
+            if not await self._database.execute(sql, lease.name, lease.owner, lease.generation, round(seconds * 1000)):
+                raise LeaseLost(lease.name)
+
+    @asynccontextmanager
+    async def writing(self, lease: Lease) -> AsyncIterator[None]:
+        """A transaction without the log's row, in which the lease is surely held.
+
+        Raises:
+            LeaseLost: it is not; nothing is written.
+            Unavailable: as in `Database.transaction`.
+        """
+        async with self._database.transaction():
+            if not await self._database.fetch(self._held_row, lease.name, lease.owner, lease.generation):
+                raise LeaseLost(lease.name)
+            yield
+
+    async def all(self) -> dict[str, Row]:
+        """Every lease by its name: owner, generation, since, and whether it is held now."""
+        rows = await self._database.fetch(f"SELECT name, owner, generation, since, until > {self._now} AS held FROM lease")
+        return {row["name"]: row for row in rows}
+
+    # ---- work under a lease
+
+    async def keep(self, name: str, work: Callable[[Lease], Coroutine[Any, Any, None]]) -> None:
+        """Whenever the lease can be had, do the work under it, for ever.
+
+        The work is cancelled when the lease is lost or could not be renewed in time, and begun again when it can be had again; so it is
+        when it ends with `LeaseLost` or `Unavailable`. Other errors of the work are raised. However this ends, the lease is given back.
+        """
+        while True:
+            try:
+                lease = await self.take(name)
+                if lease is not None:
+                    await self._work(lease, work)
+            except Unavailable:
+                log.warning("a lease waits for the database", name=name)
+            except LeaseLost as error:
+                log.warning("a lease was lost", name=name, reason=str(error))
+            await asyncio.sleep(LOOK_S)
+
+    async def _work(self, lease: Lease, work: Callable[[Lease], Coroutine[Any, Any, None]]) -> None:
+        log.info("took a lease", name=lease.name, generation=lease.generation)
+        try:
+            await first_to_end(work(lease), self._renew_always(lease))
+        finally:
+            await self._give_back_if_held(lease)
+
+    async def _give_back_if_held(self, lease: Lease) -> None:
+        try:
+            await self.give_back(lease)
+        except (LeaseLost, Unavailable):
+            log.info("a lease was not given back", name=lease.name)
+
+    async def _renew_always(self, lease: Lease) -> None:
+        """Ends with `LeaseLost` only: taken by another, or not renewed within the time for which it is held."""
+        loop = asyncio.get_running_loop()
+        held_until = loop.time() + TAKEN_AFTER_S
+        pause = HEARTBEAT_S
+        while True:
+            await asyncio.sleep(pause)
+            asked = loop.time()
+            try:
+                await self.renew(lease)
+                held_until, pause = asked + TAKEN_AFTER_S, HEARTBEAT_S
+            except Unavailable:
+                log.warning("a lease could not be renewed", name=lease.name)
+                pause = AGAIN_S
+            if loop.time() >= held_until:
+                raise LeaseLost(f"{lease.name} could not be renewed")

@@ -1,0 +1,134 @@
+"""What `crust events schema` says is what goes out over RabbitMQ."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import aiormq
+import jsonschema_rs
+import pytest
+from aiormq.abc import DeliveredMessage
+
+from crust.broker.asyncapi import asyncapi
+from crust.broker.topology import EVENTS
+from crust.events.catalogue import CATALOGUE
+from crust.runtime import Node, opened
+from crust.settings import Settings
+from tests.support.outsider import outsider
+from tests.support.people import channel, organisation, person, put, say
+
+PARAMETER = re.compile(r"\{(\w+)\}")
+VALUES = {"organisation": r"\d+", "channel": r"\d+", "visibility": "(public|private|direct|none)"}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """As the command prints it."""
+    done = subprocess.run([sys.executable, "-m", "crust.cli.main", "events", "schema"], capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from (each for key, each in value.items() if key == "$ref")
+        for each in value.values():
+            yield from references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from references(each)
+
+
+def resolved(document: dict[str, Any], reference: str) -> Any:
+    found: Any = document
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part]
+    return found
+
+
+def test_every_event_is_described(document: dict[str, Any]) -> None:
+    """One channel, operation and message for each kind in the catalogue; nothing refers to what is not there; ours is what is printed."""
+    names = {f"{type_}_{event}" for type_, event in CATALOGUE}
+    assert document == json.loads(json.dumps(asyncapi()))
+    assert document["asyncapi"] == "3.0.0"
+    assert set(document["channels"]) == names == set(document["components"]["messages"])
+    assert {each["channel"]["$ref"] for each in document["operations"].values()} == {f"#/channels/{name}" for name in names}
+    assert all(resolved(document, reference) for reference in set(references(document)))
+    for each in channels(document):
+        assert set(PARAMETER.findall(each["address"])) == set(each["parameters"])
+        assert each["bindings"]["amqp"]["exchange"]["name"] == EVENTS
+
+
+def channels(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(document["channels"].values())
+
+
+def faults(document: dict[str, Any], key: str, type_: str, headers: dict[str, Any], body: bytes) -> list[str]:
+    """How a message differs from its description, which is found by its routing key as a program would."""
+    patterns = [(PARAMETER.sub(lambda match: VALUES[match[1]], each["address"].replace(".", r"\.")), each) for each in channels(document)]
+    found = [each for pattern, each in patterns if re.fullmatch(pattern, key)]
+    if len(found) != 1:
+        return [f"{len(found)} channels for {key}"]
+    message = resolved(document, found[0]["messages"]["event"]["$ref"])
+    wrong = [] if message["bindings"]["amqp"]["messageType"] == type_ else [f"type {type_}"]
+    for part, value in (("payload", json.loads(body)), ("headers", headers)):
+        schema = {"components": document["components"], **message[part]}
+        wrong += [f"{part}: {error.message}" for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(value)]
+    return wrong
+
+
+def faults_of(document: dict[str, Any], message: DeliveredMessage) -> list[str]:
+    properties = message.header.properties
+    key = message.delivery.routing_key  # type: ignore[union-attr]  # a delivery, no answer to get
+    return faults(document, str(key), str(properties.message_type), dict(properties.headers or {}), message.body)
+
+
+async def busy(node: Node) -> None:
+    """Something of nearly every kind."""
+    core = node.core
+    ana, bob = await person(node, "ana", is_admin=True), await person(node, "bob")
+    other = await organisation(node, ana, bob)
+    room = await channel(node, ana, bob, organisation_id=other)
+    quiet = await channel(node, ana, bob, organisation_id=other, type_="private", name="quiet")
+    message = int((await say(node, bob, room, "hello @ana")).id)
+    await core.messages.edit(bob, message, "hello", None)
+    await core.messages.react(ana, message, "👍")
+    await core.messages.unreact(ana, message, "👍")
+    await core.messages.pin(ana, message)
+    await core.messages.unpin(ana, message)
+    await core.messages.flag(ana, message, flagged=True)
+    await core.messages.flag(ana, message, flagged=False)
+    await put(node, bob, "plan.txt", b"oats", channel_id=quiet, contents="here")
+    await core.messages.remove(bob, message)
+    await core.archiving.archive(ana, quiet)
+    await core.archiving.unarchive(ana, quiet)
+    await core.archiving.remove(ana, quiet)
+
+
+@pytest.mark.asyncio
+@pytest.mark.rabbit
+async def test_live_messages_are_as_described(document: dict[str, Any], settings: Settings, rabbit_url: str) -> None:
+    """Every message of the exchange fits its description, and none that was tampered with does."""
+    connection = await aiormq.connect(rabbit_url)  # a program that is there before anything is published
+    await (await connection.channel()).exchange_declare(EVENTS, exchange_type="topic", durable=True)
+    await connection.close()
+    connected = settings.model_copy(update={"broker_url": rabbit_url})
+    async with outsider(rabbit_url) as program, opened(connected, connected=True) as node:
+        await busy(node)
+        head = (await node.log.head()).position
+        messages = await program.until(head)
+    assert len(messages) == head
+    assert [fault for message in messages for fault in faults_of(document, message)] == []
+    kinds = {message.header.properties.message_type for message in messages}
+    assert len(kinds) >= 15, kinds
+    properties, key = messages[-1].header.properties, str(messages[-1].delivery.routing_key)  # type: ignore[union-attr]
+    headers, event, type_ = dict(properties.headers or {}), json.loads(messages[-1].body), str(properties.message_type)
+    for broken in ({**event, "position": "7"}, {**event, "body": {}}, {**event, "type": "other"}, {"position": 1}):
+        assert faults(document, key, type_, headers, json.dumps(broken).encode())
+    assert faults(document, key, type_, {**headers, "epoch": 5}, messages[-1].body)
+    assert faults(document, "o.1.secret.c.5.message.created", type_, headers, messages[-1].body)

@@ -1,0 +1,225 @@
+"""Several nodes over one PostgreSQL and one RabbitMQ serve people as one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from tests.support.server import Server, call
+from tests.support.wire import seconds_until
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.postgres, pytest.mark.rabbit]
+ENDED_S = 5.0  # within which a revoked session's sockets are closed on every node
+GONE_S = 45.0  # within which the people of a node that died are gone: three heartbeats, and a look every ten seconds
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, postgres_url: str, rabbit_url: str) -> Iterator[list[Server]]:
+    """Two servers that were started at the same moment over an empty database; ana, an administrator, and bob are on them."""
+    environment = {
+        "CRUST_DATABASE_URL": postgres_url,
+        "CRUST_BROKER_URL": rabbit_url,
+        "CRUST_FILES_DIR": str(tmp_path / "files"),
+        "CRUST_LIMITS__ENABLED": "false",
+    }
+    servers = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        servers.append(Server(tmp_path / name, environment))
+    starting = [Thread(target=server.start) for server in servers]
+    try:
+        for thread in starting:
+            thread.start()
+        for thread in starting:
+            thread.join()
+        servers[0].add_user("ana", "--admin")
+        servers[0].add_user("bob")
+        for server in servers:
+            seconds_until(lambda server=server: server.log().count("connected to RabbitMQ") == 2, 20)  # type: ignore[misc]  # bound early
+        yield servers
+    finally:
+        for server in servers:
+            server.close()
+
+
+@asynccontextmanager
+async def socket(server: Server, client: httpx.Client, query: str = "") -> AsyncIterator[ClientConnection]:
+    headers = {name: client.headers[name] for name in ("X-Session-ID", "X-Client-ID")}
+    async with connect(server.websocket_url + query, additional_headers=headers, max_size=None) as connection:
+        yield connection
+
+
+async def until(connection: ClientConnection, type_: str, within: float = 10, **fields: Any) -> dict[str, Any]:
+    """The next frame of a type, with these in its data."""
+    async with asyncio.timeout(within):
+        while True:
+            frame: dict[str, Any] = json.loads(await connection.recv())
+            if frame.get("type") == type_ and all(frame["data"].get(name) == value for name, value in fields.items()):
+                return frame
+
+
+def elsewhere(client: httpx.Client, server: Server) -> httpx.Client:
+    """The same session, on another node."""
+    return httpx.Client(base_url=server.url, headers=client.headers, timeout=20)
+
+
+def room(ana: httpx.Client, bob: httpx.Client) -> str:
+    made = str(call(ana, "POST", "/channel/edit", name="room", topic="")["id"])
+    call(bob, "POST", "/channel/join", id=made)
+    return made
+
+
+async def test_people_on_two_nodes_talk_as_on_one(nodes: list[Server]) -> None:
+    """Started at once, one of them migrates. Messages, typing and read marks cross; a place of one node is resumed on the other."""
+    one, two = nodes
+    ana = one.sign_in("ana")
+    with elsewhere(two.sign_in("bob"), two) as bob:
+        made = room(ana, bob)
+        async with socket(one, ana) as at_one, socket(two, bob) as at_two:
+            await until(at_one, "ready")
+            epoch = (await until(at_two, "hello"))["data"]["epoch"]
+            await until(at_two, "ready")
+            ages, frame = [], dict[str, Any]()
+            for number in range(20):
+                sender, receiver = ((ana, at_two), (bob, at_one))[number % 2]
+                began = time.monotonic()
+                await asyncio.to_thread(call, sender, "POST", "/message/edit", channel_id=made, contents=f"line {number}")
+                frame = await until(receiver, "message", contents=f"line {number}")
+                ages.append(time.monotonic() - began)
+            assert sorted(ages)[10] < 0.5, ages  # far below the second of silence, after which the log is looked at anyhow
+            await at_one.send(json.dumps({"id": "1", "type": "typing", "data": {"channel_id": made, "state": "start"}}))
+            await until(at_two, "typing", state="start")
+            call(bob, "POST", "/channel/view", id=made, message_id=frame["data"]["id"])
+            with elsewhere(bob, one) as bob_at_one:
+                assert call(bob_at_one, "GET", "/user/me")["username"] == "bob"
+                async with socket(one, bob_at_one) as second:
+                    await until(second, "ready")
+                    call(bob, "POST", "/channel/view", id=made)
+                    await until(second, "unread", unread=0)
+        for number in range(5):
+            call(ana, "POST", "/message/edit", channel_id=made, contents=f"while away {number}")
+        place = f"?resume={epoch}.{frame['position']}"
+        for server in nodes:
+            with elsewhere(bob, server) as client:
+                async with socket(server, client, place) as resumed:
+                    assert (await until(resumed, "hello"))["data"]["resumed"] is True
+                    said = [(await until(resumed, "message"))["data"]["contents"] for _ in range(5)]
+                    assert said == [f"while away {number}" for number in range(5)]
+
+
+async def test_metrics_tell_of_the_broker(nodes: list[Server]) -> None:
+    """Both nodes have their connections; one of them is the relay, and nothing is left for it to publish."""
+    call(nodes[1].sign_in("bob"), "POST", "/channel/edit", name="room", topic="")
+    for server in nodes:
+        for connection in ("publishing", "reading"):
+            assert f'crust_broker_connected{{connection="{connection}"}} 1.0' in metrics_of(server)
+        seconds_until(lambda server=server: 'crust_consumer_lag_positions{consumer="relay"} 0.0' in metrics_of(server), 10)  # type: ignore[misc]  # bound early
+    published = [line for server in nodes for line in metrics_of(server).splitlines() if line.startswith("crust_relay_events_total")]
+    assert sorted(float(line.split()[1]) > 0 for line in published) == [False, True]
+
+
+def metrics_of(server: Server) -> str:
+    return httpx.get(server.url + "/metrics", timeout=10).text
+
+
+async def closed_with(connection: ClientConnection, within: float) -> int | None:
+    with pytest.raises(ConnectionClosed):
+        async with asyncio.timeout(within):
+            while True:
+                await connection.recv()
+    return connection.close_code
+
+
+async def test_who_is_thrown_out_on_one_node_is_out_on_the_other(nodes: list[Server]) -> None:
+    """A revoked session, a password changed by the command line, and a suspension end sockets and requests on the other node within 5 s."""
+    one, two = nodes
+    first, second = one.sign_in("bob", "first"), one.sign_in("bob", "second")
+    with elsewhere(first, two) as at_two:
+        async with socket(two, at_two) as connection:
+            await until(connection, "ready")
+            sessions: Any = call(second, "GET", "/user/sessions")
+            own = next(each["id"] for each in sessions if not each["current"])
+            call(second, "DELETE", "/user/session", id=own)
+            assert await closed_with(connection, ENDED_S) == 4001
+            assert at_two.get("/user/me").status_code == 401
+    with elsewhere(second, two) as at_two:
+        assert at_two.get("/user/me").status_code == 200
+        async with socket(two, at_two) as connection:
+            await until(connection, "ready")
+            done = await asyncio.to_thread(one.run, "user", "suspend", "bob")
+            assert done.returncode == 0, done.stderr
+            assert await closed_with(connection, ENDED_S) == 4001
+            assert at_two.get("/user/me").status_code == 401
+
+
+async def presence_of(client: httpx.Client, channel_id: str) -> dict[str, str]:
+    """As the API says, now: username → status."""
+    page = await asyncio.to_thread(call, client, "GET", "/channel/read", id=channel_id)
+    members: Any = page["members"]
+    return {each["user"]["username"]: each["user"]["presence"]["status"] for each in members}
+
+
+@pytest.mark.timeout(180)
+async def test_presence_is_known_on_all_nodes_and_ends_with_one(nodes: list[Server]) -> None:
+    """Who comes on one node is there for the other; who is on both stays while one is left; a node that is killed takes its people along.
+
+    The node that is killed is the relay, so the other one takes that over, and nothing that is said meanwhile is lost.
+    """
+    one, two = nodes
+    relay = json.loads(one.run("consumers", "--json").stdout)[0]["owner"]
+    victim, other = (one, two) if f"-{one.process.pid}-" in relay else (two, one)  # type: ignore[union-attr]  # both run
+    ana, bob = other.sign_in("ana"), victim.sign_in("bob")
+    made = room(ana, bob)
+    async with socket(other, ana) as watching:
+        await until(watching, "ready")
+        async with socket(victim, bob) as connection:
+            await until(connection, "ready")
+            await until(watching, "presence", status="available")
+            assert await presence_of(ana, made) == {"ana": "available", "bob": "available"}
+            with elsewhere(bob, other) as at_other:
+                async with socket(other, at_other) as second:
+                    await until(second, "ready")
+                    assert await presence_of(at_other, made) == {"ana": "available", "bob": "available"}
+            victim.signal(signal.SIGKILL)
+            for number in range(5):
+                await asyncio.to_thread(call, ana, "POST", "/message/edit", channel_id=made, contents=f"line {number}")
+                await until(watching, "message", contents=f"line {number}")
+        with elsewhere(bob, other) as at_other:
+            async with socket(other, at_other) as third:  # bob comes back on the node that is left: nobody is told that he went
+                await until(third, "ready")
+                await asyncio.sleep(GONE_S)
+                assert await presence_of(ana, made) == {"ana": "available", "bob": "available"}
+        [state] = json.loads(other.run("consumers", "--json").stdout)
+        assert state["lag"] == 0, state
+        assert f"-{other.process.pid}-" in state["owner"], state  # type: ignore[union-attr]  # it runs
+
+
+@pytest.mark.timeout(180)
+async def test_the_people_of_a_dead_node_are_gone(nodes: list[Server]) -> None:
+    """A node is killed and its people do not come back: after its heartbeats have been missed they are offline, and those who are with
+    them are told."""
+    one, two = nodes
+    ana, bob = one.sign_in("ana"), two.sign_in("bob")
+    made = room(ana, bob)
+    async with socket(one, ana) as watching:
+        await until(watching, "ready")
+        async with socket(two, bob) as connection:
+            await until(connection, "ready")
+            await until(watching, "presence", status="available")
+            two.signal(signal.SIGKILL)
+        began = time.monotonic()
+        await until(watching, "presence", GONE_S, status="offline")
+        assert time.monotonic() - began > 15
+        assert await presence_of(ana, made) == {"ana": "available", "bob": "offline"}

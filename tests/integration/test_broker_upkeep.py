@@ -1,0 +1,169 @@
+"""`crust broker check` and `repair`, and what other programs may do on RabbitMQ afterwards."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiormq
+import pytest
+from aiormq.exceptions import ChannelAccessRefused
+
+from crust.broker import topology
+from tests.support.outsider import outsider
+from tests.support.rabbit import Management
+from tests.support.server import Server
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.rabbit]
+
+
+@pytest.fixture
+def vhost(rabbit_url: str) -> str:
+    return urlsplit(rabbit_url).path.lstrip("/")
+
+
+@pytest.fixture
+def management(rabbit_url: str) -> Management:
+    return Management(rabbit_url)
+
+
+@pytest.fixture
+def account(management: Management) -> Iterator[str]:
+    """An account without any permission."""
+    name = f"reports_{secrets.token_hex(4)}"
+    management.call("PUT", "users", name, body={"password": "made-up", "tags": ""})
+    yield name
+    management.call("DELETE", "users", name)
+
+
+@pytest.fixture
+def crust(tmp_path: Path, rabbit_url: str) -> Callable[..., tuple[int, str]]:
+    """A command of Crust's, by its exit status and what it says; no server runs."""
+
+    def run(*arguments: str, **environment: str) -> tuple[int, str]:
+        done = Server(tmp_path, {"CRUST_BROKER_URL": rabbit_url, **environment}).run(*arguments)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+Crust = Callable[..., tuple[int, str]]
+
+
+async def test_repair_makes_everything_and_check_is_content(crust: Crust, management: Management, vhost: str) -> None:
+    """On an empty vhost, and again on one where something was removed; the second time there is nothing to do."""
+    status, said = crust("broker", "check")
+    assert status == 1
+    assert f"the exchange {topology.EVENTS} is missing" in said
+    status, said = crust("broker", "repair")
+    assert status == 0, said
+    assert crust("broker", "check") == (0, "everything is as it should be\n")
+    assert crust("broker", "repair") == (0, "there was nothing to mend\n")
+    management.call("DELETE", "queues", vhost, topology.INJECT)
+    management.call("DELETE", "exchanges", vhost, topology.CONTROL)
+    management.call("DELETE", "policies", vhost, topology.POLICY)
+    status, said = crust("broker", "check", "--json")
+    assert (status, len(json.loads(said))) == (1, 4), said
+    status, said = crust("broker", "repair")
+    assert (status, said.count("mended:")) == (0, 4), said
+    assert crust("broker", "check")[0] == 0
+    names = {each["name"]: each["type"] for each in management.call("GET", "exchanges", vhost)}
+    assert [names[name] for name in (topology.EVENTS, topology.CONTROL, topology.INJECT)] == ["topic", "fanout", "direct"]
+
+
+async def test_a_vhost_that_is_missing_is_made(crust: Crust, management: Management, rabbit_url: str, vhost: str) -> None:
+    """With everything in it."""
+    other = f"{vhost}_other"
+    url = rabbit_url.replace(vhost, other)
+    assert f"there is no vhost {other}" in crust("broker", "check", CRUST_BROKER_URL=url)[1]
+    try:
+        assert crust("broker", "repair", CRUST_BROKER_URL=url)[0] == 0
+        assert crust("broker", "check", CRUST_BROKER_URL=url)[0] == 0
+    finally:
+        management.call("DELETE", "vhosts", other)
+
+
+async def test_what_is_of_another_kind_is_replaced(crust: Crust, management: Management, vhost: str, rabbit_url: str) -> None:
+    """A queue with other arguments, which no declare gets past; but not while messages wait in it."""
+    connection = await aiormq.connect(rabbit_url)
+    channel = await connection.channel()
+    await channel.queue_declare(topology.INJECT, durable=True, arguments={"x-max-length": 3})
+    await channel.basic_publish(b"somebody waits for this", routing_key=topology.INJECT)
+    status, said = crust("broker", "repair")
+    assert status == 1, said
+    assert "left: the queue crust.v1.inject: arguments is {'x-max-length': 3}" in said
+    assert "1 messages wait in it" in said
+    await channel.queue_purge(topology.INJECT)
+    await connection.close()
+    assert crust("broker", "repair")[0] == 0
+    arguments: Any = management.call("GET", "queues", vhost, topology.INJECT)["arguments"]
+    assert arguments == {"x-queue-type": "classic"}
+
+
+async def test_an_account_reads_what_it_was_granted_and_nothing_else(crust: Crust, account: str, rabbit_url: str) -> None:
+    """Topic permissions by organisation and visibility; queues under its own name; it writes to inject alone."""
+    url = rabbit_url.replace("guest:guest", f"{account}:made-up")
+    granted = {"CRUST_BROKER__GRANTS": f"{account} 17.public, {account} *.none"}
+    status, said = crust("broker", "repair", **granted)
+    assert status == 0, said
+    assert f"the account {account} does not have the topic permission for 17.public, *.none" in said
+    assert crust("broker", "check", **granted)[0] == 0
+    own = f"{account}.events"
+    for key in ("o.17.public.#", "o.17.public.c.5.message.created", "o.*.none.#", "o.4.none.c.0.#"):
+        async with outsider(url, own, key):
+            pass
+    for key in (
+        "#",
+        "o.#",
+        "o.17.#",
+        "o.17.private.#",
+        "o.18.public.#",
+        "o.*.public.#",
+        "*.17.public.#",
+        "o.170.public.#",
+        "x.o.17.public.#",
+    ):
+        with pytest.raises(ChannelAccessRefused):
+            async with outsider(url, own, key):
+                pass
+    with pytest.raises(ChannelAccessRefused):
+        async with outsider(url, "somebody.else", "o.17.public.#"):
+            pass
+    async with outsider(url, own, "o.17.public.#") as program:
+        await program.publish(topology.INJECT, topology.INJECT, b"{}", {}, account)
+    for exchange, key in ((topology.EVENTS, "o.17.public.c.1.message.created"), (topology.CONTROL, ""), ("", topology.INJECT)):
+        with pytest.raises(ChannelAccessRefused):
+            async with outsider(url, own, "o.17.public.#") as program:
+                await program.publish(exchange, key, b"{}", {}, account)
+
+
+async def test_what_is_granted_no_more_is_withdrawn(crust: Crust, account: str, rabbit_url: str) -> None:
+    """Once the setting is gone, check says so, and repair takes the right to read away."""
+    url = rabbit_url.replace("guest:guest", f"{account}:made-up")
+    assert crust("broker", "repair", CRUST_BROKER__GRANTS=f"{account} 17.public")[0] == 0
+    status, said = crust("broker", "check")
+    assert (status, said) == (1, f"the account {account} may read events and is in no grant of broker.grants\n")
+    assert crust("broker", "repair")[0] == 0
+    with pytest.raises(ChannelAccessRefused):
+        async with outsider(url, f"{account}.events", "o.17.public.#"):
+            pass
+    assert crust("broker", "check")[0] == 0
+
+
+async def test_what_cannot_be_done_is_said(crust: Crust, vhost: str) -> None:
+    """No RabbitMQ named, an account that is not there, a management API that does not answer: no traceback, and no password."""
+    status, said = crust("broker", "check", CRUST_BROKER_URL="")
+    assert (status, "broker_url: is empty" in said) == (1, True)
+    status, said = crust("broker", "repair", CRUST_BROKER__GRANTS="nobody-here 17.public")
+    assert (status, "left: there is no account nobody-here" in said) == (1, True)
+    status, said = crust("broker", "check", CRUST_BROKER_URL=f"amqp://guest:marked-secret@127.0.0.1:9/{vhost}")
+    assert status == 1
+    assert "http://127.0.0.1:10009 does not answer" in said
+    assert "Traceback" not in said
+    assert "marked-secret" not in said
+    status, said = crust("broker", "check", CRUST_BROKER__GRANTS="reports 17")
+    assert (status, "CRUST_BROKER__GRANTS" in said) == (1, True)

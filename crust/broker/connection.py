@@ -30,7 +30,7 @@ from crust.telemetry.metrics import Counter
 log = get_logger(__name__)
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # what it has to say is said here, once, and without the URL
 
-HEARTBEAT_S = 10  # aiormq gives a silent connection up after three
+HEARTBEAT_S = 5  # aiormq gives a silent connection up after three, and a little
 CLOSE_S = 3.0
 RETRY_MIN_S = 0.2
 GOOD_S = 10.0  # after which a session counts as one that went well

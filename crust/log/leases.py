@@ -25,6 +25,7 @@ log = get_logger(__name__)
 
 HEARTBEAT_S = 10.0
 TAKEN_AFTER_S = 30.0
+TAKEN_AFTER_MS = round(TAKEN_AFTER_S * 1000)
 LOOK_S = 1.0  # how soon a lease that was given back is taken by another; a read of one row
 AGAIN_S = 1.0  # between two tries to renew, once one has failed
 
@@ -58,29 +59,31 @@ class Leases:
 
     def __init__(self, database: Database, owner: str) -> None:
         self._database, self.owner = database, owner
-        self._now = NOW[database.dialect]
+        self._now = now = NOW[database.dialect]
+        # Held for far longer than anybody may: the database's clock was set back, and who knows whether its owner lives.
+        self._is_over = f"(lease.until <= {now} OR lease.until > {now} + {2 * TAKEN_AFTER_MS})"
         self._held_row = "SELECT 1 FROM lease WHERE name = $1 AND owner = $2 AND generation = $3"
         if database.dialect == "postgres":
             self._held_row += " FOR SHARE"  # so that nobody takes it between this look and the commit
 
     async def take(self, name: str) -> Lease | None:
         """The lease, if it is free; None while somebody has it."""
-        now, taken_after_ms = self._now, round(TAKEN_AFTER_S * 1000)
+        now = self._now
         sql = (
-            f"INSERT INTO lease (name, owner, generation, until, since) VALUES ($1, $2, 1, {now} + $3, {now})"
+            f"INSERT INTO lease (name, owner, generation, until, since) VALUES ($1, $2, 1, {now} + {TAKEN_AFTER_MS}, {now})"
             " ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until, since = excluded.since,"
-            f" generation = lease.generation + 1 WHERE lease.until <= {now}"
+            f" generation = lease.generation + 1 WHERE {self._is_over}"
         )
         if not await self._is_free(name):
             return None
         async with self._database.transaction():
-            await self._database.execute(sql, name, self.owner, taken_after_ms)
+            await self._database.execute(sql, name, self.owner)
             rows = await self._database.fetch("SELECT generation FROM lease WHERE name = $1 AND owner = $2", name, self.owner)
         return Lease(name, self.owner, rows[0]["generation"]) if rows else None
 
     async def _is_free(self, name: str) -> bool:
         """A look before anything is written: those who wait ask often."""
-        rows = await self._database.fetch(f"SELECT until <= {self._now} AS free FROM lease WHERE name = $1", name)
+        rows = await self._database.fetch(f"SELECT {self._is_over} AS free FROM lease WHERE name = $1", name)
         return not rows or bool(rows[0]["free"])
 
     async def renew(self, lease: Lease) -> None:

@@ -61,6 +61,16 @@ async def test_it_is_held_for_thirty_seconds(database: Database) -> None:
     await second.renew(newer)
 
 
+async def test_a_clock_that_is_set_back_keeps_nobody_waiting(database: Database) -> None:
+    """A lease that seems to be held for an hour is nobody's; one that is held for as long as it may be is its owner's."""
+    first, second = Leases(database, "first"), Leases(database, "second")
+    lease = await taken(first)
+    assert await second.take("relay") is None
+    async with database.transaction():
+        await database.execute("UPDATE lease SET until = until + 3600000 WHERE name = 'relay'")
+    assert (await taken(second)).generation == lease.generation + 1
+
+
 async def test_a_thawed_owner_can_do_nothing(database: Database) -> None:
     """After another has taken the lease, the older generation's writes are refused and leave nothing."""
     first, second = Leases(database, "first"), Leases(database, "second")

@@ -221,6 +221,22 @@ def test_other_databases_are_refused(url: str) -> None:
     assert "hid" not in found
 
 
+def test_broker_urls() -> None:
+    """amqp and amqps are taken; the password is shown nowhere, not even where the URL is refused."""
+    url = "amqps://ana:hid@den@mq.example:5671/crust"
+    config = written(f"broker_url = '{url}'\n[broker]\ngrants = ['reports   17.public', 'audit *.*']")
+    settings = load(config)
+    assert (settings.broker_url, settings.broker.grants) == (url, ["reports 17.public", "audit *.*"])
+    assert next(entry.value for entry in explain(config) if entry.path == "broker_url") == "amqps://ana:***@mq.example:5671/crust"
+    assert "hid" not in repr(settings)
+    for wrong in ("http://u:hidden@h/", "amqp://h/", "amqp:///v", "hidden", "amqp://u:hidden@h:port/"):
+        [found] = problems(f"broker_url = '{wrong}'")
+        assert found == "broker_url: should be empty or amqp://user:password@host:port/vhost (amqps for TLS)"
+    for wrong in ("reports", "reports 17", "reports 17.secret", "a.b 17.public", "reports x.public"):
+        [found] = problems(f"[broker]\ngrants = ['{wrong}']")
+        assert found.startswith("broker.grants[0]: should be an account, a space, an organisation's id or *")
+
+
 def test_the_metrics_token() -> None:
     """It is long, or empty; and it is shown nowhere, not even where it is refused."""
     config = written("[metrics]\ntoken = 'hidden-hidden-hidden'")

@@ -136,6 +136,12 @@ def result(answer: Mapping[str, Any]) -> Markup:
     schema = answer.get("application/json", {}).get("schema")
     if schema is None:
         return Markup(", ").join(answer)
+    if "anyOf" in schema:
+        return Markup(" or ").join(map(envelope, schema["anyOf"]))
+    return envelope(schema)
+
+
+def envelope(schema: Mapping[str, Any]) -> Markup:
     inner = schema.get("properties", {})
     if "response" not in inner:
         return Markup("success")

@@ -78,7 +78,9 @@ RULES: dict[str, Rule] = {
     "pin": Rule(lambda s: s.member and s.full, "Only the channel's members, guests aside, pin in it."),
     "react": Rule(lambda s: s.member and s.full, "Only the channel's members, guests aside, react in it."),
     "unreact": Rule(lambda s: s.member, "Only the channel's members react in it."),
-    "unpin": Rule(lambda s: s.member and (s.own or s.manages), "Others' pins are removed by the channel's owners."),
+    "unpin": Rule(
+        lambda s: (s.member and s.own) or s.manages, "Others' pins are removed by the channel's owners and the organisation's admins."
+    ),
     "change": Rule(
         lambda s: s.member and s.full and s.type != "direct", "Name and topic are changed by the channel's members, guests aside."
     ),

@@ -137,7 +137,11 @@ def result(answer: Mapping[str, Any]) -> Markup:
     if schema is None:
         return Markup(", ").join(answer)
     if "anyOf" in schema:
-        return Markup(", or ").join(result({"application/json": {"schema": each}}) for each in schema["anyOf"])
+        return Markup(" or ").join(map(envelope, schema["anyOf"]))
+    return envelope(schema)
+
+
+def envelope(schema: Mapping[str, Any]) -> Markup:
     inner = schema.get("properties", {})
     if "response" not in inner:
         return Markup("success")

@@ -73,6 +73,10 @@ class ThingCalls:
     async def remove(self, context: Context, params: Search) -> None:
         """Remove a thing."""
 
+    async def invite(self, context: Context, params: Search) -> Result | None:
+        """Make a thing where it takes one."""
+        return None
+
     async def login(self, context: Context, params: OtherEdit) -> Answer[Result]:  # type: ignore[valid-type]  # made at run time
         """Sign in."""
         return Answer(Result(id="1"))
@@ -98,6 +102,7 @@ def document() -> dict[str, Any]:
     registry.add("POST", "/thing/edit", calls.edit, creates=True)
     registry.add("GET", "/thing/search", calls.search)
     registry.add("DELETE", "/thing/remove", calls.remove)
+    registry.add("POST", "/thing/invite", calls.invite)
     registry.add("POST", "/thing/login", calls.login, access="open")
     registry.add("GET", "/thing/list", calls.list)
     registry.add("PUT", "/thing/attach", calls.attach, uploads=True)
@@ -114,7 +119,7 @@ def test_it_is_valid_openapi(document: dict[str, Any]) -> None:
     """By the standard's own schema, and every call can be made from it."""
     schema = schemathesis.openapi.from_dict(document)
     schema.validate()
-    assert len([*schema.get_all_operations()]) == 7
+    assert len([*schema.get_all_operations()]) == 8
     assert document["openapi"].startswith("3.1.")
 
 
@@ -165,6 +170,7 @@ def test_answers_are_in_the_envelope(document: dict[str, Any]) -> None:
     assert set(answer("/thing/list", "get")["properties"]) == {"response"}
     assert answer("/thing/list", "get")["properties"]["response"]["type"] == "array"
     assert set(answer("/thing/remove", "delete")["properties"]) == {"success"}
+    assert [set(each["properties"]) for each in answer("/thing/invite", "post")["anyOf"]] == [{"response"}, {"success"}]
     error = document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]
     assert error["code"]["enum"] == list(CODES)
 

@@ -25,6 +25,10 @@ log = get_logger(__name__)
 TOGETHER = 100  # messages of one change; each is a dozen statements
 ROWS = 500  # of other tables in one change
 PAUSE_S = 0.1  # between two changes: others write meanwhile
+OLD_EVENTS = """
+SELECT position FROM event WHERE id < $1 AND position < (SELECT max(position) FROM event)
+AND NOT EXISTS (SELECT 1 FROM consumer c WHERE c.position < event.position) ORDER BY position LIMIT $2
+"""
 
 Batch = Callable[[], Awaitable[int]]
 """Removes some; gives how many, 0 when there are no more."""
@@ -95,10 +99,9 @@ class Retention:
         return await self._messages.remove_old([row["id"] for row in rows]) if rows else 0
 
     async def _events(self) -> int:
-        """The oldest ones. Whoever reads the log on their own account has to be asked here how far they are."""
+        """The oldest ones, but none that a consumer of the log has yet to deal with."""
         d = self._database
-        sql = "SELECT position FROM event WHERE id < $1 AND position < (SELECT max(position) FROM event) ORDER BY position LIMIT $2"
-        rows = await d.fetch(sql, self._before(self._ages.events_days), ROWS)
+        rows = await d.fetch(OLD_EVENTS, self._before(self._ages.events_days), ROWS)
         if not rows:
             return 0
         async with self._log.change():

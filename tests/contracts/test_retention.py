@@ -59,6 +59,19 @@ async def test_the_log_forgets_but_its_end(settings: Settings) -> None:
         assert await node.log.oldest() > head
 
 
+async def test_what_a_consumer_has_yet_to_read_stays(settings: Settings) -> None:
+    """However old it is: the slowest consumer of the log is waited for."""
+    clock = ManualClock(1_800_000_000_000)
+    async with opened(keeping(settings, events_days=30), clock) as node:
+        await node.consumers.begin("slow")
+        start = await position(node)
+        ana = await person(node, "ana", is_admin=True)
+        await say(node, ana, await channel(node, ana))
+        clock.advance(31 * DAY_S)
+        assert (await node.core.retention.run()).get("events", 0) == start
+        assert await node.log.oldest() == start + 1
+
+
 async def test_what_has_run_out_is_swept(settings: Settings) -> None:
     """Sessions and links that hold no more; tokens without an end stay."""
     clock = ManualClock(1_800_000_000_000)

@@ -63,6 +63,8 @@ class RabbitBroker:
         self._epoch = ""
         self._reads = False
         self._queues = 0
+        self._sessions = 0  # of the publishing connection
+        self._declared = asyncio.Event()  # anew, by it
         troubles = metrics.broker_troubles
         self._publishing = KeptConnection("publishing", settings.broker_url, settings.broker, self._publish_session, troubles)
         self._reading = KeptConnection("reading", settings.broker_url, settings.broker, self._read_session, troubles)
@@ -110,6 +112,9 @@ class RabbitBroker:
     async def _publish_session(self, connection: aiormq.Connection) -> None:
         channel = await connection.channel(publisher_confirms=False)
         await declare(channel, topology.base(self._settings.queue_type), self._settings.connect_timeout_s)
+        self._sessions += 1
+        if self._sessions > 1:
+            self._declared.set()
         self._told.clear()  # what is old news by now
         await first_to_end(
             self._tell_always(connection, channel),
@@ -141,6 +146,7 @@ class RabbitBroker:
         channel = await connection.channel(publisher_confirms=False, frame_buffer_size=FRAMES)
         timeout = self._settings.connect_timeout_s
         await declare(channel, topology.base(self._settings.queue_type), timeout)
+        self._declared.clear()
         self._queues += 1  # another name each time: the queue of a connection that RabbitMQ has not missed yet is locked
         queue = f"{topology.NODE}{self._node}.{self._queues}"
         await declare(channel, topology.node(queue, self._settings.queue_length), timeout)
@@ -151,10 +157,15 @@ class RabbitBroker:
         self._reads = True
         self._arrived.nudge()  # what was committed before the queue was there is in the log
         try:
-            await first_to_end(_gone(cancelled), until_closed(channel))
+            await first_to_end(_gone(cancelled), self._bound_no_more(), until_closed(channel))
         finally:
             self._reads = False
             self._arrived.nudge()
+
+    async def _bound_no_more(self) -> None:
+        """Until the exchanges may have been made anew, without the bindings of the queue."""
+        await self._declared.wait()
+        raise BrokerTrouble("the exchanges were declared anew")
 
     def arrived(self, message: DeliveredMessage) -> None:
         """A message from the node's queue."""

@@ -499,6 +499,8 @@ class Model(RuleBasedStateMachine):
     def accounts_are_suspended_or_not(self, who: int, look: int) -> None:
         async def turned() -> None:
             name, me = f"p{who}", self.me(who)
+            for place in self.o.places:  # it is an act, which names them
+                place.acts |= {self.o.people[me]} if me in place.roles else set()
             if me in self.o.suspended:
                 await self.b.node.core.profiles.unsuspend(name)
                 self.o.suspended.discard(me)

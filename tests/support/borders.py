@@ -256,7 +256,7 @@ class Borders:
             assert {int(each["id"]): each["role"] for each in members.response} == place.roles
 
     async def look_for(self, who: int, message: Message) -> None:
-        """A message by its id, its history, its thread, and by what it says."""
+        """A message by its id, its history, its thread, and by what it says. (Files, with words in their names and bytes, belong here.)"""
         me, channel = self.actors[who].user_id, self.oracle.place_of(message)
         seen = channel is not None and self.oracle.sees_channel(me, channel)
         for path in ("read", "history", "thread"):

@@ -154,5 +154,5 @@ def answer(call: Call, by_type: dict[str, Any]) -> dict[str, Any]:
     properties: dict[str, Any] = {"response": inner}
     if any(get_origin(part) is Page for part in parts(call.result)):
         properties["next"] = {"type": ["string", "null"], "description": "What to pass on for more."}
-    found = {"type": "object", "required": ["response"], "properties": properties}
-    return {"anyOf": [found, SUCCESS]} if type(None) in parts(call.result) else found
+    whole = {"type": "object", "required": ["response"], "properties": properties}
+    return {"anyOf": [whole, SUCCESS]} if type(None) in parts(call.result) else whole

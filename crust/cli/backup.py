@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from crust.cli.common import Config
 from crust.cli.progress import progress
 from crust.operations.backup import back_up
 from crust.operations.backup import restore as restored
+from crust.operations.replacing import name_of_now
 from crust.settings import load
 from crust.telemetry import configure
 
@@ -24,10 +28,18 @@ async def backup(folder: Path, *, config: Config = None) -> None:
     print(f"{folder}: {len(made.parts)} files, {made.size / 2**20:.1f} MiB, up to position {made.position} of the log")
 
 
-async def restore(folder: Path, *, config: Config = None) -> None:
+async def restore(
+    folder: Path,
+    *,
+    replace: Annotated[bool, Parameter(help="Where a server is already, set it aside, and say where.", negative="")] = False,
+    config: Config = None,
+) -> None:
     """Make the server that a backup is of: into an empty data folder, or an empty PostgreSQL database."""
     settings = load(config)
     configure("warning", settings.log.format)
-    found = await restored(settings, folder, progress)
+    name = name_of_now() if replace else ""
+    found = await restored(settings, folder, progress, replace=name)
     progress("")
+    if replace:
+        print(f"what was there is now in {name}: a folder beside it, with PostgreSQL a schema; remove it when it is not needed")
     print(f"restored the server {found.server_name} as it was at {found.made_at}; now: crust serve")

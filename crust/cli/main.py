@@ -25,6 +25,8 @@ for _name, _place, _help in (
     ("restore", "crust.cli.backup:restore", "Make the server that a backup is of."),
     ("export", "crust.cli.transfer:export", "Write everything that people share, as JSON Lines."),
     ("import", "crust.cli.transfer:import_", "Take in what was exported."),
+    ("doctor", "crust.cli.doctor:doctor", "Say whether everything is as it must be, and what to do where it is not."),
+    ("recount", "crust.cli.recount:recount", "Count anew what is stored although it follows from other rows."),
     ("demo", "crust.cli.demo:demo", "Fill an empty server with people, channels and talk."),
 ):
     app.command(_place, name=_name, help=_help)

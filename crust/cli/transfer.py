@@ -45,6 +45,9 @@ async def import_(
     file: File = STANDARD,
     *,
     check: Annotated[bool, Parameter(help="Only look whether every line is as it must be.", negative="")] = False,
+    map_users: Annotated[
+        bool, Parameter(help="Take people for those who have the same email address here; else they are refused.", negative="")
+    ] = False,
     files: Annotated[Path | None, Parameter(help="The folder that the bytes of people's files were copied into.")] = None,
     json: Json = False,
     config: Config = None,
@@ -57,7 +60,7 @@ async def import_(
             made, kept = Counter[str](), Counter[str]()
         else:
             async with core(config) as node:
-                work = importing.Import(node.core)
+                work = importing.Import(node.core, map_users=map_users)
                 async for count in work.run(lines):
                     progress(f"{count:,} records")
                 if files is not None:

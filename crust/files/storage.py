@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator, Sequence
@@ -64,6 +65,10 @@ class Storage(Protocol):
 
     async def size(self, key: str) -> int | None:
         """How many bytes lie under a key; None if there is nothing."""
+
+
+KEY = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{30}")
+"""What `new_key` makes. Nothing else may come to be a key: it is a path below the folder."""
 
 
 def new_key() -> str:

@@ -152,7 +152,7 @@ class Database:
             StartRefused: it cannot be reached, or is set to lose commits.
         """
         if self.dialect == "sqlite":
-            self.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+            self.sqlite_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)  # what people said is nobody else's on this machine
         self._context.__enter__()
         await self._context.init(config=self._tortoise_config(), _enable_global_fallback=False)
         try:

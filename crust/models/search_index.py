@@ -143,6 +143,16 @@ class SearchIndex:
     def _key(self) -> str:
         return "rowid" if self._sqlite else "id"
 
+    # ---- looking at it
+
+    @property
+    def entries(self) -> str:
+        """A statement that gives what is held of the messages with ids in ($1, $2]: `id`, and `words` and `labels` with spaces between."""
+        if self._sqlite:
+            return "SELECT rowid AS id, words, labels FROM message_search WHERE rowid > $1 AND rowid <= $2"
+        words = "array_to_string(tsvector_to_array(words), ' ')"
+        return f"SELECT id, {words} AS words, array_to_string(labels, ' ') AS labels FROM message_search WHERE id > $1 AND id <= $2"
+
     # ---- finding
 
     def finding(self, match: Match, after: int, before: int, limit: int) -> tuple[str, list[Any]]:

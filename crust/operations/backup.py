@@ -9,7 +9,7 @@ import asyncio
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -25,6 +25,7 @@ from crust.models.snapshot import APPLICATION, Snapshot, columns_of, snapshot_of
 from crust.operations import manifest
 from crust.operations.bytes import copied_in, copied_out
 from crust.operations.manifest import Manifest, Part, part_of
+from crust.operations.replacing import files_aside, schema_aside
 from crust.settings import Settings
 
 PARTIAL = ".partial"  # at the end of a backup's name as long as it is not whole
@@ -35,6 +36,9 @@ OPEN = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_da
 
 Progress = Callable[[str], None]
 """Is told, now and then, how far it is."""
+
+PutFiles = Callable[[], Awaitable[None]]
+"""Puts people's files in their place."""
 
 
 # ---- backing up
@@ -114,8 +118,11 @@ async def head_of(taken: Snapshot) -> tuple[str, int]:
 # ---- restoring
 
 
-async def restore(settings: Settings, folder: Path, progress: Progress) -> Manifest:
+async def restore(settings: Settings, folder: Path, progress: Progress, *, replace: str = "") -> Manifest:
     """Make the server that a backup is of, where there is none.
+
+    Args:
+        replace: where there is one, set it aside under this name: a folder beside what was in the way, with PostgreSQL a schema.
 
     Raises:
         NotFound, Invalid: the folder is no backup, or not whole, or not for this database.
@@ -136,9 +143,9 @@ async def restore(settings: Settings, folder: Path, progress: Progress) -> Manif
         progress("the database")
 
     if found.dialect == "sqlite":
-        await restore_sqlite(settings, folder, put_files)
+        await restore_sqlite(settings, folder, put_files, replace)
     else:
-        await restore_postgres(settings, folder, found, put_files)
+        await restore_postgres(settings, folder, found, put_files, replace)
     async with Database(settings).opened() as database:
         await migrate(database)
     return found
@@ -157,47 +164,59 @@ def fits(found: Manifest, settings: Settings) -> None:
         raise Invalid(f"This backup was made by a newer Crust, {found.crust}: {beyond[0]} is not known here. Update Crust first.")
 
 
-async def restore_sqlite(settings: Settings, folder: Path, put_files: Callable[[], Awaitable[None]]) -> None:
+async def restore_sqlite(settings: Settings, folder: Path, put_files: PutFiles, replace: str) -> None:
     """Put the file in its place, once people's files are in theirs: under its name only when it is whole."""
     path = settings.sqlite_path
     assert path is not None
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=PRIVATE)
     with alone(path):
-        if path.exists():
-            raise Conflict(f"{path} is there already, and stays as it is; move it, and the files beside it, out of the way first.")
-        await put_files()
-        coming = path.with_name(path.name + PARTIAL)
-        await asyncio.to_thread(shutil.copyfile, folder / "database" / SQLITE_FILE, coming)
-        coming.chmod(0o600)
-        with closing(sqlite3.connect(coming)) as connection, connection:
-            connection.execute("UPDATE log SET epoch = ?", (new_epoch(),))
-        manifest.sync(coming)
-        coming.replace(path)
-        manifest.sync(path.parent)
+        if path.exists() and not replace:
+            raise Conflict(f"{path} is there already, and stays as it is; with --replace it is set aside.")
+        beside = [path.with_name(path.name + end) for end in ("", "-wal", "-shm")]
+        with files_aside([*beside, *kept_files(settings)] if replace else [], replace):
+            await put_files()
+            coming = path.with_name(path.name + PARTIAL)
+            await asyncio.to_thread(shutil.copyfile, folder / "database" / SQLITE_FILE, coming)
+            coming.chmod(0o600)
+            with closing(sqlite3.connect(coming)) as connection, connection:
+                connection.execute("UPDATE log SET epoch = ?", (new_epoch(),))
+            manifest.sync(coming)
+            coming.replace(path)
+            manifest.sync(path.parent)
 
 
-async def restore_postgres(settings: Settings, folder: Path, found: Manifest, put_files: Callable[[], Awaitable[None]]) -> None:
+def kept_files(settings: Settings) -> list[Path]:
+    """The folder of people's files. What is in a bucket stays there, until the sweep finds that nobody has it."""
+    return [] if settings.files.store else [settings.effective_files_dir]
+
+
+async def restore_postgres(settings: Settings, folder: Path, found: Manifest, put_files: PutFiles, replace: str) -> None:
     """Make the tables as they were, and fill them in one transaction."""
     whole = Database(settings)
     connection = await asyncpg.connect(**whole.postgres_address(), server_settings={"application_name": APPLICATION})
     try:
-        await refuse_used(connection)
-        async with whole.opened():
-            await migrate(whole, upto=found.migrations[-1])
-            if await applied(whole) != found.migrations:
-                raise Conflict("The database has the tables of another Crust already; name an empty one in database_url.")
-            await put_files()
-            await fill(connection, folder / "database", found)
+        if await connection.fetchval(OPEN, SERVER):
+            raise Conflict("A server or a command has this database open: stop it first.")
+        if not replace:
+            await refuse_used(connection)
+        async with AsyncExitStack() as stack:
+            if replace:
+                stack.enter_context(files_aside(kept_files(settings), replace))
+                await stack.enter_async_context(schema_aside(connection, replace))
+            async with whole.opened():
+                await migrate(whole, upto=found.migrations[-1])
+                if await applied(whole) != found.migrations:
+                    raise Conflict("The database has the tables of another Crust already; name an empty one in database_url.")
+                await put_files()
+                await fill(connection, folder / "database", found)
     finally:
         await connection.close(timeout=5)
 
 
 async def refuse_used(connection: asyncpg.Connection) -> None:
-    """Refuse a database that has people in it, or that a server has open."""
+    """Refuse a database that has people in it."""
     if "user" in await columns_of(connection) and await connection.fetchval('SELECT EXISTS (SELECT 1 FROM "user")'):
-        raise Conflict("The database has people in it, and stays as it is; name an empty one in database_url.")
-    if await connection.fetchval(OPEN, SERVER):
-        raise Conflict("A server or a command has this database open: stop it first.")
+        raise Conflict("The database has people in it, and stays as it is; with --replace it is set aside.")
 
 
 async def fill(connection: asyncpg.Connection, folder: Path, found: Manifest) -> None:

@@ -18,6 +18,7 @@ from crust.clock import SystemClock, rfc3339
 from crust.models.database import StartRefused
 from crust.models.migrate import pending
 from crust.models.snapshot import Snapshot, snapshot_of
+from crust.operations.backup import head_of
 from crust.operations.bytes import copied_out
 from crust.operations.manifest import sync
 from crust.operations.records import FORMAT, KINDS, Kind
@@ -41,9 +42,9 @@ async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False, 
     async with snapshot_of(settings) as (database, taken):
         if names := await pending(database):
             raise StartRefused(f"the database lacks {names[0]}: crust migrate brings it up to date")
-        out.write(
-            line({"record": HEADER, "format": FORMAT, "crust": __version__, "server_name": settings.server_name, "exported_at": now()})
-        )
+        epoch, position = await head_of(taken)
+        head = {"format": FORMAT, "crust": __version__, "server_name": settings.server_name, "exported_at": now()}
+        out.write(line({"record": HEADER, **head, "epoch": epoch, "position": position}))
         count = 0
         for kind in KINDS:
             async for lines in records(taken, kind, passwords=passwords):

@@ -2,6 +2,10 @@
 
 Nothing is made twice: a record that is there already, under its id, stays as it is there. So an import that was cut off is done again with
 the same file. What is wrong ends it with the line's number; of its batch nothing is written then, and what came before stays.
+
+What is imported is history, and no event for each of its messages: the log tells who is signed in of the channels that they are in from
+now on, once these are whole, and the members of a channel that was there that it has other members, teams or messages. Who wants those
+reads them.
 """
 
 from __future__ import annotations
@@ -13,16 +17,18 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import msgspec
-
+from crust.clock import SystemClock
 from crust.errors import Invalid
 from crust.events import objects
-from crust.events.objects import Attachment
+from crust.ids import next_id
 from crust.log import Change, NewEvent
 from crust.models.database import inserting
-from crust.models.search_index import Document, SearchIndex, flagged_by
+from crust.models.search_index import SearchIndex, flagged_by
 from crust.operations.bytes import copied_in
+from crust.operations.documents import document
 from crust.operations.exporting import END, HEADER
+from crust.operations.mapping import Mapped
+from crust.operations.parts import tell_channels
 from crust.operations.records import FORMAT, KINDS, Kind, Wrong
 from crust.services.core import Core
 from crust.services.standing import channel_row, record_in_channel
@@ -30,6 +36,7 @@ from crust.settings import Settings
 from crust.strict_json import BadJson, read_bytes
 
 TOGETHER = 500  # lines of one change
+AHEAD_MS = 86_400_000  # how much later than now an id may be: the clock of the server that made it may be wrong. All new ids come after it
 LINE_BYTES = 1_048_576  # the longest line: a message of 16,000 characters takes a tenth of it
 BY_NAME = {kind.name: kind for kind in KINDS}
 
@@ -96,22 +103,24 @@ def check(file: BinaryIO) -> Iterator[int]:
     """
     done = 0
     for kind, some in batches(lines(file)):
-        rows(kind, some)
+        rows(kind, some, SystemClock().now())
         yield (done := done + len(some))
 
 
-def rows(kind: Kind, records: Sequence[Numbered]) -> dict[int, dict[str, Any]]:
+def rows(kind: Kind, records: Sequence[Numbered], now: int) -> dict[int, dict[str, Any]]:
     """Line → row.
 
     Raises:
         Invalid: a record is not as it must be.
     """
-    found = {}
+    found, latest = {}, next_id(0, now + AHEAD_MS)
     for number, _, record in records:
         try:
-            found[number] = kind.row(record)
+            found[number] = row = kind.row(record)
         except Wrong as wrong:
             raise Invalid(f"Line {number}: {kind.name} {record.get('id')}: {wrong}.") from None
+        if row["id"] > latest:
+            raise Invalid(f"Line {number}: {kind.name} {row['id']}: id is one of a time to come.")
     return found
 
 
@@ -122,11 +131,16 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 class Import:
-    """See the module. `made` and `kept` count the records by kind: those that were written, and those that were there."""
+    """See the module. `made` and `kept` count the records by kind: those that were written, and those that were there.
 
-    def __init__(self, core: Core) -> None:
+    Args:
+        map_users: take a person for the one who has the same email address here, and so their direct channels; else they are refused.
+    """
+
+    def __init__(self, core: Core, *, map_users: bool = False) -> None:
         self._core, self._database = core, core.database
         self._index = SearchIndex(core.database.dialect)
+        self._mapped = Mapped(core.database) if map_users else None
         self.made: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
 
@@ -138,7 +152,9 @@ class Import:
         """
         for kind, some in batches(lines(file)):
             async with self._core.log.change() as change:
-                found = rows(kind, some)
+                found = rows(kind, some, change.now)
+                if self._mapped:
+                    found = await self._mapped.taken(kind, found)
                 new = await self._new(kind, found)
                 await self._check_references(kind, new)
                 await self._write(change, kind, list(new.values()))
@@ -211,25 +227,39 @@ class Import:
     # ---- writing
 
     async def _write(self, change: Change, kind: Kind, new: Sequence[Mapping[str, Any]]) -> None:
-        columns = kind.types
-        await self._database.run([inserting(kind.table, columns, [[row[name] for name in columns] for row in new])])
+        columns, live = kind.types, await self._live(kind, new)
+        values = [{**row, **kind.begins} for row in new]
+        await self._database.run([inserting(kind.table, columns, [[row[name] for name in columns] for row in values])])
         change.last_id = max([change.last_id, *(row["id"] for row in new)])
+        for column, counter in kind.counts.items():
+            await counter.renew(self._database, {row[column] for row in new if row[column] is not None})
         if kind.name == "message":
             change.write(self._index.adding([document(row) for row in new if row["removed_at"] is None]))
         elif kind.name == "flag":
             change.write(*(self._index.labelling(row["message_id"], flagged_by(row["user_id"]), on=True) for row in new))
         elif kind.name in ("channel_member", "organisation_member"):
-            await self._tell(change, kind, new)
+            live -= await self._tell(change, kind, new)
+        if live:
+            await tell_channels(self._database, change, live, [kind.counts["channel_id"].column])
 
-    async def _tell(self, change: Change, kind: Kind, new: Sequence[Mapping[str, Any]]) -> None:
-        """Tell those who are signed in, and may be connected, that they are in something new."""
+    async def _live(self, kind: Kind, new: Sequence[Mapping[str, Any]]) -> set[int]:
+        """Those of the channels that these rows change in which somebody is already."""
+        if "channel_id" not in kind.counts or not new:
+            return set()
+        d = self._database
+        sql = f"SELECT id FROM channel WHERE members_count > 0 AND id IN {d.any_of(1)}"
+        return {row["id"] for row in await d.fetch(sql, d.as_list(sorted({row["channel_id"] for row in new})))}
+
+    async def _tell(self, change: Change, kind: Kind, new: Sequence[Mapping[str, Any]]) -> set[int]:
+        """Tell those who are signed in, and may be connected, that they are in something new; gives the channels that hear of it."""
         d = self._database
         sql = f"SELECT DISTINCT user_id FROM session WHERE user_id IN {d.any_of(1)}"
         signed_in = {row["user_id"] for row in await d.fetch(sql, d.as_list(sorted({row["user_id"] for row in new})))}
         users = await self._core.members.users(sorted(signed_in))
-        for row in new:
-            if row["user_id"] in users:
-                await self._tell_one(change, kind, row, users[row["user_id"]])
+        told = [row for row in new if row["user_id"] in users]
+        for row in told:
+            await self._tell_one(change, kind, row, users[row["user_id"]])
+        return {row["channel_id"] for row in told if "channel_id" in row}
 
     async def _tell_one(self, change: Change, kind: Kind, row: Mapping[str, Any], user: objects.User) -> None:
         person = row["user_id"]
@@ -244,13 +274,3 @@ class Import:
         place, count = str(channel["id"]), channel["members_count"]
         body = objects.Member(user=user, user_id=user.id, by=user.id, role=row["role"], channel_id=place, members_count=count)
         record_in_channel(change, channel, "member", "joined", body, object_=person, recipient=person)
-
-
-def document(row: Mapping[str, Any]) -> Document:
-    """A message as it is found."""
-    attachments = msgspec.json.decode(row["attachments"], type=list[Attachment])
-    return Document(
-        id=row["id"], channel_id=row["channel_id"], user_id=row["user_id"], type=row["type"],
-        text="\n".join([row["contents"], *(each.name for each in attachments)]), pinned=row["pinned_by"] is not None,
-        media_types=[each.media_type for each in attachments],
-    )  # fmt: skip

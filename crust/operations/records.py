@@ -5,6 +5,7 @@ Ids are decimal strings, times RFC 3339. Columns that follow from others (the fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,11 +18,13 @@ from tortoise.models import Model
 from crust.clock import rfc3339
 from crust.errors import Invalid
 from crust.events.objects import Attachment
+from crust.files.storage import KEY
 from crust.ids import MAX_ID
 from crust.models import tables
 from crust.models.database import Row
 from crust.models.fields import JsonField, TimeField, decode_json, encode_json
 from crust.models.search_index import TYPES
+from crust.services.counters import COUNTED, LAST_MESSAGE, MEMBERS, REACTIONS, REPLIES, TEAMS, Counter
 from crust.services.names import fold
 from crust.services.times import milliseconds
 from crust.strict_json import BAD_TEXT, WHY_BAD
@@ -49,6 +52,7 @@ class Column:
     field: Field[Any]
     choices: Sequence[str] = ()
     shape: Any = None
+    pattern: re.Pattern[str] | None = None
 
     @property
     def postgres_type(self) -> str:
@@ -106,6 +110,8 @@ class Column:
             raise Wrong(f"must have at most {most} characters")
         if self.choices and value not in self.choices:
             raise Wrong(f"must be one of {', '.join(self.choices)}")
+        if self.pattern and not self.pattern.fullmatch(value):
+            raise Wrong(f"must be like {self.pattern.pattern}")
         return value
 
 
@@ -155,7 +161,9 @@ class Kind:
         unique: columns of which no two records have the same; those of which both are in `same` are the same thing under another id.
         choices: column → what may stand in it.
         shapes: column of text that holds JSON → its type.
+        patterns: column → what its text is like.
         secret: columns that are exported only when asked for.
+        counts: column → what is counted anew of the row that it names: a counter in a file counts what that server had.
     """
 
     name: str
@@ -165,7 +173,9 @@ class Kind:
     unique: Sequence[Sequence[str]] = ()
     choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     shapes: Mapping[str, Any] = field(default_factory=dict)
+    patterns: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     secret: Sequence[str] = ()
+    counts: Mapping[str, Counter] = field(default_factory=dict)
 
     @property
     def table(self) -> str:
@@ -176,7 +186,7 @@ class Kind:
         """Those that stand in the file."""
         fields = self.model._meta.fields_map
         return [
-            Column(name, each, self.choices.get(name, ()), self.shapes.get(name))
+            Column(name, each, self.choices.get(name, ()), self.shapes.get(name), self.patterns.get(name))
             for name, each in fields.items()
             if not is_derived(name, fields)
         ]
@@ -186,6 +196,11 @@ class Kind:
         """Those that are made anew."""
         fields = self.model._meta.fields_map
         return [name for name in fields if is_derived(name, fields)]
+
+    @cached_property
+    def begins(self) -> dict[str, Any]:
+        """The counted columns, as they are before anything is counted."""
+        return {counter.column: counter.begins for counter in COUNTED if counter.table == self.table}
 
     @property
     def types(self) -> dict[str, str]:
@@ -242,24 +257,25 @@ KINDS = [
     ),
     Kind(
         "team_channel", tables.TeamChannel, ["channel_id", "team_id"], {"channel_id": "channel", "team_id": "team"},
-        [["channel_id", "team_id"]],
-    ),
-    Kind(
-        "channel_member", tables.ChannelMember, ["channel_id", "user_id"], {"channel_id": "channel", "user_id": "user"},
-        [["channel_id", "user_id"]], {"role": ("owner", "member")},
+        [["channel_id", "team_id"]], counts={"channel_id": TEAMS},
     ),
     Kind(
         "message", tables.Message, ["user_id", "created_at"],
         {"channel_id": "channel", "user_id": "user", "reply_to": "message", "pinned_by": "user"}, choices={"type": TYPES},
         shapes={"attachments": list[Attachment]},
+        counts={"channel_id": LAST_MESSAGE, "reply_to": REPLIES},
     ),
-    Kind("file", tables.File, ["sha256"], {"message_id": "message", "user_id": "user"}, [["key"]]),
+    Kind("file", tables.File, ["sha256"], {"message_id": "message", "user_id": "user"}, [["key"]], patterns={"key": KEY}),
     Kind("message_version", tables.MessageVersion, ["message_id", "version"], {"message_id": "message"}, [["message_id", "version"]]),
     Kind(
         "reaction", tables.Reaction, ["message_id", "emoji", "user_id"], {"message_id": "message", "user_id": "user"},
-        [["message_id", "emoji", "user_id"]],
+        [["message_id", "emoji", "user_id"]], counts={"message_id": REACTIONS},
     ),
     Kind("flag", tables.Flag, ["user_id", "message_id"], {"message_id": "message", "user_id": "user"}, [["user_id", "message_id"]]),
     Kind("mention", tables.Mention, ["user_id", "message_id"], {"message_id": "message", "user_id": "user", "channel_id": "channel"}),
+    Kind(
+        "channel_member", tables.ChannelMember, ["channel_id", "user_id"], {"channel_id": "channel", "user_id": "user"},
+        [["channel_id", "user_id"]], {"role": ("owner", "member")}, counts={"channel_id": MEMBERS},
+    ),
 ]  # fmt: skip
-"""Every kind, those that others refer to first: the order of an export."""
+"""Every kind, those that others refer to first: the order of an export. Members come last: they are shown a channel that is whole."""

@@ -137,11 +137,15 @@ def result(answer: Mapping[str, Any]) -> Markup:
     if schema is None:
         return Markup(", ").join(answer)
     if "anyOf" in schema:
+<<<<<<< HEAD
         return Markup(" or ").join(map(envelope, schema["anyOf"]))
     return envelope(schema)
 
 
 def envelope(schema: Mapping[str, Any]) -> Markup:
+=======
+        return Markup(", or ").join(result({"application/json": {"schema": each}}) for each in schema["anyOf"])
+>>>>>>> main
     inner = schema.get("properties", {})
     if "response" not in inner:
         return Markup("success")

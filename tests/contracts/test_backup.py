@@ -155,3 +155,33 @@ async def test_kinds_of_databases_are_told_apart(settings: Settings, tmp_path: P
     other = "" if settings.database_url else "postgres://postgres@127.0.0.1:1/none"
     with pytest.raises(Invalid, match="crust export"):
         await restore(settings.model_copy(update={"database_url": other, "data_dir": tmp_path / "other"}), tmp_path / "backup", quiet)
+
+
+async def test_a_server_in_the_way_is_set_aside(settings: Settings, empty: Settings, tmp_path: Path) -> None:
+    """When that is asked for: what was there can still be looked at. A restore that fails leaves it where it was."""
+    await talked(settings)
+    await back_up(settings, tmp_path / "backup", quiet)
+    async with opened(empty) as node:
+        await person(node, "zoe", is_admin=True)
+
+    def stop(text: str) -> None:
+        if text == "the database":
+            raise OSError("no space")
+
+    async def people() -> list[str]:
+        async with opened(empty) as node:
+            return [row["username"] for row in await node.database.fetch('SELECT username FROM "user" ORDER BY id')]
+
+    with pytest.raises(OSError, match="no space"):
+        await restore(empty, tmp_path / "backup", stop, replace="failed")
+    assert await people() == ["zoe"]
+    await restore(empty, tmp_path / "backup", quiet, replace="replaced")
+    assert await people() == ["ana"]
+    if empty.database_url:
+        async with opened(empty) as node:
+            rows = await node.database.fetch('SELECT username FROM replaced."user"')
+    else:
+        aside = empty.model_copy(update={"data_dir": empty.data_dir / "replaced"})
+        async with opened(aside) as node:
+            rows = await node.database.fetch('SELECT username FROM "user"')
+    assert [row["username"] for row in rows] == ["zoe"]

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -188,6 +190,27 @@ def test_mistakes_are_one_clear_line(server: Server) -> None:
     assert again.returncode == 1
     assert "in use" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_the_doctor_looks_at_a_running_server(server: Server) -> None:
+    """All is good; what is not makes exit status 1, as text and as JSON, and `crust recount` puts right what it can."""
+    server.environment["CRUST_PORT"] = str(server.port)
+    server.add_user("ana", "--admin")
+    server.start()
+    call(server.sign_in("ana"), "POST", "/channel/edit", name="news", topic="")
+    done = server.run("doctor")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "is ready" in done.stdout
+    with closing(sqlite3.connect(server.folder / "data" / "crust.db")) as database, database:
+        database.execute("UPDATE channel SET members_count = 7")
+    done = server.run("doctor", "--json")
+    assert done.returncode == 1
+    assert [(row["check"], row["fix"]) for row in json.loads(done.stdout) if row["state"] == "wrong"] == [
+        ("channel.members_count", "crust recount")
+    ]
+    counted = json.loads(server.run("recount", "--json").stdout)
+    assert counted["wrong"] == {"channel.members_count": 1}
+    assert server.run("doctor").returncode == 0
 
 
 def test_init_writes_a_config_that_works(tmp_path: Path) -> None:

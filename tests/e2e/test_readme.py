@@ -18,7 +18,7 @@ from tests.support.server import Server, call
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery"
-RUN_ELSEWHERE = ("make ", "examples/talk.py", "tests.e2e.crash", "tests.e2e.soak")
+RUN_ELSEWHERE = ("make ", "examples/talk.py", "tests.e2e.crash", "tests.e2e.soak", "tests.e2e.transfer")
 """Commands of the README that CI itself runs, or that other tests here do."""
 
 

@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.transfer import filled, measured
 from tests.support.server import Server, call
 
 MIB_MORE = 24  # for ten times the messages; what is held is 500 rows at a time, and SQLite's caches of 32 MiB at most
-
-
-def filled(folder: Path, messages: int) -> Server:
-    """A data folder with so many messages."""
-    folder.mkdir()
-    server = Server(folder)
-    done = server.run("demo", "--users", "20", "--messages", str(messages), timeout=120)
-    assert done.returncode == 0, done.stderr
-    return server
-
-
-def peak_mib(server: Server, *arguments: str) -> float:
-    """The most memory that a command took."""
-    with subprocess.Popen(server.command(*arguments), env=server.environment, cwd=server.folder, stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss / 1024
 
 
 def test_an_import_that_is_killed_is_done_again(tmp_path: Path) -> None:
@@ -70,5 +52,8 @@ def test_memory_does_not_grow_with_what_there_is(tmp_path: Path) -> None:
         source = filled(tmp_path / f"source-{count}", count)
         (tmp_path / f"target-{count}").mkdir()
         lines = str(tmp_path / f"lines-{count}")
-        peaks[count] = (peak_mib(source, "export", lines), peak_mib(Server(tmp_path / f"target-{count}"), "import", lines))
+        peaks[count] = (
+            measured(source, "export", lines).mib,
+            measured(Server(tmp_path / f"target-{count}"), "import", lines).mib,
+        )
     assert all(many - few < MIB_MORE for few, many in zip(*peaks.values(), strict=True)), peaks

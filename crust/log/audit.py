@@ -51,9 +51,10 @@ def administrative(type_: str, event: str, body: Struct, by: By) -> bool:
     return type_ == "user" and (event != "edited" or str(by.user_id) != getattr(body, "id", None))
 
 
-def shown(body: Struct) -> dict[str, Any]:
-    """What of an event's body the record keeps."""
-    return {name: value for name in SHOWN if (value := getattr(body, name, None)) is not None}
+def shown(body: Struct, visibility: str) -> dict[str, Any]:
+    """What of an event's body the record keeps: of a private channel not its name, which admins outside do not know."""
+    kept = [name for name in SHOWN if name != "name" or visibility != "private"]
+    return {name: value for name in kept if (value := getattr(body, name, None)) is not None}
 
 
 def row(id_: int, by: By, act: str, organisation_id: int, object_: int, details: dict[str, Any], at: int) -> tuple[Any, ...]:

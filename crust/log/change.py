@@ -78,7 +78,8 @@ class Change:
         )
         self.events.append(event)
         if new.type in ADMINISTRATED and audit.administrative(new.type, new.event, new.body, asked_by.get()):
-            self.audit(f"{new.type} {new.event}", organisation_id=new.organisation, object_=new.object, **audit.shown(new.body))
+            details = audit.shown(new.body, new.visibility)
+            self.audit(f"{new.type} {new.event}", organisation_id=new.organisation, object_=new.object, **details)
         return self.position
 
     def audit(self, act: str, *, organisation_id: int = NONE, object_: int = NONE, **details: Any) -> None:

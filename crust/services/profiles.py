@@ -87,13 +87,16 @@ class Profiles:
         return user
 
     async def _save(self, change: Change, user: User, event: str, *fields: str) -> None:
-        """Write what has changed, and tell everybody who shares an organisation with them."""
+        """Write what has changed, and tell everybody who shares an organisation with them; who is in none is told alone."""
         user.updated_at = change.now
         await user.save(update_fields=[*fields, "updated_at"])
         body = await self._members.user(user.id)
         rows = await self._database.fetch("SELECT organisation_id FROM organisation_member WHERE user_id = $1", user.id)
-        for organisation in sorted({row["organisation_id"] for row in rows} or {user.organisation_id}):
+        organisations = sorted({row["organisation_id"] for row in rows})
+        for organisation in organisations:
             change.record(NewEvent(type="user", event=event, body=body, organisation=organisation, object=user.id))
+        if not organisations:
+            change.record(NewEvent(type="user", event=event, body=body, recipient=user.id, object=user.id))
 
     # ---- passwords
 

@@ -65,6 +65,20 @@ async def test_who_did_what_from_where(settings: Settings) -> None:
         assert "Quellwolke" not in str(acts)
 
 
+async def test_it_names_no_private_channel(settings: Settings) -> None:
+    """An organisation's admins who are not in one do not learn what it is called."""
+    async with opened(settings) as node:
+        ana, bob = await person(node, "ana", is_admin=True), await person(node, "bob")
+        place = str(await organisation(node, ana, bob))
+        ask = Asking(node)
+        for type_, name in (("private", "Quellwolke"), ("public", "Kiesel")):
+            room = (await ask(bob, "POST", "/channel/edit", name=name, topic="", type=type_, organisation_id=place))["id"]
+            await ask(bob, "POST", "/channel/archive", id=room)
+        acts = await node.core.audit.of_organisation(ana, int(place), None, 50)
+        assert [act.details.get("name") for act in acts if act.act == "channel archived"] == ["Kiesel", None]
+        assert "Quellwolke" not in str(acts)
+
+
 async def test_what_was_refused_is_not_there(settings: Settings) -> None:
     """The act and its record are one change: there is none of either."""
     async with opened(settings) as node:

@@ -12,6 +12,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from tests.support.borders import ROLES, Answer, Borders, hidden, signed_in
 from tests.support.oracle import Channel, Message, Oracle, Organisation, Team
 
 RUNS = int(os.environ.get("CRUST_TEST_MODEL_RUNS", "0"))
+SHRINK = "CRUST_TEST_MODEL_SHRINK" in os.environ  # a failure is made as short as can be, which takes minutes
 USUAL_RUNS, STEPS = 12, 40
 PEOPLE = 12
 WHO = st.integers(0, PEOPLE - 1)
@@ -70,7 +72,7 @@ class Model(RuleBasedStateMachine):
 
     async def _open(self) -> None:
         node = await self._stack.enter_async_context(opened(of(self._folder)))
-        actors, secrets = ([each[at] for each in self.people] for at in (0, 1))
+        actors, secrets = [actor for actor, _ in self.people], [secret for _, secret in self.people]
         self.ids = [actor.user_id for actor in actors]
         oracle = Oracle({user_id: f"w{number:05}q" for number, user_id in enumerate(self.ids)})
         self.b = b = Borders(node, Faces(node, await node.log.head()), actors, secrets, oracle, count=PEOPLE)
@@ -85,6 +87,9 @@ class Model(RuleBasedStateMachine):
         for number in range(1, 10):
             await self._expel(0, home, number)
         await self._role(0, home, 11, "guest")
+        await b.told()
+        for place, owner, member, guest in zip(oracle.places, (0, 1, 6), (10, 3, 8), (11, 5, 9), strict=True):
+            await self._furnish(place, owner, member, guest)
         for number in range(PEOPLE):
             await b.connect(number)
         await b.told()
@@ -95,6 +100,21 @@ class Model(RuleBasedStateMachine):
         for number, role in ROLES[name].items():
             await self._invite(0, place, number, role)
         await self._expel(0, place, 0)
+
+    async def _furnish(self, place: Organisation, owner: int, member: int, guest: int) -> None:
+        """Let a place have a team, channels of each kind, and something said in them."""
+        both, everybody = {self.me(owner), self.me(member)}, {self.me(owner), self.me(member), self.me(guest)}
+        await self._make_team(owner, place, both)
+        team, first = self.o.teams[-1], len(self.o.channels)
+        for who, type_, its, members in [
+            (member, "public", None, everybody), (member, "public", team, both), (owner, "public", team, set()),
+            (member, "private", None, everybody), (owner, "private", team, both), (member, "private", None, set()),
+            (owner, "direct", None, both), (guest, "direct", None, {self.me(member)}),
+        ]:  # fmt: skip
+            await self._make_channel(who, place, type_, its, members)
+            await self._say(who, self.o.channels[-1], member, None)
+        assert len(self.o.channels) == first + 8
+        await self.b.told()
 
     def teardown(self) -> None:
         async def end() -> None:
@@ -124,6 +144,19 @@ class Model(RuleBasedStateMachine):
         """A name, and the word in it."""
         word = self.b.word()
         return f"name {word}", word
+
+    def likely(self, who: int, people: Iterable[int]) -> int:
+        """Somebody of these, mostly; else anybody."""
+        able = [number for number, user_id in enumerate(self.ids) if user_id in set(people)]
+        return who if who % 4 == 3 or not able else able[who % len(able)]
+
+    def admin(self, who: int, place: Organisation) -> int:
+        return self.likely(who, [each for each, role in place.roles.items() if role in ("owner", "admin")])
+
+    def manager(self, who: int, channel: Channel) -> int:
+        """Somebody who may be able to look after a channel."""
+        admins = [each for each, role in channel.place.roles.items() if role in ("owner", "admin")] if channel.type == "public" else []
+        return self.likely(who, [*channel.marks, *admins])
 
     def do(self, act: Any, who: int, look: int) -> None:
         """Carry out an act, unless who acts is suspended; then somebody looks at everything."""
@@ -181,19 +214,31 @@ class Model(RuleBasedStateMachine):
 
     @rule(who=WHO, which=WHICH, whom=WHO, role=st.sampled_from(["member", "guest", "admin", "owner"]), look=WHO)
     def people_come(self, who: int, which: int, whom: int, role: str, look: int) -> None:
-        self.do(self._invite(who, self.pick(self.o.places, which), whom, role), who, look)
+        place = self.pick(self.o.places, which)
+        who = self.admin(who, place)
+        self.do(self._invite(who, place, whom, role), who, whom if which % 2 else look)
 
     @rule(who=WHO, which=WHICH, whom=WHO, role=st.sampled_from(["member", "guest", "admin", "owner"]), look=WHO)
     def roles_change(self, who: int, which: int, whom: int, role: str, look: int) -> None:
-        self.do(self._role(who, self.pick(self.o.places, which), whom, role), who, look)
+        place = self.pick(self.o.places, which)
+        who, whom = self.admin(who, place), self.likely(whom, place.roles)
+        self.do(self._role(who, place, whom, role), who, whom if which % 2 else look)
 
     @rule(who=WHO, which=WHICH, whom=WHO, look=WHO)
     def people_go(self, who: int, which: int, whom: int, look: int) -> None:
-        self.do(self._expel(who, self.pick(self.o.places, which), whom), who, whom if look % 2 else look)
+        place = self.pick(self.o.places, which)
+        who, whom = self.admin(who, place), self.likely(whom, place.roles)
+        self.do(self._expel(who, place, whom), who, whom if which % 2 else look)
 
-    @rule(who=WHO, which=WHICH, look=WHO, verb=st.sampled_from(["archive", "unarchive", "unarchive", "rename", "rename", "remove"]))
+    @rule(
+        who=WHO,
+        which=WHICH,
+        look=WHO,
+        verb=st.sampled_from(["archive", "unarchive", "unarchive", "unarchive", "rename", "rename", "rename", "remove"]),
+    )
     def organisations_change(self, who: int, which: int, look: int, verb: str) -> None:
         place = self.pick(self.o.places, which)
+        who = self.admin(who, place)
         self.do(self._rename_place(who, place) if verb == "rename" else self._end_place(who, place, verb), who, look)
 
     # ---- teams
@@ -231,6 +276,7 @@ class Model(RuleBasedStateMachine):
     @rule(who=WHO, which=WHICH, members=WHICH, look=WHO)
     def teams_are_made(self, who: int, which: int, members: int, look: int) -> None:
         place = self.pick(self.o.places, which)
+        who = self.admin(who, place)
         self.do(self._make_team(who, place, self.some_of(place, members)), who, look)
 
     @precondition(lambda self: self.o.teams)
@@ -243,6 +289,7 @@ class Model(RuleBasedStateMachine):
     )
     def teams_change(self, who: int, which: int, other: int, look: int, verb: str) -> None:
         team = self.pick(self.o.teams, which)
+        who = self.admin(who, team.place)
         match verb:
             case "edit":
                 act = self._change_team(who, team, self.some_of(team.place, other))
@@ -349,7 +396,8 @@ class Model(RuleBasedStateMachine):
 
     @rule(who=WHO, which=WHICH, team=WHICH, members=WHICH, type_=TYPES, look=WHO)
     def channels_are_made(self, who: int, which: int, team: int, members: int, type_: str, look: int) -> None:
-        place = self.pick([each for each in self.o.places if self.me(who) in each.roles] or self.o.places, which)
+        place = self.pick(self.o.places, which)
+        who = self.likely(who, place.roles)
         teams: list[Team | None] = [None, None, *(each for each in self.o.teams if each.place is place)]
         people = {each for number, each in enumerate(sorted(place.roles)) if members >> number & 1}
         self.do(self._make_channel(who, place, type_, self.pick(teams, team), people), who, look)
@@ -361,14 +409,17 @@ class Model(RuleBasedStateMachine):
     )  # fmt: skip
     def people_use_channels(self, who: int, which: int, whom: int, look: int, verb: str) -> None:
         channel = self.pick(self.o.channels, which)
+        who, whom = self.manager(who, channel), self.likely(whom, channel.place.roles)
         self.do(self._change_channel(who, channel) if verb == "edit" else self._in_channel(who, channel, verb, whom), who, look)
 
     @precondition(lambda self: self.o.channels)
     @rule(who=WHO, which=WHICH, team=WHICH, place=WHICH, other=WHICH, look=WHO, verb=st.sampled_from(["move", "share", "unshare", "merge"]))
     def channels_move(self, who: int, which: int, team: int, place: int, other: int, look: int, verb: str) -> None:
         channel = self.pick(self.o.channels, which)
+        who = self.manager(who, channel)
+        alike = [each for each in self.o.channels if (each.place, each.type) == (channel.place, channel.type)]
         if verb == "merge":
-            self.do(self._merge(who, channel, self.pick(self.o.channels, other)), who, look)
+            self.do(self._merge(who, channel, self.pick(alike if other % 4 else self.o.channels, other)), who, look)
         else:
             self.do(self._place_channel(who, channel, self.pick(self.o.teams, team), self.pick(self.o.places, place), verb), who, look)
 
@@ -407,8 +458,8 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: self.o.channels)
     @rule(who=WHO, which=WHICH, whom=WHO, reply=WHICH, look=WHO)
     def people_talk(self, who: int, which: int, whom: int, reply: int, look: int) -> None:
-        own = [each for each in self.o.channels if self.me(who) in each.marks] if which % 5 else self.o.channels
-        channel = self.pick(own or self.o.channels, which)
+        channel = self.pick(self.o.channels, which)
+        who, whom = self.likely(who, channel.marks), self.likely(whom, channel.marks)
         replied = self.pick([None, None, *channel.living()], reply) if reply % 7 else self.pick(self.o.messages, reply)
         self.do(self._say(who, channel, whom, replied), who, look)
 
@@ -418,8 +469,10 @@ class Model(RuleBasedStateMachine):
         verb=st.sampled_from(["edit", "edit", "remove", "pin", "unpin", "flag", "unflag", "react", "unreact"]),
     )  # fmt: skip
     def messages_change(self, who: int, which: int, whom: int, look: int, verb: str, *, own: bool) -> None:
-        mine = [each for each in self.o.messages if each.author == self.me(who)] if own else []
-        self.do(self._with_message(who, self.pick(mine or self.o.messages, which), verb, whom), who, look)
+        message = self.pick(self.o.messages, which)
+        channel = self.o.place_of(message)
+        who = self.likely(who, [message.author] if own else () if channel is None else channel.marks)
+        self.do(self._with_message(who, message, verb, whom), who, look)
 
     @precondition(lambda self: self.o.messages)
     @rule(who=WHO, which=WHICH, look=WHO)
@@ -446,6 +499,8 @@ class Model(RuleBasedStateMachine):
     def accounts_are_suspended_or_not(self, who: int, look: int) -> None:
         async def turned() -> None:
             name, me = f"p{who}", self.me(who)
+            for place in self.o.places:  # it is an act, which names them
+                place.acts |= {self.o.people[me]} if me in place.roles else set()
             if me in self.o.suspended:
                 await self.b.node.core.profiles.unsuspend(name)
                 self.o.suspended.discard(me)
@@ -464,10 +519,10 @@ def test_nobody_comes_upon_what_is_not_theirs(tmp_path: Path) -> None:
     Model.template = tmp_path
     (tmp_path / "empty").mkdir()
     Model.people = asyncio.run(begun(tmp_path / "empty"))
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]  # it has no types
+    run_state_machine_as_test(
         Model,
         settings=settings(
             max_examples=RUNS or USUAL_RUNS, stateful_step_count=STEPS, deadline=None, database=None, derandomize=not RUNS,
-            suppress_health_check=list(HealthCheck), phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck), phases=[Phase.generate, *([Phase.shrink] if SHRINK else [])],
         ),
     )  # fmt: skip

@@ -11,6 +11,7 @@ from crust.runtime import Node, opened
 from crust.services.actor import Actor
 from crust.services.sessions import SignedIn
 from crust.settings import Settings
+from tests.support.people import events, person, position
 
 pytestmark = pytest.mark.asyncio
 PASSWORD, BETTER = "correct horse", "a better horse"
@@ -146,3 +147,18 @@ async def test_who_is_suspended_is_out_until_let_in_again(settings: Settings) ->
         for command in (node.core.profiles.suspend, node.core.profiles.unsuspend, node.core.profiles.sessions):
             with pytest.raises(NotFound):
                 await command("nobody")
+
+
+async def test_who_has_left_is_not_told_of(settings: Settings) -> None:
+    """What becomes of somebody who is in no organisation any more is told to themselves, and not where they were."""
+    async with opened(settings) as node:
+        ana = await person(node, "ana")
+        home = int((await node.core.accounts.me(ana)).organisation_id or 0)
+        bob = await person(node, "bob")
+        await node.core.organisations.expel(bob, home, bob.user_id)
+        before = await position(node)
+        await node.core.profiles.edit(bob, "Robert", None)
+        await node.core.profiles.suspend("bob")
+        assert [(event.event, event.organisation, event.recipient) for event in await events(node, before)] == [
+            ("edited", 0, bob.user_id), ("suspended", 0, bob.user_id),
+        ]  # fmt: skip

@@ -218,7 +218,7 @@ class Faces:
         self.app = create_app(settings, registry, core.sessions.authenticate, identity, ready)
         self.app.register_blueprint(setup.blueprint(core.accounts.create_first, settings.effective_public_url))
         self.app.register_blueprint(invitation.blueprint(core.invitations.organisation, enrol, settings.effective_public_url))
-        self.app.register_blueprint(docs.blueprint(openapi(registry), description.description()))
+        self.app.register_blueprint(docs.blueprint(lambda: openapi(registry), description.description))
         self.gateway.install(self.app)
         self._add_metrics(identity)
 

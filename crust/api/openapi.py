@@ -14,6 +14,7 @@ from crust.api.params import ID, Types
 from crust.api.uploads import PART
 from crust.errors import CODES
 from crust.ids import MAX_ID
+from crust.services import names
 from crust.services.files import Content
 
 SCHEMAS = "#/components/schemas/"
@@ -45,7 +46,7 @@ SECURITY = {
     "header": {"type": "apiKey", "in": "header", "name": "X-Session-ID"},
     "cookie": {"type": "apiKey", "in": "cookie", "name": "crust_session"},
 }
-CLIENT_ID = {"name": "X-Client-ID", "in": "header", "schema": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}}
+CLIENT_ID = {"name": "X-Client-ID", "in": "header", "schema": {"type": "string", "pattern": f"^{names.CLIENT_ID.pattern}$"}}
 IDEMPOTENCY_KEY = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 64}}
 
 FILE = {"type": "string", "format": "binary"}

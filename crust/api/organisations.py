@@ -33,12 +33,6 @@ class OrganisationSearch(Struct, kw_only=True):
     limit: Limit = 50
 
 
-class OrganisationMembers(Struct, kw_only=True):
-    id: Id
-    after: Id | None = None
-    limit: Limit = 50
-
-
 class OrganisationInvite(Struct, kw_only=True):
     id: Id
     user_id: Annotated[Id | None, Meta(description="Who; or their address; or neither, for a link that whoever has it comes in by.")] = None
@@ -114,7 +108,7 @@ class OrganisationCalls:
         """Let an organisation be changed again; again is no error."""
         await self._core.organisations.archive(context.caller, params.id, archived=False)
 
-    async def members(self, context: Context, params: OrganisationMembers) -> Page[ViewedMember]:
+    async def members(self, context: Context, params: OrganisationPart) -> Page[ViewedMember]:
         """Who is in an organisation, by user id."""
         found = await self._core.organisations.members(context.caller, params.id, params.after or 0, params.limit + 1)
         return Page.of(found, params.limit)

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
-from crust.cli.common import Config, Json, core, print_json, print_table
+from crust.cli.common import Config, Json, core, print_rows
 from crust.services.times import milliseconds
 
 app = App(name="audit", help="Who administered the server and its organisations.")
@@ -26,7 +26,4 @@ async def list_(
     start = 0 if since is None else milliseconds(since, "since")
     async with core(config) as node:
         acts = [msgspec.to_builtins(act) for act in await node.core.audit.all(username=user, since=start, limit=max(1, limit))]
-    if json:
-        print_json(acts)
-    else:
-        print_table(acts, ["at", "username", "client_id", "address", "act", "organisation_id", "object", "details"])
+    print_rows(acts, ["at", "username", "client_id", "address", "act", "organisation_id", "object", "details"], json=json)

@@ -7,13 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from crust.cli.common import Config
+from crust.cli.common import Config, configured
 from crust.cli.progress import progress
 from crust.operations.backup import back_up
 from crust.operations.backup import restore as restored
 from crust.operations.replacing import name_of_now
-from crust.settings import load
-from crust.telemetry import configure
 
 
 async def backup(folder: Path, *, config: Config = None) -> None:
@@ -21,8 +19,7 @@ async def backup(folder: Path, *, config: Config = None) -> None:
 
     The folder holds all that people said, and what they sign in with (hashed): keep it like the server itself.
     """
-    settings = load(config)
-    configure("warning", settings.log.format)
+    settings = configured(config)
     made = await back_up(settings, folder, progress)
     progress("")
     print(f"{folder}: {len(made.parts)} files, {made.size / 2**20:.1f} MiB, up to position {made.position} of the log")
@@ -35,8 +32,7 @@ async def restore(
     config: Config = None,
 ) -> None:
     """Make the server that a backup is of: into an empty data folder, or an empty PostgreSQL database."""
-    settings = load(config)
-    configure("warning", settings.log.format)
+    settings = configured(config)
     name = name_of_now() if replace else ""
     found = await restored(settings, folder, progress, replace=name)
     progress("")

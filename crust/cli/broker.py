@@ -11,9 +11,8 @@ from cyclopts import App
 
 from crust.broker.management import Management
 from crust.broker.upkeep import Upkeep, repaired
-from crust.cli.common import Config, Json, print_json
-from crust.settings import SettingsError, load
-from crust.telemetry import configure
+from crust.cli.common import Config, Json, configured, print_json
+from crust.settings import SettingsError
 
 app = App(name="broker", help="Check what has to be on RabbitMQ, or repair it.")
 
@@ -43,8 +42,7 @@ async def repair(*, config: Config = None) -> None:
 
 @asynccontextmanager
 async def _upkeep(config: Path | None) -> AsyncIterator[Upkeep]:
-    settings = load(config)
-    configure("warning", settings.log.format)
+    settings = configured(config)
     if not settings.broker_url:
         raise SettingsError(["broker_url: is empty, so there is no RabbitMQ to look at"])
     async with Management(settings) as api:

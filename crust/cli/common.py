@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from crust.errors import Invalid
 from crust.log.audit import COMMAND_LINE, asked_by
 from crust.runtime import Node, opened
-from crust.settings import load
+from crust.settings import Settings, load
 from crust.telemetry import configure
 
 Config = Annotated[Path | None, Parameter(help="The TOML file; else $CRUST_CONFIG, else ./config.toml if it is there.")]
@@ -26,11 +26,17 @@ PasswordStdin = Annotated[bool, Parameter(help="Read the password from standard 
 @asynccontextmanager
 async def core(config: Path | None) -> AsyncIterator[Node]:
     """A migrated database and the services over it, beside a running server if there is one."""
-    settings = load(config)
-    configure("warning", settings.log.format)
+    settings = configured(config)
     asked_by.set(COMMAND_LINE)
     async with opened(settings) as node:
         yield node
+
+
+def configured(config: Path | None) -> Settings:
+    """The settings, with logs of what goes wrong alone: a command says the rest itself."""
+    settings = load(config)
+    configure("warning", settings.log.format)
+    return settings
 
 
 def read_password(*, from_stdin: bool) -> str:
@@ -47,6 +53,14 @@ def read_password(*, from_stdin: bool) -> str:
 
 def print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False))
+
+
+def print_rows(rows: list[dict[str, Any]], columns: list[str], *, json: bool) -> None:
+    """A list as a command gives it: all of it as JSON, or these columns for people."""
+    if json:
+        print_json(rows)
+    else:
+        print_table(rows, columns)
 
 
 def print_table(rows: list[dict[str, Any]], columns: list[str]) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from crust.cli.common import Config
+from crust.cli.common import Config, configured
 from crust.runtime import opened
-from crust.settings import example_toml, load
-from crust.telemetry import configure
+from crust.settings import example_toml
 
 
 async def init(*, config: Config = None) -> None:
@@ -24,7 +23,6 @@ async def init(*, config: Config = None) -> None:
 
 async def migrate(*, config: Config = None) -> None:
     """Bring the database up to date. (`serve` and all other commands do so too.)"""
-    settings = load(config)
-    configure("warning", settings.log.format)
+    settings = configured(config)
     async with opened(settings) as node:
         print(f"migrated: {', '.join(node.migrated)}" if node.migrated else "the database is up to date")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from crust.cli.common import Config, Json, core, print_json, print_table
+from crust.cli.common import Config, Json, core, print_json, print_rows
 
 app = App(name="token", help="API tokens for bots and other programs.")
 
@@ -35,10 +35,7 @@ async def list_(*, json: Json = False, config: Config = None) -> None:
     """All tokens, without their secrets, which nobody has but who they were made for."""
     async with core(config) as node:
         found = await node.core.tokens.all()
-    if json:
-        print_json(found)
-    else:
-        print_table(found, ["id", "username", "name", "client_id", "created_at", "seen_at", "expires_at"])
+    print_rows(found, ["id", "username", "name", "client_id", "created_at", "seen_at", "expires_at"], json=json)
 
 
 @app.command

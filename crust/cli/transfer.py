@@ -11,13 +11,11 @@ from typing import Annotated, BinaryIO
 
 from cyclopts import Parameter
 
-from crust.cli.common import Config, Json, core, print_json
+from crust.cli.common import Config, Json, configured, core, print_json
 from crust.cli.progress import progress
 from crust.operations import importing
 from crust.operations.exporting import export as exported
 from crust.operations.exporting import written
-from crust.settings import load
-from crust.telemetry import configure
 
 File = Annotated[Path, Parameter(help="The file; - for standard output or input.", allow_leading_hyphen=True)]
 STANDARD = Path("-")
@@ -31,8 +29,7 @@ async def export(
     config: Config = None,
 ) -> None:
     """Write everything that people share, as it is now, one record a line. The server may run meanwhile."""
-    settings = load(config)
-    configure("warning", settings.log.format)
+    settings = configured(config)
     count = 0
     with output(file) as out:
         async for count in exported(settings, out, passwords=passwords, files=files):

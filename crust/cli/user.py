@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
-from crust.cli.common import Config, Json, PasswordStdin, core, print_json, print_table, read_password
+from crust.cli.common import Config, Json, PasswordStdin, core, print_rows, read_password
 
 app = App(name="user", help="Add and list people, give them another password, suspend them, see their sessions.")
 
@@ -35,10 +35,7 @@ async def list_(*, json: Json = False, config: Config = None) -> None:
     """Everybody who has an account."""
     async with core(config) as node:
         users = await node.core.accounts.all()
-    if json:
-        print_json(users)
-    else:
-        print_table(users, ["id", "username", "name", "kind", "email", "is_admin", "suspended_at"])
+    print_rows(users, ["id", "username", "name", "kind", "email", "is_admin", "suspended_at"], json=json)
 
 
 @app.command
@@ -73,7 +70,4 @@ async def sessions(username: str, *, json: Json = False, config: Config = None) 
         found = [msgspec.to_builtins(session) for session in await node.core.profiles.sessions(username)]
     for session in found:
         del session["current"]  # nobody's: no session asks
-    if json:
-        print_json(found)
-    else:
-        print_table(found, ["id", "client_id", "address", "agent", "created_at", "seen_at", "expires_at", "kind", "name"])
+    print_rows(found, ["id", "client_id", "address", "agent", "created_at", "seen_at", "expires_at", "kind", "name"], json=json)

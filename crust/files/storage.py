@@ -185,10 +185,10 @@ class Folder:
     def _keep(self, source: Path, target: Path) -> None:
         """The bytes first, then the name: a name never stands for less than the whole file, and outlives a loss of power."""
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _sync(source)
+        sync(source)
         source.replace(target)
-        _sync(target.parent)
-        _sync(self._root)
+        sync(target.parent)
+        sync(self._root)
 
     async def read(self, key: str, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """See `Storage`."""
@@ -254,7 +254,7 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         return
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have the disk keep what is under a path."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

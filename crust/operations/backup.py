@@ -18,6 +18,7 @@ import msgspec
 from crust import __version__
 from crust.clock import SystemClock, rfc3339
 from crust.errors import Conflict, Invalid
+from crust.files.storage import sync
 from crust.models.database import APPLICATION as SERVER
 from crust.models.database import Database
 from crust.models.migrate import alone, applied, migrate, new_epoch, shipped
@@ -28,7 +29,7 @@ from crust.operations.manifest import Manifest, Part, part_of
 from crust.operations.replacing import files_aside, schema_aside
 from crust.settings import Settings
 
-PARTIAL = ".partial"  # at the end of a backup's name as long as it is not whole
+PARTIAL = ".partial"  # at the end of the name of what is not whole yet
 PRIVATE = 0o700  # a backup holds everything, secrets' hashes included
 SQLITE_FILE = "crust.db"
 FILES = "files"  # the folder of people's files in a backup
@@ -96,9 +97,9 @@ def being_made(folder: Path) -> Iterator[Path]:
     try:
         yield partial
         for path in (*partial.rglob("*"), partial):
-            manifest.sync(path)
+            sync(path)
         partial.replace(folder)
-        manifest.sync(folder.parent)
+        sync(folder.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -180,9 +181,9 @@ async def restore_sqlite(settings: Settings, folder: Path, put_files: PutFiles, 
             coming.chmod(0o600)
             with closing(sqlite3.connect(coming)) as connection, connection:
                 connection.execute("UPDATE log SET epoch = ?", (new_epoch(),))
-            manifest.sync(coming)
+            sync(coming)
             coming.replace(path)
-            manifest.sync(path.parent)
+            sync(path.parent)
 
 
 def kept_files(settings: Settings) -> list[Path]:

@@ -15,17 +15,16 @@ import msgspec
 
 from crust import __version__
 from crust.clock import SystemClock, rfc3339
+from crust.files.storage import sync
 from crust.models.database import StartRefused
 from crust.models.migrate import pending
 from crust.models.snapshot import Snapshot, snapshot_of
-from crust.operations.backup import head_of
+from crust.operations.backup import PARTIAL, head_of
 from crust.operations.bytes import copied_out
-from crust.operations.manifest import sync
 from crust.operations.records import FORMAT, KINDS, Kind
 from crust.settings import Settings
 
 HEADER, END = "crust", "end"  # the kinds of the first and the last line
-PARTIAL = ".partial"  # at the end of the file's name as long as it is not whole
 
 
 async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False, files: Path | None = None) -> AsyncIterator[int]:
@@ -43,7 +42,7 @@ async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False, 
         if names := await pending(database):
             raise StartRefused(f"the database lacks {names[0]}: crust migrate brings it up to date")
         epoch, position = await head_of(taken)
-        head = {"format": FORMAT, "crust": __version__, "server_name": settings.server_name, "exported_at": now()}
+        head = {"format": FORMAT, "crust": __version__, "server_name": settings.server_name, "exported_at": rfc3339(SystemClock().now())}
         out.write(line({"record": HEADER, **head, "epoch": epoch, "position": position}))
         count = 0
         for kind in KINDS:
@@ -65,10 +64,6 @@ async def records(taken: Snapshot, kind: Kind, *, passwords: bool) -> AsyncItera
 
 def line(value: object) -> bytes:
     return msgspec.json.encode(value) + b"\n"
-
-
-def now() -> str:
-    return rfc3339(SystemClock().now())
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from crust.clock import SystemClock
 from crust.errors import Invalid
 from crust.events import objects
 from crust.ids import next_id
-from crust.log import Change, NewEvent
+from crust.log import Change
 from crust.models.database import inserting
 from crust.models.search_index import SearchIndex, flagged_by
 from crust.operations.bytes import copied_in
@@ -31,7 +31,7 @@ from crust.operations.mapping import Mapped
 from crust.operations.parts import tell_channels
 from crust.operations.records import FORMAT, KINDS, Kind, Wrong
 from crust.services.core import Core
-from crust.services.standing import channel_row, record_in_channel
+from crust.services.standing import channel_row
 from crust.settings import Settings
 from crust.strict_json import BadJson, read_bytes
 
@@ -262,15 +262,11 @@ class Import:
         return {row["channel_id"] for row in told if "channel_id" in row}
 
     async def _tell_one(self, change: Change, kind: Kind, row: Mapping[str, Any], user: objects.User) -> None:
-        person = row["user_id"]
+        members, person = self._core.members, row["user_id"]
         if kind.name == "organisation_member":
-            home = row["organisation_id"]
-            body = objects.Member(user=user, user_id=user.id, by=user.id, role=row["role"], organisation_id=str(home))
-            change.record(NewEvent(type="member", event="joined", body=body, organisation=home, recipient=person, object=person))
+            members.record_in_organisation(change, row["organisation_id"], "joined", user, row["role"], person)
             return
         if await self._database.fetch("SELECT 1 FROM channel WHERE id = $1 AND removed_at IS NOT NULL", row["channel_id"]):
             return
         channel = await channel_row(self._database, row["channel_id"])
-        place, count = str(channel["id"]), channel["members_count"]
-        body = objects.Member(user=user, user_id=user.id, by=user.id, role=row["role"], channel_id=place, members_count=count)
-        record_in_channel(change, channel, "member", "joined", body, object_=person, recipient=person)
+        members.record_in_channel(change, channel, "joined", user, row["role"], person, channel["members_count"])

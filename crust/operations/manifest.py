@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -88,12 +87,11 @@ def check(folder: Path, manifest: Manifest) -> Iterator[int]:
 
 
 def part_of(path: Path) -> Part:
-    """What the manifest will say of a file, which is on the disk for good by then."""
+    """What the manifest will say of a file."""
     digest, size = hashlib.sha256(), 0
     for chunk in chunks(path):
         digest.update(chunk)
         size += len(chunk)
-    sync(path)
     return Part(size, digest.hexdigest())
 
 
@@ -101,12 +99,3 @@ def chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
-
-
-def sync(path: Path) -> None:
-    """Have the disk keep a file, or what a folder names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

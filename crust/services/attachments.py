@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from crust.events.objects import Attachment, Message
@@ -56,9 +56,9 @@ def filing(change: Change, files: Sequence[tuple[NewFile, Message]]) -> Write:
     return inserting("file", FILE_COLUMNS, rows)
 
 
-def found_text(message: Message) -> str:
+def found_text(contents: str | None, attachments: Iterable[Attachment]) -> str:
     """What a message is found by: what it says, and what its files are called."""
-    return "\n".join([message.contents or "", *(each.name for each in message.attachments)]).strip("\n")
+    return "\n".join([contents or "", *(each.name for each in attachments)]).strip("\n")
 
 
 class Attachments:
@@ -76,7 +76,7 @@ class Attachments:
         await self._database.execute(sql, encode_json(attachments), row["id"])
         (now,) = await self._database.fetch(f"SELECT {views.MESSAGE_COLUMNS} FROM message x WHERE x.id = $1", row["id"])
         message = views.message(now)
-        change.write(filing(change, [(file, message)]), self._index.replacing(row["id"], found_text(message)))
+        change.write(filing(change, [(file, message)]), self._index.replacing(row["id"], found_text(message.contents, message.attachments)))
         self._label(change, before, file)
         return message
 

@@ -57,11 +57,11 @@ class Members:
         await OrganisationMember.create(
             id=change.next_id(), organisation_id=organisation_id, user_id=user_id, role=role, joined_at=change.now
         )
-        self._record_in_organisation(change, organisation_id, "joined", await self.user(user_id), role, by)
+        self.record_in_organisation(change, organisation_id, "joined", await self.user(user_id), role, by)
 
     async def set_role_in_organisation(self, change: Change, organisation_id: int, user_id: int, role: str, by: int) -> None:
         await OrganisationMember.filter(organisation_id=organisation_id, user_id=user_id).update(role=role)
-        self._record_in_organisation(change, organisation_id, "role", await self.user(user_id), role, by)
+        self.record_in_organisation(change, organisation_id, "role", await self.user(user_id), role, by)
 
     async def part_organisation(self, change: Change, organisation_id: int, user_ids: Sequence[int], by: int) -> None:
         """End memberships, those in the organisation's teams and channels having been ended before."""
@@ -70,11 +70,12 @@ class Members:
         await d.execute(sql, organisation_id, d.as_list(list(user_ids)))
         users = await self.users(user_ids)
         for user_id in user_ids:
-            self._record_in_organisation(change, organisation_id, "parted", users[user_id], None, by)
+            self.record_in_organisation(change, organisation_id, "parted", users[user_id], None, by)
 
-    def _record_in_organisation(
+    def record_in_organisation(
         self, change: Change, organisation_id: int, event: str, user: objects.User, role: str | None, by: int
     ) -> None:
+        """Tell an organisation, and the person, of a membership in it."""
         body = objects.Member(user=user, user_id=user.id, by=str(by), role=role, organisation_id=str(organisation_id))
         person = int(user.id)
         change.record(NewEvent(type="member", event=event, body=body, organisation=organisation_id, recipient=person, object=person))
@@ -141,7 +142,12 @@ class Members:
         """An event for each of the people: their id → how many members there are then."""
         users = await self.users(list(counts))
         for user_id, count in counts.items():
-            body = objects.Member(
-                user=users[user_id], user_id=str(user_id), by=str(by), role=role, channel_id=str(channel["id"]), members_count=count
-            )
-            record_in_channel(change, channel, "member", event, body, object_=user_id, recipient=user_id)
+            self.record_in_channel(change, channel, event, users[user_id], role, by, count)
+
+    def record_in_channel(
+        self, change: Change, channel: Row, event: str, user: objects.User, role: str | None, by: int, count: int
+    ) -> None:
+        """Tell a channel, and the person, of a membership in it; it has `count` members then."""
+        body = objects.Member(user=user, user_id=user.id, by=str(by), role=role, channel_id=str(channel["id"]), members_count=count)
+        person = int(user.id)
+        record_in_channel(change, channel, "member", event, body, object_=person, recipient=person)

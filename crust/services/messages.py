@@ -160,7 +160,7 @@ class Messages(History):
         sql = "UPDATE message SET contents = $1, mentions = $2, version = version + 1, edited_at = $3 WHERE id = $4"
         await self._database.execute(sql, contents, encode_json([str(user_id) for user_id in mentioned]), change.now, row["id"])
         now = views.message(await self.row(row["id"]), await self._reactions.shared(row))
-        change.write(self._index.replacing(row["id"], found_text(now)))
+        change.write(self._index.replacing(row["id"], found_text(now.contents, now.attachments)))
         body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["contents"])
         record_in_channel(change, channel, "message", "edited", body, object_=row["id"])
         return [user_id for user_id in mentioned if str(user_id) not in decode_json(row["mentions"]) and user_id != row["user_id"]]

@@ -248,8 +248,8 @@ def message_row(post: Post, message: Message, now: int) -> tuple[object, ...]:
 def document(post: Post, message: Message) -> Document:
     """A new message as it is found."""
     return Document(
-        id=int(message.id), channel_id=post.channel_id, user_id=post.actor.user_id, type=post.type, text=found_text(message),
-        media_types=[each.media_type for each in message.attachments],
+        id=int(message.id), channel_id=post.channel_id, user_id=post.actor.user_id, type=post.type,
+        text=found_text(message.contents, message.attachments), media_types=[each.media_type for each in message.attachments],
     )  # fmt: skip
 
 

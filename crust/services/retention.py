@@ -14,10 +14,10 @@ from crust import settings
 from crust.clock import Clock
 from crust.errors import CrustError
 from crust.ids import ID_COUNTER_BITS, ID_EPOCH_MS
-from crust.log import Change, Log
+from crust.log import Log
 from crust.models.database import Database
 from crust.services.messages import Messages
-from crust.services.sessions import DAY_MS
+from crust.services.sessions import DAY_MS, OVER
 from crust.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -112,8 +112,7 @@ class Retention:
 
     async def _sessions(self) -> int:
         now = self._clock.now()
-        condition = "(ends_at <= $1 OR (kind = 'session' AND seen_at <= $2))"
-        return await self._delete("session", condition, now, now - self._idle_days * DAY_MS)
+        return await self._delete("session", OVER, now, now - self._idle_days * DAY_MS)
 
     async def _invitations(self) -> int:
         return await self._delete("invitation", "(ends_at <= $1 OR uses_left <= 0)", self._clock.now())
@@ -124,9 +123,5 @@ class Retention:
         rows = await d.fetch(f"SELECT id FROM {table} WHERE {condition} ORDER BY id LIMIT {ROWS}", *values)
         if not rows:
             return 0
-        async with self._log.change() as change:
-            return await self._delete_rows(change, table, [row["id"] for row in rows])
-
-    async def _delete_rows(self, _change: Change, table: str, ids: list[int]) -> int:
-        d = self._database
-        return await d.execute(f"DELETE FROM {table} WHERE id IN {d.any_of(1)}", d.as_list(ids))
+        async with self._log.change():
+            return await d.execute(f"DELETE FROM {table} WHERE id IN {d.any_of(1)}", d.as_list([row["id"] for row in rows]))

@@ -171,4 +171,4 @@ def windows() -> Iterable[int]:
 def shown(message: ViewedMessage, phrases: Sequence[Phrase]) -> FoundMessage:
     """A message with what it was found by."""
     fields = {name: getattr(message, name) for name in message.__struct_fields__}
-    return FoundMessage(**fields, snippet=snippet(found_text(message), phrases))
+    return FoundMessage(**fields, snippet=snippet(found_text(message.contents, message.attachments), phrases))

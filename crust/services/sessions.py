@@ -32,6 +32,7 @@ SELECT s.id, s.user_id, s.client_id, s.seen_at, s.ends_at, s.kind, u.username, u
 FROM session s JOIN "user" u ON u.id = s.user_id WHERE s.token_hash = $1
 """
 LISTED = "SELECT id, client_id, address, agent, created_at, seen_at, ends_at, kind, name FROM session"
+OVER = "(ends_at <= $1 OR (kind = 'session' AND seen_at <= $2))"  # at the time $1, and unused since $2
 TOKEN = "token"  # noqa: S105  # the kind of session that an operator makes for a program
 NEVER = 253_402_300_799_999  # the last millisecond that can be said in four digits of a year
 WRONG = "Wrong username or password."
@@ -132,9 +133,7 @@ class Sessions:
 
     async def _forget_expired(self, change: Change, user_id: int) -> None:
         idle = change.now - self._lifetimes.idle_days * DAY_MS
-        await self._database.execute(
-            "DELETE FROM session WHERE user_id = $1 AND (ends_at <= $2 OR (kind = 'session' AND seen_at <= $3))", user_id, change.now, idle
-        )
+        await self._database.execute(f"DELETE FROM session WHERE {OVER} AND user_id = $3", change.now, idle, user_id)
 
     def _expires(self, row: Row) -> int:
         """When it ends if it is not used again."""

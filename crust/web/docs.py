@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,16 +51,30 @@ class Operation:
     creates: bool
 
 
-def blueprint(document: Mapping[str, Any], websocket: Any) -> Blueprint:
-    """The page.
+def blueprint(describe: Callable[[], Mapping[str, Any]], websocket: Callable[[], Any]) -> Blueprint:
+    """The page, made when it is first asked for.
 
     Args:
-        document: the OpenAPI description.
-        websocket: a `crust.ws.description.Description`.
+        describe: gives the OpenAPI description.
+        websocket: gives a `crust.ws.description.Description`.
     """
     page = Blueprint("docs", __name__, template_folder="templates", static_folder="static", static_url_path="/docs/static")
+    page.add_app_template_filter(prose)
+    rendered: list[str] = []
+
+    @page.get("/docs")
+    async def show() -> Response:
+        if not rendered:
+            rendered.append(await render_template("docs.html", **shown(describe(), websocket())))
+        return Response(rendered[0], headers=HEADERS, content_type="text/html; charset=utf-8")
+
+    return page
+
+
+def shown(document: Mapping[str, Any], websocket: Any) -> dict[str, Any]:
+    """What the template is given."""
     schemas = {**websocket.schemas, **document["components"]["schemas"]}
-    shown = {
+    return {
         "document": document,
         "nouns": nouns(document),
         "websocket": websocket,
@@ -68,16 +82,6 @@ def blueprint(document: Mapping[str, Any], websocket: Any) -> Blueprint:
         "about": {name: schema.get("description", "") for name, schema in schemas.items()},
         "fields_of": lambda data: list(fields({"properties": data})),
     }
-    page.add_app_template_filter(prose)
-    rendered: list[str] = []
-
-    @page.get("/docs")
-    async def show() -> Response:
-        if not rendered:
-            rendered.append(await render_template("docs.html", **shown))
-        return Response(rendered[0], headers=HEADERS, content_type="text/html; charset=utf-8")
-
-    return page
 
 
 def prose(text: str) -> Markup:

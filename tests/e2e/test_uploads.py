@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.server import Server, call
+from tests.support.server import Server, call, running
 from tests.support.wire import connected, request
 
 SIZE = 104_857_600  # bytes: the largest file that is taken
@@ -50,13 +50,9 @@ class Peak:
 @pytest.fixture(params=["hypercorn", "uvicorn"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
     """A server, with ana on it."""
-    server = Server(tmp_path, {"CRUST_SERVER": request.param, "CRUST_FILES__ORPHAN_S": str(ORPHAN_S), "CRUST_FILES__SWEEP_S": "0.5"})
-    server.add_user("ana")
-    server.start()
-    yield server
-    log = server.log()
-    server.close()
-    assert "Traceback" not in log, log[-6000:]
+    environment = {"CRUST_SERVER": request.param, "CRUST_FILES__ORPHAN_S": str(ORPHAN_S), "CRUST_FILES__SWEEP_S": "0.5"}
+    with running(tmp_path, environment, "ana") as server:
+        yield server
 
 
 @pytest.mark.timeout(300)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support import pictures
-from tests.support.server import Server, call
+from tests.support.server import Server, call, running
 from tests.support.wire import connected, read_answer, request, rest
 
 BODY_S, ANSWER_S = 1.0, 1.0
@@ -27,13 +27,8 @@ BYTES = bytes(range(256)) * 1000
 
 @pytest.fixture(scope="module", params=["hypercorn", "uvicorn"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(Path(tmp_path_factory.mktemp("files")), {**LIMITS, "CRUST_SERVER": request.param})
-    server.add_user("ana")
-    server.start()
-    yield server
-    log = server.log()
-    server.close()
-    assert "Traceback" not in log, log[-6000:]
+    with running(Path(tmp_path_factory.mktemp("files")), {**LIMITS, "CRUST_SERVER": request.param}, "ana") as server:
+        yield server
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -126,6 +127,21 @@ class Server:
     @property
     def websocket_url(self) -> str:
         return self.url.replace("http", "ws", 1) + "/websocket/client"
+
+
+@contextmanager
+def running(folder: Path, environment: Mapping[str, str], *people: str) -> Iterator[Server]:
+    """A server with these people on it for the length of a block; at its end the log must bear no traceback."""
+    server = Server(folder, environment)
+    for name in people:
+        server.add_user(name)
+    server.start()
+    try:
+        yield server
+        log = server.log()
+    finally:
+        server.close()
+    assert "Traceback" not in log, log[-6000:]
 
 
 def call(client: httpx.Client, method: str, path: str, **fields: object) -> dict[str, object]:

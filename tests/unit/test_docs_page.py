@@ -55,7 +55,7 @@ DOCUMENT: dict[str, Any] = {
 
 async def shown(document: Any) -> tuple[Page, str, Quart]:
     app = Quart("docs")
-    app.register_blueprint(blueprint(document, description()))
+    app.register_blueprint(blueprint(lambda: document, description))
     response = await app.test_client().get("/docs")
     assert response.status_code == 200
     return Page(await response.get_data(as_text=True)), response.headers["Content-Security-Policy"], app

@@ -31,8 +31,17 @@ class Team:
 
 
 @dataclass(eq=False)
+class File:
+    """A word in its name, and one that is all its bytes."""
+
+    id: str
+    name: str
+    body: str
+
+
+@dataclass(eq=False)
 class Message:
-    """`words`: of all its versions; `calls`: whom it mentions, and who has not parted since."""
+    """`words`: of all its versions and files; `calls`: whom it mentions, and who has not parted since."""
 
     id: int
     author: int
@@ -40,7 +49,13 @@ class Message:
     text: str
     reply_to: int | None = None
     calls: set[int] = field(default_factory=set)
+    files: list[File] = field(default_factory=list)
     removed: bool = False
+
+    @property
+    def found_by(self) -> str:
+        """What a search looks into."""
+        return " ".join([self.text, *(file.name for file in self.files)])
 
 
 @dataclass(eq=False)

@@ -55,12 +55,12 @@ async def test_a_backup_becomes_a_server(settings: Settings, empty: Settings, tm
         assert await node.log.head() == head
 
 
-async def test_where_nothing_is_nothing_is_backed_up(settings: Settings, tmp_path: Path) -> None:
+async def test_where_nothing_is_nothing_is_backed_up(empty_settings: Settings, tmp_path: Path) -> None:
     """It is said, and no empty database is left behind."""
     with pytest.raises(StartRefused):
-        await back_up(settings, tmp_path / "backup", quiet)
+        await back_up(empty_settings, tmp_path / "backup", quiet)
     assert not (tmp_path / "backup").exists()
-    assert not (settings.data_dir / "crust.db").exists()
+    assert not (empty_settings.data_dir / "crust.db").exists()
 
 
 async def test_a_folder_with_something_in_it_is_left_alone(settings: Settings, tmp_path: Path) -> None:

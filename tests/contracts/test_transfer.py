@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from crust.errors import Gone, Invalid
 from crust.operations import importing
@@ -17,6 +16,7 @@ from crust.runtime import Node, opened
 from crust.services.actor import Actor
 from crust.services.search import Wish
 from crust.settings import Settings
+from tests.contracts.conftest import run
 from tests.support.people import channel, events, names, person, say
 from tests.support.transfer import a_life, as_lines, exported, imported, records, without_header
 
@@ -30,12 +30,15 @@ def other(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) ->
     return settings.model_copy(update={"data_dir": tmp_path / "other", "database_url": url})
 
 
-@pytest_asyncio.fixture
-async def lines(tmp_path: Path, settings: Settings) -> bytes:
+@pytest.fixture(scope="session")
+def lines(tmp_path_factory: pytest.TempPathFactory, sqlite_in: Callable[[Path], Settings]) -> bytes:
     """An export of such a life."""
-    source = settings.model_copy(update={"data_dir": tmp_path / "source", "database_url": ""})
-    await a_life(source)
-    return await exported(source)
+    return run(exported_life(sqlite_in(tmp_path_factory.mktemp("life") / "data")))
+
+
+async def exported_life(settings: Settings) -> bytes:
+    await a_life(settings)
+    return await exported(settings)
 
 
 async def test_what_goes_out_comes_in(settings: Settings, other: Settings) -> None:

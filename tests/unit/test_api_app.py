@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from msgspec import Meta, Struct
 from quart import Quart, Response
+from quart.testing import WebsocketResponseError
 from werkzeug.datastructures import Headers
 
 from crust.api import app as http
@@ -268,6 +269,24 @@ async def test_an_unknown_path_is_not_found(client: Client, path: str) -> None:
     for headers in ({}, BY_HEADER):
         answer = await client.send("POST", path, headers=headers)
         assert (answer.status, answer.error["code"]) == (404, "not_found")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("path", ["//open/seen", "///open/seen", "//open/edit", "//health/live", "//openapi.json", "//open/nothing"])
+async def test_a_path_that_begins_with_two_slashes_is_not_found(path: str) -> None:
+    """Whatever would be there with one, and whatever method that takes; for who wants a websocket too."""
+    app = made()
+    app.add_websocket("/open/socket", "socket", begun)
+    assert (await Client(app).send("GET", path)).error["code"] == "not_found"
+    with pytest.raises(WebsocketResponseError) as refused:
+        async with app.test_client().websocket("//open/socket") as socket:
+            await socket.receive()
+    assert refused.value.response.status_code == 404
+
+
+async def begun() -> None:
+    """A websocket's handler that is not reached."""
+    raise AssertionError
 
 
 @pytest.mark.asyncio

@@ -74,7 +74,7 @@ class Channels:
     async def _viewed_row(self, actor: Actor, channel_id: int) -> Row:
         rows = await self._database.fetch(f"{VIEWED} AND c.id = {THE_CHANNEL.format('$2')}", actor.user_id, channel_id)
         if not rows:
-            raise NotFound("There is no such channel.", field="id")
+            raise NotFound("There is no such channel.", field="channel_id")
         return rows[0]
 
     async def search(
@@ -144,7 +144,7 @@ class Channels:
         """
         rows = await self._database.fetch(STANDING, actor.user_id, channel_id)
         if not rows:
-            raise NotFound("There is no such channel.")
+            raise NotFound("There is no such channel.", field="channel_id")
         if rows[0]["suspended_at"] is not None:
             raise Forbidden("This account is suspended.")
         may(verb, standing(rows[0]))

@@ -46,7 +46,7 @@ class History:
         """
         rows = await self._database.fetch(f"{PAGE} AND x.id = $2", actor.user_id, message_id)
         if not rows:
-            raise NotFound("There is no such message.", field="id")
+            raise NotFound("There is no such message.", field="message_id")
         await self.seen(actor, rows[0], "read")
         (message,) = await self.shown(actor.user_id, rows)
         return message
@@ -60,7 +60,7 @@ class History:
         try:
             row = await self._channels.standing_row(actor, message["channel_id"], "read")
         except NotFound:
-            raise NotFound("There is no such message.", field="id") from None
+            raise NotFound("There is no such message.", field="message_id") from None
         may(verb, standing(row, own=message["user_id"] == actor.user_id))
         return row
 
@@ -72,7 +72,7 @@ class History:
         """
         rows = await self._database.fetch(ONE, message_id)
         if not rows:
-            raise NotFound("There is no such message.", field="id")
+            raise NotFound("There is no such message.", field="message_id")
         return rows[0]
 
     async def read(self, actor: Actor, channel_id: int, *, before: int | None, after: int | None, around: int | None, limit: int) -> Page:

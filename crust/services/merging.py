@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from crust.errors import Invalid
+from crust.errors import Invalid, NotFound
 from crust.events import objects
 from crust.log import Change, Log
 from crust.models.database import Database, Row, Write
@@ -45,8 +45,8 @@ class Merging:
             Invalid: they are the same, of different types or organisations, or direct.
         """
         async with self._log.change() as change:
-            into = await self._row(actor, destination)
-            other = await self._row(actor, source)
+            into = await self._row(actor, destination, "destination")
+            other = await self._row(actor, source, "source")
             if into["id"] == other["id"]:
                 raise Invalid("A channel is not merged with itself.", field="source")
             if "direct" in (into["type"], other["type"]):
@@ -60,8 +60,13 @@ class Merging:
             await self._merge(change, into["id"], other, actor.user_id)
         return await self._channels.read(actor, into["id"])
 
-    async def _row(self, actor: Actor, channel_id: int) -> Row:
-        return await self._channels.standing_row(actor, channel_id, "read")
+    async def _row(self, actor: Actor, channel_id: int, field: str) -> Row:
+        """One of the two; `field`: what the caller calls it."""
+        try:
+            return await self._channels.standing_row(actor, channel_id, "read")
+        except NotFound as error:
+            error.field = field
+            raise
 
     async def _merge(self, change: Change, destination: int, source: Row, by: int) -> None:
         first_unread = await self._database.fetch(FIRST_UNREAD, destination, source["id"])

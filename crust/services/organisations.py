@@ -71,7 +71,7 @@ class Organisations:
         """
         rows = await self._database.fetch(f"{MINE} AND g.id = $2", actor.user_id, organisation_id)
         if not rows:
-            raise NotFound("There is no such organisation.", field="id")
+            raise NotFound("There is no such organisation.", field="organisation_id")
         return viewed(rows[0])
 
     async def search(self, actor: Actor, query: str, *, archived: bool, after: int, limit: int) -> list[ViewedOrganisation]:

@@ -172,7 +172,7 @@ class Posts:
             return
         rows = await self._database.fetch(STANDING, post.actor.user_id, post.channel_id)
         if not rows:
-            raise NotFound("There is no such channel.")
+            raise NotFound("There is no such channel.", field="channel_id")
         may("post", standing(rows[0]))
         raise Forbidden("This account is suspended.")
 

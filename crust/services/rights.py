@@ -113,7 +113,7 @@ def may(verb: str, standing: Standing) -> None:
     """
     rule = RULES[verb]
     if not standing.sees:
-        raise NotFound("There is no such channel.")
+        raise NotFound("There is no such channel.", field="channel_id")
     if not rule.allows(standing):
         raise Forbidden(rule.refusal)
     if rule.changes and standing.frozen:
@@ -179,7 +179,7 @@ def may_in_organisation(verb: str, membership: Membership) -> None:
     """
     rule = ORGANISATION_RULES[verb]
     if membership.role is None:
-        raise NotFound("There is no such organisation.")
+        raise NotFound("There is no such organisation.", field="organisation_id")
     if membership.role not in rule.roles:
         raise Forbidden(rule.refusal)
     if rule.changes and membership.archived:

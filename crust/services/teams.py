@@ -127,7 +127,7 @@ class Teams:
             if roles.get(user_id) not in FULL:
                 raise Invalid(f"members names {user_id}, who is not in the organisation, or is a guest there.", field="members")
 
-    async def _changing(self, actor: Actor, team_id: int, *, lasts: bool = False, field: str = "id") -> SeenTeam:
+    async def _changing(self, actor: Actor, team_id: int, *, lasts: bool = False, field: str = "team_id") -> SeenTeam:
         team = await self._ties.team(actor, team_id, field)
         may_change_team(team.membership, archived=team.row["archived_at"] is not None, lasts=lasts)
         return team

@@ -7,7 +7,8 @@ The tables are api.md's "Who may", written out. A cell has a sign for each of gu
 
 For all of them holds beside that: without a session, and for who is suspended, it is 401; for people of other organisations, and for the
 server's administrators, nothing is there. What is refused leaves no trace in the log. What one may not see is refused with the very words
-with which something is that is not there; `theirs` is what another organisation has, and the hermit is in none.
+with which something is that is not there, and its `field` is a parameter that was given; `theirs` is what another organisation has, and
+the hermit is in none.
 """
 
 from __future__ import annotations
@@ -324,6 +325,8 @@ class Asked:
             self.wrong.append(f"{where}, but it has left a trace: {body[:300]!r}")
         elif (status == 404 or hidden(given)) and status != 200 and (said := await self._about_nothing(row, role, params, given)) != body:
             self.wrong.append(f"{where}, but {body!r}, and of what is not there {said!r}")
+        elif status == 404 and (named := json.loads(body)["error"].get("field")) not in given:
+            self.wrong.append(f"{where}, but its field is {named!r}: {body[:300]!r}")
         if status == 200 and row.call[0] != "GET":
             scene.changed(table, kind)
 

@@ -22,7 +22,7 @@ from crust.api.calls import Answer, Context, Cookie, Page, Registry
 from crust.api.identity import Identity
 from crust.api.params import Id
 from crust.clock import ManualClock
-from crust.errors import CODES, Conflict, Gone, Unauthenticated, Unavailable
+from crust.errors import CODES, Conflict, Gone, NotFound, Unauthenticated, Unavailable
 from crust.services.actor import Actor
 from crust.services.limits import TokenBuckets
 from crust.settings import Http, Limits, Settings
@@ -98,6 +98,10 @@ class ThingCalls:
         """An error that passes."""
         raise Unavailable("Try again.", retry_after=1.2)
 
+    async def missing(self, context: Context, params: Thing) -> None:
+        """Services name a thing by its kind."""
+        raise NotFound("There is no such thing.", field="thing_id")
+
     async def gone(self, context: Context, params: Nothing) -> None:
         """Archived."""
         raise Gone("It is archived.")
@@ -125,6 +129,8 @@ def made(ready: Callable[[], Awaitable[str | None]] = ready, **settings: Any) ->
     registry.add("DELETE", "/thing/remove", calls.remove)
     registry.add("GET", "/thing/seen", calls.seen)
     registry.add("POST", "/thing/seen", calls.seen, creates=True)
+    registry.add("GET", "/thing/missing", calls.missing)
+    registry.add("GET", "/open/missing", calls.missing, access="open")
     registry.add("GET", "/open/seen", calls.seen, access="open", rate="none")
     registry.add("POST", "/open/login", calls.login, access="open")
     registry.add("POST", "/open/edit", calls.edit, access="open")
@@ -227,6 +233,13 @@ async def test_an_error_has_its_status_and_is_in_the_envelope(client: Client) ->
     busy = await client.send("GET", "/fail/busy")
     assert (busy.status, busy.error["code"], busy.error["retry_after"], busy.headers["Retry-After"]) == (503, "unavailable", 1.2, "2")
     assert (await client.send("GET", "/fail/gone")).status == 410
+
+
+@pytest.mark.asyncio
+async def test_an_error_names_the_calls_own_parameter(client: Client) -> None:
+    """What a service calls `thing_id` is the `id` of a call of /thing that has no other, and nobody else's."""
+    assert (await client.send("GET", "/thing/missing", headers=BY_HEADER)).error["field"] == "id"
+    assert (await client.send("GET", "/open/missing")).error["field"] == "thing_id"
 
 
 @pytest.mark.asyncio

@@ -18,6 +18,10 @@ from crust.services import names
 from crust.services.files import Content
 
 SCHEMAS = "#/components/schemas/"
+ABOUT = (
+    "Parameters go as query, form, multipart or JSON alike. In a query or a form a list is its name again and again "
+    '(`members=1&members=2`), `members[]=1`, or a JSON array as text (`members=["1","2"]`).'
+)
 ID_SCHEMA = {**ID, "type": ["string", "integer"], "pattern": "^[0-9]{1,19}$", "minimum": 1, "maximum": MAX_ID}
 ERROR = {
     "type": "object",
@@ -66,7 +70,7 @@ def openapi(registry: Registry) -> dict[str, Any]:
         paths.setdefault(call.path, {})[call.method.lower()] = operation(call, by_type, components)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Crust", "version": __version__, "description": "Parameters go as query, form, multipart or JSON alike."},
+        "info": {"title": "Crust", "version": __version__, "description": ABOUT},
         "paths": paths,
         "components": {"schemas": {**components, "Id": ID_SCHEMA, "Error": ERROR}, "securitySchemes": SECURITY},
     }

@@ -20,6 +20,11 @@ WHERE f.message_id IS NULL OR x.removed_at IS NULL ORDER BY f.id
 """The files that somebody may still read: those of messages, and avatars. Previews are made anew."""
 
 
+async def kept_count(taken: Snapshot) -> int:
+    """How many files `copied_out` will give."""
+    return await taken.count(f"SELECT count(*) AS n FROM ({KEPT}) kept")  # a constant
+
+
 async def copied_out(taken: Snapshot, settings: Settings, folder: Path) -> AsyncIterator[tuple[str, bool]]:
     """Copy every file into a folder, under its key; gives each key, and whether its bytes were there.
 

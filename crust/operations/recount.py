@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 from crust.operations.parts import PARTS, Difference, differences
+from crust.operations.progress import Step
 from crust.services.core import Core
 
 SHOWN = 20  # differences of each part that are kept to be shown
@@ -28,7 +29,7 @@ class Recount:
         self.wrong: Counter[str] = Counter()
         self.shown: list[Difference] = []
 
-    async def run(self) -> AsyncIterator[str]:
+    async def run(self) -> AsyncIterator[Step]:
         """Count everything; tells, now and then, where it is."""
         database = self._core.database
         for part in PARTS:
@@ -37,7 +38,7 @@ class Recount:
                 if found and not self._dry:
                     async with self._core.log.change() as change:
                         await part.mend(database, change, [each.id for each in found])
-                yield f"{part.name}: {self.looked[part.name]:,}"
+                yield Step(part.name, self.looked[part.name])
 
     def _note(self, name: str, count: int, found: list[Difference]) -> None:
         self.looked[name] += count

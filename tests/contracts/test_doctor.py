@@ -13,6 +13,7 @@ import pytest
 from crust.operations import surroundings
 from crust.operations.doctor import examine
 from crust.operations.findings import Finding
+from crust.operations.progress import Step
 from crust.runtime import opened
 from crust.settings import Settings
 from tests.support.people import channel, person, position, say
@@ -33,7 +34,7 @@ def written(settings: Settings, path: Path) -> Path:
     return path
 
 
-def quiet(_text: str) -> None:
+def quiet(_step: Step) -> None:
     """Nobody watches."""
 
 

@@ -80,8 +80,9 @@ async def test_files_come_along_when_asked_for(settings: Settings, tmp_path: Pat
         file = int(message.attachments[0].id)
         with pytest.raises(Gone):
             await content(node, ben, file)
-        assert [count async for count in work.files(settings, tmp_path / "bytes")][-1] == 1
+        assert [step async for step in work.files(settings, tmp_path / "bytes")][-1] == ("files", 2, 2)
         assert await content(node, ben, file) == b"what we will do"
+        assert not list(settings.effective_files_dir.rglob("stray"))
 
 
 async def content(node: Node, who: Actor, file: int) -> bytes:
@@ -227,3 +228,17 @@ async def test_an_id_that_is_somebody_elses_is_refused(settings: Settings, lines
         at = first(found, "message")
         with pytest.raises(Invalid, match=f"Line {at + 1}: there is another message with the id"):
             await imported(node, as_lines(changed(at, created_at="2020-01-01T00:00:00.000Z")(found)))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (b'{"record":"crust"}\n{"record":"end","records":7}\n', 7), (b'{"record":"end","records":7}\n', None), (b"", None), (b"\n{", None),
+        (b'{}\n{"record":"end"}\n', None), (b'{}\n{"record":"user","records":7}\n', None),
+        (b"x" * 1000 + b'\n{"record":"end","records":0}', 0),
+    ],
+)  # fmt: skip
+async def test_a_file_says_at_its_end_how_many_records_it_has(text: bytes, count: int | None) -> None:
+    """Where it can be read from there, and does say so; it is read from its beginning then."""
+    file = BytesIO(text)
+    assert (importing.total(file), file.tell()) == (count, 0)

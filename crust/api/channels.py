@@ -7,75 +7,74 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
+from crust.api.fields import After, AlsoArchived, AtHome, Limit, Query, TheChannel, ThePerson, TheTeam, WithinOrganisation, WithinTeam
 from crust.api.params import Id
 from crust.services.core import Core
 from crust.services.keys import request_key
 from crust.services.names import NAME_MAX
 from crust.services.views import ChannelPage, MovedChannel, ViewedChannel, ViewedMember
 
-Limit = Annotated[int, Meta(ge=1, le=200, description="How many at most.")]
-Query = Annotated[str, Meta(max_length=NAME_MAX, description="What a name, or one of its words, begins with.")]
 Type = Literal["public", "private", "direct"]
 
 
 class ChannelEdit(Struct, kw_only=True):
     id: Annotated[Id | None, Meta(description="The channel to change; left out: make one.")] = None
-    name: str
-    topic: str
-    type: Type | None = None
-    organisation_id: Id | None = None
+    name: Annotated[str, Meta(description=f"What it is called, at most {NAME_MAX} characters; a direct one has none, so empty.")]
+    topic: Annotated[str, Meta(description="What it is about; may be empty.")]
+    type: Annotated[Type | None, Meta(description="Who sees it, when making one; left out: public. It stays as it is.")] = None
+    organisation_id: AtHome = None
     team_id: Annotated[Id | None, Meta(description="The team that it belongs to, when making one.")] = None
-    members: Annotated[list[Id], Meta(max_length=1000, description="User ids, when making one.")] = []
+    members: Annotated[list[Id], Meta(max_length=1000, description="User ids, when making one; a direct one has exactly one.")] = []
 
 
 class ChannelId(Struct, kw_only=True):
-    id: Id
+    id: TheChannel
 
 
 class ChannelUser(Struct, kw_only=True):
-    id: Id
-    user_id: Id
+    id: TheChannel
+    user_id: ThePerson
 
 
 class ChannelTeam(Struct, kw_only=True):
-    id: Id
-    team_id: Id
+    id: TheChannel
+    team_id: TheTeam
 
 
 class ChannelMove(Struct, kw_only=True):
-    id: Id
-    team_id: Annotated[Id | None, Meta(description="The team that it is to belong to, alone.")] = None
-    organisation_id: Id | None = None
+    id: TheChannel
+    team_id: Annotated[Id | None, Meta(description="The team that it is to belong to, alone; required without organisation_id.")] = None
+    organisation_id: Annotated[Id | None, Meta(description="The organisation that it is to belong to; required without team_id.")] = None
 
 
 class ChannelMerge(Struct, kw_only=True):
-    destination: Id
-    source: Id
+    destination: Annotated[Id, Meta(description="The channel that stays.")]
+    source: Annotated[Id, Meta(description="The channel whose messages and members it gets, and that is archived.")]
 
 
 class ChannelMute(Struct, kw_only=True):
-    id: Id
+    id: TheChannel
     muted: Annotated[bool, Meta(description="false: no longer.")] = True
 
 
 class ChannelSearch(Struct, kw_only=True):
     query: Query = ""
-    team_id: Id | None = None
-    organisation_id: Id | None = None
-    type: Type | None = None
-    archived: bool = False
-    after: Id | None = None
+    team_id: WithinTeam = None
+    organisation_id: WithinOrganisation = None
+    type: Annotated[Type | None, Meta(description="Only those of this type.")] = None
+    archived: AlsoArchived = False
+    after: After = None
     limit: Limit = 50
 
 
 class ChannelMembers(Struct, kw_only=True):
-    id: Id
-    after: Id | None = None
+    id: TheChannel
+    after: After = None
     limit: Limit = 50
 
 
 class ChannelView(Struct, kw_only=True):
-    id: Id
+    id: TheChannel
     message_id: Annotated[Id | None, Meta(description="Up to which all is read; left out: everything.")] = None
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
-from crust.api.channels import Limit
+from crust.api.fields import After, Before, Limit, ReplyTo, TheMessage
 from crust.api.params import Id
 from crust.errors import Invalid
 from crust.services.core import Core
@@ -28,32 +28,35 @@ class MessageEdit(Struct, kw_only=True):
     id: Annotated[Id | None, Meta(description="The message to change; left out: post one.")] = None
     channel_id: Annotated[Id | None, Meta(description="Where to post; required without id.")] = None
     contents: Annotated[str, Meta(description="Markdown.")]
-    reply_to: Id | None = None
+    reply_to: ReplyTo = None
     client_msg_id: ClientMessageId | None = None
-    version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    version: (
+        Annotated[int, Meta(ge=1, le=2**31 - 1, description="The version that one has read; the edit is refused where there is a newer.")]
+        | None
+    ) = None
 
 
 class MessageId(Struct, kw_only=True):
-    id: Id
+    id: TheMessage
 
 
 class MessagePart(Struct, kw_only=True):
-    id: Id
-    after: Id | None = None
+    id: TheMessage
+    after: After = None
     limit: Limit = 50
 
 
 class MessageReact(Struct, kw_only=True):
-    id: Id
+    id: TheMessage
     emoji: Annotated[str, Meta(description="An emoji or a :shortcode:, 1 to 64 characters without spaces.")]
 
 
 class MessageRead(Struct, kw_only=True):
     id: Annotated[Id | None, Meta(description="One message; left out: a page of a channel.")] = None
-    channel_id: Id | None = None
-    before: Id | None = None
-    after: Id | None = None
-    around: Id | None = None
+    channel_id: Annotated[Id | None, Meta(description="The channel to read; required without id.")] = None
+    before: Annotated[Id | None, Meta(description="Only what was said before this message; without `after`, here goes `next`.")] = None
+    after: Annotated[Id | None, Meta(description="Only what was said after this message; then here goes `next`.")] = None
+    around: Annotated[Id | None, Meta(description="What was said before and after this message.")] = None
     limit: Limit = 50
 
 
@@ -69,12 +72,12 @@ class MessageSearch(Struct, kw_only=True):
         Type | None,
         Meta(description="history: CREATE, TOPIC and RENAME; attachment: FILE; media: those with an image, audio or video; or a type."),
     ] = None
-    channel_id: Id | None = None
-    user_id: Annotated[Id | None, Meta(description="Whose.")] = None
-    before: Id | None = None
-    after: Id | None = None
-    pinned: bool = False
-    flagged: Annotated[bool, Meta(description="By oneself.")] = False
+    channel_id: Annotated[Id | None, Meta(description="Only those in this channel.")] = None
+    user_id: Annotated[Id | None, Meta(description="Only those of this person.")] = None
+    before: Before = None
+    after: Annotated[Id | None, Meta(description="Only what comes after this id.")] = None
+    pinned: Annotated[bool, Meta(description="Only pinned ones.")] = False
+    flagged: Annotated[bool, Meta(description="Only those that one has flagged.")] = False
     limit: Limit = 50
 
 

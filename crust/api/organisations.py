@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
-from crust.api.channels import Limit, Query
+from crust.api.fields import After, AlsoArchived, Before, Invited, Limit, Query, TheOrganisation, ThePerson
 from crust.api.params import Id
 from crust.errors import Invalid
 from crust.services.core import Core
 from crust.services.keys import request_key
+from crust.services.names import NAME_MAX
 from crust.services.views import MadeInvitation, ViewedAct, ViewedInvitation, ViewedMember, ViewedOrganisation
 
 Role = Literal["owner", "admin", "member", "guest"]
@@ -19,37 +20,37 @@ Role = Literal["owner", "admin", "member", "guest"]
 
 class OrganisationEdit(Struct, kw_only=True):
     id: Annotated[Id | None, Meta(description="The organisation to rename; left out: make one.")] = None
-    name: str
+    name: Annotated[str, Meta(description=f"What it is called, at most {NAME_MAX} characters.")]
 
 
 class OrganisationId(Struct, kw_only=True):
-    id: Id
+    id: TheOrganisation
 
 
 class OrganisationSearch(Struct, kw_only=True):
     query: Query = ""
-    archived: Annotated[bool, Meta(description="Whether archived ones are found too.")] = False
-    after: Id | None = None
+    archived: AlsoArchived = False
+    after: After = None
     limit: Limit = 50
 
 
 class OrganisationInvite(Struct, kw_only=True):
-    id: Id
+    id: TheOrganisation
     user_id: Annotated[Id | None, Meta(description="Who; or their address; or neither, for a link that whoever has it comes in by.")] = None
     email: Annotated[str, Meta(max_length=254, description="Somebody's address, instead of user_id.")] | None = None
-    role: Role = "member"
+    role: Annotated[Role, Meta(description="The role that whoever comes in has.")] = "member"
     uses: Annotated[int, Meta(ge=1, le=1000, description="How many may come in by a link; by one for an address, one.")] = 1
 
 
 class OrganisationPart(Struct, kw_only=True):
-    id: Id
-    after: Id | None = None
+    id: TheOrganisation
+    after: After = None
     limit: Limit = 50
 
 
 class OrganisationAudit(Struct, kw_only=True):
-    id: Id
-    before: Id | None = None
+    id: TheOrganisation
+    before: Before = None
     limit: Limit = 50
 
 
@@ -58,18 +59,18 @@ class InvitationId(Struct, kw_only=True):
 
 
 class InvitationAccept(Struct, kw_only=True):
-    invitation: Annotated[str, Meta(max_length=200, description="What stands behind `token=` in the link.")]
+    invitation: Invited
 
 
 class OrganisationRole(Struct, kw_only=True):
-    id: Id
-    user_id: Id
-    role: Role
+    id: TheOrganisation
+    user_id: ThePerson
+    role: Annotated[Role, Meta(description="The role that they are to have.")]
 
 
 class OrganisationUser(Struct, kw_only=True):
-    id: Id
-    user_id: Id
+    id: TheOrganisation
+    user_id: ThePerson
 
 
 class OrganisationCalls:

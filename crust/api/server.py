@@ -5,14 +5,13 @@ from __future__ import annotations
 from msgspec import Struct
 
 from crust.api.calls import Context, Page, Registry
-from crust.api.channels import Limit
-from crust.api.params import Id
+from crust.api.fields import Before, Limit
 from crust.services.core import Core
 from crust.services.views import ViewedAct
 
 
 class ServerAudit(Struct, kw_only=True):
-    before: Id | None = None
+    before: Before = None
     limit: Limit = 50
 
 

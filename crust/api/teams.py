@@ -7,40 +7,41 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
-from crust.api.channels import Limit, Query
+from crust.api.fields import After, AlsoArchived, AtHome, Limit, Query, TheTeam, WithinOrganisation
 from crust.api.params import Id
 from crust.services.core import Core
 from crust.services.keys import request_key
+from crust.services.names import NAME_MAX
 from crust.services.views import MovedTeam, TeamPage, ViewedTeam
 
 
 class TeamEdit(Struct, kw_only=True):
     id: Annotated[Id | None, Meta(description="The team to change; left out: make one.")] = None
-    name: str
+    name: Annotated[str, Meta(description=f"What it is called, at most {NAME_MAX} characters.")]
     members: Annotated[list[Id], Meta(max_length=1000, description="User ids, all of them; left out: as they are.")] | None = None
-    organisation_id: Annotated[Id | None, Meta(description="Where to make one; left out: at home.")] = None
+    organisation_id: AtHome = None
 
 
 class TeamId(Struct, kw_only=True):
-    id: Id
+    id: TheTeam
 
 
 class TeamSearch(Struct, kw_only=True):
     query: Query = ""
-    organisation_id: Id | None = None
-    archived: Annotated[bool, Meta(description="Whether archived ones are found too.")] = False
-    after: Id | None = None
+    organisation_id: WithinOrganisation = None
+    archived: AlsoArchived = False
+    after: After = None
     limit: Limit = 50
 
 
 class TeamMove(Struct, kw_only=True):
-    id: Id
-    organisation_id: Id
+    id: TheTeam
+    organisation_id: Annotated[Id, Meta(description="The organisation that it is to belong to.")]
 
 
 class TeamMerge(Struct, kw_only=True):
-    destination: Id
-    source: Id
+    destination: Annotated[Id, Meta(description="The team that stays.")]
+    source: Annotated[Id, Meta(description="The team whose members and channels it gets, and that is archived.")]
 
 
 class TeamCalls:

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from crust.api.calls import Answer, Context, Cookie, Page, Registry
-from crust.api.channels import Limit, Query
+from crust.api.fields import After, Invited, Limit, Query, ThePerson
 from crust.api.params import Id
 from crust.clock import rfc3339
 from crust.events.objects import Presence, TimeText
@@ -19,13 +19,13 @@ from crust.services.views import SessionView, ViewedUser
 
 class Login(Struct, kw_only=True):
     username: Annotated[str, Meta(max_length=254, description="Username, or email address.")]
-    password: Annotated[str, Meta(max_length=1024)]
+    password: Annotated[str, Meta(max_length=1024, description="The password.")]
 
 
 class Register(Struct, kw_only=True):
-    invitation: Annotated[str, Meta(max_length=200, description="What stands behind `token=` in the link.")]
-    username: Annotated[str, Meta(max_length=64)]
-    password: Annotated[str, Meta(max_length=1024)]
+    invitation: Invited
+    username: Annotated[str, Meta(max_length=64, description="The name to sign in with, which nobody has yet.")]
+    password: Annotated[str, Meta(max_length=1024, description="The password to sign in with.")]
     name: Annotated[str | None, Meta(description="How others see one; else the username.")] = None
     email: Annotated[str | None, Meta(description="One's address; that of the invitation, if it is for one, counts instead.")] = None
 
@@ -39,12 +39,12 @@ class SignedIn(Struct, kw_only=True):
 
 class UserSearch(Struct, kw_only=True):
     query: Query = ""
-    after: Id | None = None
+    after: After = None
     limit: Limit = 50
 
 
 class UserId(Struct, kw_only=True):
-    id: Id
+    id: ThePerson
 
 
 class UserEdit(Struct, kw_only=True):
@@ -53,18 +53,18 @@ class UserEdit(Struct, kw_only=True):
 
 
 class PasswordChange(Struct, kw_only=True):
-    old: Annotated[str, Meta(max_length=1024)]
-    new: Annotated[str, Meta(max_length=1024)]
+    old: Annotated[str, Meta(max_length=1024, description="The password that one has.")]
+    new: Annotated[str, Meta(max_length=1024, description="The password that one is to have.")]
 
 
 class PresenceChoice(Struct, kw_only=True):
-    status: Annotated[str, Meta(description="available, away or dnd.")]
-    text: str | None = None
+    status: Annotated[str, Meta(description="`available`, `away` or `dnd` (do not disturb).")]
+    text: Annotated[str | None, Meta(description="What one is at, in a few words that others see.")] = None
     until: Annotated[TimeText | None, Meta(description="Until when; after it, available.")] = None
 
 
 class SessionId(Struct, kw_only=True):
-    id: Id
+    id: Annotated[Id, Meta(description="The session, by the id that /user/sessions gives.")]
 
 
 class Nothing(Struct, kw_only=True):

@@ -93,6 +93,11 @@ class TokenBuckets:
         }
         return cls(rates, clock, enabled=limits.enabled)
 
+    @property
+    def rates(self) -> Mapping[str, Rate]:
+        """The classes that are limited; none where nothing is."""
+        return self._rates if self._enabled else {}
+
     def __len__(self) -> int:
         return len(self._buckets)
 

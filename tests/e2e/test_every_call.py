@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from crust.api import beside
 from tests.support.server import PASSWORD, Server, call
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "every_call.py"
@@ -47,4 +48,5 @@ def test_a_client_of_plain_forms_can_make_every_call(server: Server) -> None:
     assert {path: len(found) for path, found in left.items()} == {"/organisation/search": 1, "/channel/search": 0, "/user/sessions": 1}
     assert (me["presence"], me["avatar"]) == ({"status": "offline", "text": None, "until": None}, None)
     made = {tuple(line.split()[:2]) for line in runs[0].stdout.splitlines()}
-    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} - made == set()
+    there = {(method.upper(), path) for path, methods in paths.items() for method in methods if path not in beside.PATHS}
+    assert there - made == set()

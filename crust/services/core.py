@@ -100,7 +100,7 @@ class Core:
         self.organisations = Organisations(
             database, log, members, self.archiving, ties, self.presence, everybody=settings.organisations.open
         )
-        self.profiles = Profiles(database, log, self.accounts, members, self.sessions)
+        self.profiles = Profiles(database, log, self.accounts, members, self.sessions, throttle)
         self.marks = Marks(database, log, self.channels, tell)
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
         storage, spool = place(settings)

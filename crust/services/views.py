@@ -25,6 +25,7 @@ class ViewedUser(objects.User, frozen=True, kw_only=True):
     email: str | None = None
     is_admin: bool | None = None
     organisation_id: IdText | None = None
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ViewedMember(Struct, frozen=True, kw_only=True):
@@ -107,9 +108,9 @@ class MovedChannel(ViewedChannel, frozen=True, kw_only=True):
 
 
 class ViewedOrganisation(objects.Organisation, frozen=True, kw_only=True):
-    """An organisation, and the viewer's role in it."""
+    """An organisation, and the viewer's role in it: None for an administrator of the server who is not in it."""
 
-    role: str
+    role: str | None
     duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -157,22 +157,25 @@ class Messages(History):
             contents=row["contents"],
             at=row["edited_at"] or row["created_at"],
         )
-        mentioned = await self._mention(change, row, contents)
-        sql = "UPDATE message SET contents = $1, mentions = $2, version = version + 1, edited_at = $3 WHERE id = $4"
-        await self._database.execute(sql, contents, encode_json([str(user_id) for user_id in mentioned]), change.now, row["id"])
+        found = named(contents)
+        mentioned = await self._mention(change, row, found.users)
+        channels = await self._posts.channels_named(row["user_id"], channel, found.channels)
+        sql = "UPDATE message SET contents = $1, mentions = $2, channels = $3, version = version + 1, edited_at = $4 WHERE id = $5"
+        ids = [encode_json([str(id_) for id_ in some]) for some in (mentioned, channels)]
+        await self._database.execute(sql, contents, *ids, change.now, row["id"])
         now = views.message(await self.row(row["id"]), await self._reactions.shared(row))
         change.write(self._index.replacing(row["id"], found_text(now.contents, now.attachments)))
         body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["contents"])
         record_in_channel(change, channel, "message", "edited", body, object_=row["id"])
         return [user_id for user_id in mentioned if str(user_id) not in decode_json(row["mentions"]) and user_id != row["user_id"]]
 
-    async def _mention(self, change: Change, row: Row, contents: str) -> list[int]:
+    async def _mention(self, change: Change, row: Row, usernames: Sequence[str]) -> list[int]:
         """Whom the message names now. Their rows are made anew, so who was named before and has read it is not called twice."""
         await Mention.filter(message_id=row["id"]).delete()
-        found = (await self._posts.members_named([row["channel_id"]], named(contents))).values()
-        rows = [(change.next_id(), user_id, row["channel_id"], row["id"]) for user_id in found if user_id != row["user_id"]]
+        people = (await self._posts.members_named([row["channel_id"]], usernames)).values()
+        rows = [(change.next_id(), user_id, row["channel_id"], row["id"]) for user_id in people if user_id != row["user_id"]]
         change.write(inserting("mention", MENTION_COLUMNS, rows))
-        return list(found)
+        return list(people)
 
     async def remove(self, actor: Actor, message_id: int) -> None:
         """Take a message back: what it said is gone from every table, earlier events included, in the same change; then its files' bytes.
@@ -220,15 +223,15 @@ class Messages(History):
         bare = await self._attachments.remove_all(row["id"])
         change.write(self._index.removing(row["id"]))
         sql = (
-            "UPDATE message SET contents = '', mentions = '[]', pinned_by = NULL, reactions = 0, attachments = '[]', removed_at = $1 "
-            "WHERE id = $2"
+            "UPDATE message SET contents = '', mentions = '[]', channels = '[]', pinned_by = NULL, reactions = 0, attachments = '[]', "
+            "removed_at = $1 WHERE id = $2"
         )
         await self._database.execute(sql, change.now, row["id"])
         return bare
 
     async def _blank(self, row: Row) -> None:
         """Take the contents out of everything but the message's own row."""
-        blank = msgspec.structs.replace(views.message(row), contents=None, mentions=[], pinned=False, attachments=())
+        blank = msgspec.structs.replace(views.message(row), contents=None, mentions=[], channels=[], pinned=False, attachments=())
         edited = objects.MessageEdited(**msgspec.structs.asdict(blank), changed=["contents"])
         sql = "UPDATE event SET body = $1 WHERE object = $2 AND type = 'message' AND event = $3"
         for event, body in (("created", blank), ("edited", edited)):

@@ -195,7 +195,7 @@ ORGANISATION_COLUMNS = "g.id, g.name, g.created_at, g.updated_at, g.archived_at"
 TEAM_COLUMNS = "t.id, t.organisation_id, t.name, t.created_at, t.updated_at, t.archived_at"
 MESSAGE_COLUMNS = (
     "x.id, x.channel_id, x.user_id, x.type, x.contents, x.reply_to, x.replies, x.mentions, x.pinned_by, x.client_msg_id, x.origin, "
-    "x.version, x.created_at, x.edited_at, x.reactions, x.attachments"
+    "x.version, x.created_at, x.edited_at, x.reactions, x.attachments, x.channels"
 )
 
 
@@ -274,6 +274,7 @@ def message(row: Row, reactions: Sequence[objects.Reaction] = ()) -> objects.Mes
         attachments=attachments(row),
         reactions=tuple(reactions),
         mentions=decode_json(row["mentions"]),
+        channels=[] if row["channels"] == "[]" else decode_json(row["channels"]),
         preview=None,
         pinned=row["pinned_by"] is not None,
         client_msg_id=row["client_msg_id"],

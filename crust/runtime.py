@@ -141,6 +141,7 @@ async def _serve(node: Node, run: servers.Serve, listener: socket.socket, stop: 
     following = asyncio.create_task(faces.follow(), name="fan-out")
     beside = [
         asyncio.create_task(node.core.files.sweep_always(), name="sweep of files"),
+        asyncio.create_task(node.core.erasing.always(), name="erasing"),
         asyncio.create_task(node.core.retention.always(), name="retention"),
         asyncio.create_task(node.core.presence.tell_always(), name="presence"),
     ]

@@ -2,9 +2,9 @@
 
     python examples/every_call.py http://127.0.0.1:8400 ana bob        # their passwords: PASSWORD, and PASSWORD_2 for the second
 
-It makes organisations of its own and removes them again, so ana has to administer the server; what stays is the account of a guest that
-is in none. It can be run again and again. It prints each call with how it was answered, and ends with status 1 if one was refused. Python's
-standard library is all that it needs.
+It makes organisations of its own and removes them again, so ana has to administer the server; what stays are two
+accounts, of a guest that is in none, and of somebody who is suspended. It can be run again and again. It prints each call with how it was
+answered, and ends with status 1 if one was refused. Python's standard library is all that it needs.
 """
 
 from __future__ import annotations

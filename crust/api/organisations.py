@@ -29,6 +29,7 @@ class OrganisationId(Struct, kw_only=True):
 
 class OrganisationSearch(Struct, kw_only=True):
     query: Query = ""
+    everywhere: Annotated[bool, Meta(description="Also those that one is not in; for the server's administrators.")] = False
     archived: AlsoArchived = False
     after: After = None
     limit: Limit = 50
@@ -97,7 +98,12 @@ class OrganisationCalls:
     async def search(self, context: Context, params: OrganisationSearch) -> Page[ViewedOrganisation]:
         """The organisations that one is in and whose name, or one of its words, begins with `query`."""
         found = await self._core.organisations.search(
-            context.caller, params.query, archived=params.archived, after=params.after or 0, limit=params.limit + 1
+            context.caller,
+            params.query,
+            archived=params.archived,
+            after=params.after or 0,
+            limit=params.limit + 1,
+            everywhere=params.everywhere,
         )
         return Page.of(found, params.limit)
 
@@ -115,14 +121,15 @@ class OrganisationCalls:
         return Page.of(found, params.limit)
 
     async def invite(self, context: Context, params: OrganisationInvite) -> MadeInvitation | None:
-        """Bring somebody who has an account into an organisation; who is in it stays as they are.
+        """Bring somebody whom one knows from another organisation into this one; who is in it stays as they are.
 
-        For an address that nobody here has, and for nobody in particular, a link is made, which is what to send them: who opens it comes
-        in, with a new account or their own.
+        For any other address, and for nobody in particular, a link is made, which is what to send them: who opens it comes in, with a new
+        account or their own.
         """
         if params.user_id is not None and params.email is not None:
             raise Invalid("Only one of user_id and email is taken.", field="user_id")
-        if params.user_id is None and (params.email is None or not await self._core.accounts.has_address(params.email)):
+        known = None if params.email is None else await self._core.organisations.known(context.caller, user_id=None, email=params.email)
+        if params.user_id is None and known is None:
             return await self._core.invitations.make(context.caller, params.id, role=params.role, email=params.email, uses=params.uses)
         await self._core.organisations.invite(context.caller, params.id, user_id=params.user_id, email=params.email, role=params.role)
         return None

@@ -13,6 +13,7 @@ from crust.clock import rfc3339
 from crust.events.objects import Presence, TimeText
 from crust.services.core import Core
 from crust.services.invitations import NewAccount
+from crust.services.keys import request_key
 from crust.services.sessions import SignedIn as NewSession
 from crust.services.views import SessionView, ViewedUser
 
@@ -39,12 +40,20 @@ class SignedIn(Struct, kw_only=True):
 
 class UserSearch(Struct, kw_only=True):
     query: Query = ""
+    everywhere: Annotated[bool, Meta(description="Everybody on the server; for its administrators.")] = False
     after: After = None
     limit: Limit = 50
 
 
 class UserId(Struct, kw_only=True):
     id: ThePerson
+
+
+class UserAdd(Struct, kw_only=True):
+    username: Annotated[str, Meta(max_length=64, description="Their handle, which nobody else has.")]
+    password: Annotated[str | None, Meta(description="Left out: they cannot sign in until they have one.")] = None
+    name: Annotated[str | None, Meta(description="How others see them; else the username.")] = None
+    email: Annotated[str | None, Meta(description="Their address.")] = None
 
 
 class UserEdit(Struct, kw_only=True):
@@ -121,9 +130,26 @@ class UserCalls:
         """Somebody that shares an organisation with one."""
         return await self._core.profiles.read(context.caller, params.id)
 
+    async def add(self, context: Context, params: UserAdd) -> ViewedUser:
+        """Add somebody to the home organisation; for the server's administrators."""
+        key = request_key(
+            context.caller.scope, context.idempotency_key, "user/add", params.username, params.name, params.email
+        )  # without the password, which is kept nowhere
+        return await self._core.accounts.add_by(
+            context.caller, params.username, password=params.password, name=params.name, email=params.email, key=key
+        )
+
+    async def suspend(self, context: Context, params: UserId) -> None:
+        """Let somebody in no more, and cut their sessions; for the server's administrators. Again is no error."""
+        await self._core.profiles.suspend_by(context.caller, params.id, suspended=True)
+
+    async def unsuspend(self, context: Context, params: UserId) -> None:
+        """Let somebody in again; for the server's administrators. Again is no error."""
+        await self._core.profiles.suspend_by(context.caller, params.id, suspended=False)
+
     async def edit(self, context: Context, params: UserEdit) -> ViewedUser:
         """Change one's own profile; gives oneself."""
-        return await self._core.profiles.edit(context.caller, params.name, params.email)
+        return await self._core.profiles.edit(context.caller, params.name, params.email, context.address)
 
     async def password(self, context: Context, params: PasswordChange) -> None:
         """Take another password. All of one's sessions end, but for this one."""
@@ -131,7 +157,9 @@ class UserCalls:
 
     async def search(self, context: Context, params: UserSearch) -> Page[ViewedUser]:
         """The people that share an organisation with one, whose username or name, or one of its words, begins with `query`."""
-        found = await self._core.accounts.search(context.caller, params.query, params.after or 0, params.limit + 1)
+        found = await self._core.accounts.search(
+            context.caller, params.query, params.after or 0, params.limit + 1, everywhere=params.everywhere
+        )
         return Page.of(found, params.limit)
 
     async def sessions(self, context: Context, params: Nothing) -> list[SessionView]:
@@ -156,6 +184,9 @@ def register(registry: Registry, core: Core) -> None:
     registry.add("GET", "/user/me", calls.me)
     registry.add("GET", "/user/read", calls.read)
     registry.add("POST", "/user/edit", calls.edit)
+    registry.add("POST", "/user/add", calls.add, creates=True)
+    registry.add("POST", "/user/suspend", calls.suspend)
+    registry.add("POST", "/user/unsuspend", calls.unsuspend)
     registry.add("POST", "/user/password", calls.password)
     registry.add("GET", "/user/search", calls.search)
     registry.add("GET", "/user/sessions", calls.sessions)

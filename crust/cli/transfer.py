@@ -31,6 +31,9 @@ async def export(
 ) -> None:
     """Write everything that people share, as it is now, one record a line. The server may run meanwhile."""
     settings = configured(config)
+    if settings.sqlite_path is None or settings.sqlite_path.exists():
+        async with core(config) as node:
+            await node.core.erasing.run()  # what was removed is not written out
     count = 0
     with output(file) as out:
         async for step in exported(settings, out, passwords=passwords, files=files):

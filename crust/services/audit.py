@@ -5,13 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from crust.clock import rfc3339
-from crust.errors import Forbidden
 from crust.ids import MAX_ID
 from crust.models.database import Database, Row
 from crust.services import names
 from crust.services.actor import Actor
 from crust.services.members import Members
-from crust.services.rights import may_in_organisation
+from crust.services.rights import may_administer, may_in_organisation
 from crust.services.views import ViewedAct
 
 ACTS = "SELECT id, user_id, username, client_id, address, act, organisation_id, object, details, at FROM audit WHERE id < $1"
@@ -39,8 +38,7 @@ class Audit:
         Raises:
             Forbidden: the caller is none.
         """
-        if not actor.is_admin:
-            raise Forbidden("The server's administrators see who administered it.")
+        may_administer(is_admin=actor.is_admin)
         sql = f"{ACTS} AND (organisation_id = 0 OR act LIKE 'user %') ORDER BY id DESC LIMIT $2"
         return list(map(viewed, await self._database.fetch(sql, before or MAX_ID, limit)))
 

@@ -91,7 +91,7 @@ class Invitations:
     async def _check(self, actor: Actor, organisation_id: int, role: str) -> None:
         own = await self._members.membership(actor.user_id, organisation_id)
         may_in_organisation("invite", own)
-        may_give_role(own.role, None, role)
+        may_give_role(own.power, None, role)
 
     async def all(self, actor: Actor, organisation_id: int, after: int, limit: int) -> list[ViewedInvitation]:
         """An organisation's invitations that still hold, oldest first.
@@ -116,9 +116,10 @@ class Invitations:
             if invitation is None:
                 raise NotFound("There is no such invitation.", field="id")
             membership = await self._members.membership(actor.user_id, invitation.organisation_id)
-            if membership.role is None:
-                raise NotFound("There is no such invitation.", field="id")
-            may_in_organisation("invitations", membership)
+            try:
+                may_in_organisation("invitations", membership)
+            except NotFound:
+                raise NotFound("There is no such invitation.", field="id") from None
             await invitation.delete()
             change.audit("invitation revoked", organisation_id=invitation.organisation_id, object_=invitation_id)
 

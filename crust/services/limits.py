@@ -184,7 +184,7 @@ class LoginThrottle:
         account, pair = self._find(name, address)
         wait = self._wait(account, pair)
         if wait > 0:
-            raise RateLimited("Too many failed logins; try again later.", retry_after=wait)
+            raise RateLimited("Too many attempts; try again later.", retry_after=wait)
         self._count(account)
         self._count(pair)
 

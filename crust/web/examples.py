@@ -17,17 +17,17 @@ EXAMPLES = {
         r'''curl -s "$CRUST/user/login" -d username=ana -d password="correct horse battery"''',
         """{
   "response": {
-    "session_id": "uYM2GYAG5_mofLUExoEWhR34g0p4uug1MQjiFkqAzw4",
-    "client_id": "mjBQ__uEUB6S2K_qph9VnA",
-    "expires_at": "2026-12-26T15:57:02.675Z",
+    "session_id": "7kRULLyC3WdOdm645JsTldTP2UDwifOFPVsMAZ16dGQ",
+    "client_id": "SeCpYIK3eiOcuHsdTHE5fg",
+    "expires_at": "2026-12-26T16:15:55.006Z",
     "user": {
-      "id": "29866599748993025",
+      "id": "29867794409455617",
       "username": "ana",
       "name": "ana",
       "avatar": null,
       "kind": "person",
       "origin": null,
-      "created_at": "2026-11-26T15:56:49.099Z",
+      "created_at": "2026-11-26T16:15:48.416Z",
       "suspended_at": null,
       "presence": {
         "status": "offline",
@@ -36,7 +36,7 @@ EXAMPLES = {
       },
       "email": "ana@example.org",
       "is_admin": true,
-      "organisation_id": "29866599748993024"
+      "organisation_id": "29867794409455616"
     }
   }
 }
@@ -47,10 +47,10 @@ EXAMPLES = {
         """{
   "response": [
     {
-      "id": "29866599748993024",
+      "id": "29867794409455616",
       "name": "Home",
-      "created_at": "2026-11-26T15:56:49.099Z",
-      "updated_at": "2026-11-26T15:56:49.099Z",
+      "created_at": "2026-11-26T16:15:48.416Z",
+      "updated_at": "2026-11-26T16:15:48.416Z",
       "archived_at": null,
       "role": "owner"
     }
@@ -63,11 +63,11 @@ EXAMPLES = {
         r"""curl -s "$CRUST/team/edit" -H "X-Session-ID: $SESSION" -d name=Builders""",
         """{
   "response": {
-    "id": "29866614115532800",
-    "organisation_id": "29866599748993024",
+    "id": "29867801386680320",
+    "organisation_id": "29867794409455616",
     "name": "Builders",
-    "created_at": "2026-11-26T15:57:02.800Z",
-    "updated_at": "2026-11-26T15:57:02.800Z",
+    "created_at": "2026-11-26T16:15:55.070Z",
+    "updated_at": "2026-11-26T16:15:55.070Z",
     "archived_at": null,
     "members": [],
     "channels": []
@@ -79,17 +79,17 @@ EXAMPLES = {
         r'''curl -s "$CRUST/channel/edit" -H "X-Session-ID: $SESSION" -d name=news -d topic="What is new"''',
         """{
   "response": {
-    "id": "29866614187884544",
-    "organisation_id": "29866599748993024",
+    "id": "29867801420234752",
+    "organisation_id": "29867794409455616",
     "team_ids": [],
     "name": "news",
     "topic": "What is new",
     "type": "public",
     "members_count": 1,
-    "last_message_id": "29866614187884548",
+    "last_message_id": "29867801420234756",
     "bridged": [],
-    "created_at": "2026-11-26T15:57:02.869Z",
-    "updated_at": "2026-11-26T15:57:02.869Z",
+    "created_at": "2026-11-26T16:15:55.102Z",
+    "updated_at": "2026-11-26T16:15:55.102Z",
     "archived_at": null,
     "unread": 0,
     "mentions": 0,
@@ -104,9 +104,9 @@ EXAMPLES = {
   -d channel_id="$CHANNEL" -d contents="Hello **world**" -d client_msg_id=first""",
         """{
   "response": {
-    "id": "29866614218293248",
-    "channel_id": "29866612822638592",
-    "user_id": "29866599748993025",
+    "id": "29867801451692032",
+    "channel_id": "29867800809963520",
+    "user_id": "29867794409455617",
     "type": "MESSAGE",
     "contents": "Hello **world**",
     "reply_to": null,
@@ -114,12 +114,13 @@ EXAMPLES = {
     "attachments": [],
     "reactions": [],
     "mentions": [],
+    "channels": [],
     "preview": null,
     "pinned": false,
     "client_msg_id": "first",
     "origin": null,
     "version": 1,
-    "created_at": "2026-11-26T15:57:02.898Z",
+    "created_at": "2026-11-26T16:15:55.132Z",
     "edited_at": null,
     "flagged": false
   }
@@ -136,19 +137,19 @@ EXAMPLES = {
         """{
   "response": [
     {
-      "id": "29866599748993027",
+      "id": "29867794409455619",
       "user_id": null,
       "username": "the command line",
       "client_id": "",
       "address": "",
       "act": "user created",
-      "organisation_id": "29866599748993024",
-      "object": "29866599748993025",
+      "organisation_id": "29867794409455616",
+      "object": "29867794409455617",
       "details": {
         "name": "ana",
         "username": "ana"
       },
-      "at": "2026-11-26T15:56:49.099Z"
+      "at": "2026-11-26T16:15:48.416Z"
     }
   ],
   "next": null

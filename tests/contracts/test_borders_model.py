@@ -75,7 +75,7 @@ class Model(Acts, RuleBasedStateMachine):
         node = await self._stack.enter_async_context(opened(of(self._folder)))
         actors, secrets = [actor for actor, _ in self.people], [secret for _, secret in self.people]
         self.ids = [actor.user_id for actor in actors]
-        oracle = Oracle({user_id: f"w{number:05}q" for number, user_id in enumerate(self.ids)})
+        oracle = Oracle({user_id: f"w{number:05}q" for number, user_id in enumerate(self.ids)}, {self.me(0)})
         self.b = b = Borders(node, Faces(node, await node.log.head()), actors, secrets, oracle, count=PEOPLE)
         b.epoch = (await node.log.head()).epoch
         self.o = oracle

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from crust.errors import Forbidden, Gone, Invalid, NotFound
+from crust.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from crust.runtime import Node, opened
 from crust.services import merging
 from crust.services.actor import Actor
@@ -155,3 +155,26 @@ async def test_what_was_said_in_either_is_found_in_the_one(settings: Settings) -
         everywhere = await node.core.search.find(ana, Wish(query="walnut"), 10)
     assert [message.contents for message in found] == ["walnut afterwards", f"walnut in {two}", f"walnut in {one}"]
     assert {message.channel_id for message in everywhere} == {str(one)}
+
+
+async def test_a_teams_channel_is_not_opened_by_a_merge(settings: Settings) -> None:
+    """Into one that people outside its teams see, only an admin of the organisation merges it; into one of the same team its owner may."""
+    async with opened(settings) as node:
+        root, ana, bob = [await person(node, name, is_admin=name == "root") for name in ("root", "ana", "bob")]
+        team = int((await node.core.teams.create(root, "Builders", [ana.user_id], None, None)).id)
+
+        async def room(team_id: int | None) -> int:
+            made = await node.core.channels.create(
+                ana, name="room", topic="", type_="public", organisation_id=None, members=[], key=None, team_id=team_id
+            )
+            return int(made.id)
+
+        closed, same, everybody = await room(team), await room(team), await room(None)
+        message = await say(node, ana, closed, "ours")
+        with pytest.raises(Conflict):
+            await node.core.merging.merge(ana, everybody, closed)
+        with pytest.raises(NotFound):
+            await node.core.messages.read_one(bob, int(message.id))
+        await node.core.merging.merge(ana, same, closed)
+        await node.core.merging.merge(root, everybody, same)
+        assert (await node.core.messages.read_one(bob, int(message.id))).contents == "ours"

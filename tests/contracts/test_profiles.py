@@ -162,3 +162,17 @@ async def test_who_has_left_is_not_told_of(settings: Settings) -> None:
         assert [(event.event, event.organisation, event.recipient) for event in await events(node, before)] == [
             ("edited", 0, bob.user_id), ("suspended", 0, bob.user_id),
         ]  # fmt: skip
+
+
+async def test_addresses_are_not_tried_out(settings: Settings) -> None:
+    """Whoever claims one address after another, to learn which have an account here, has to wait; names are changed meanwhile."""
+    async with opened(settings) as node:
+        await add(node, "bob")
+        await add(node, "ana")
+        ana = (await sign_in(node, "ana")).actor
+        for _ in range(settings.limits.login_failures):
+            with pytest.raises(Conflict):
+                await node.core.profiles.edit(ana, None, "bob@example.org", "192.0.2.1")
+        with pytest.raises(RateLimited):
+            await node.core.profiles.edit(ana, None, "bob@example.org", "192.0.2.1")
+        assert (await node.core.profiles.edit(ana, "Ana Two", None, "192.0.2.1")).name == "Ana Two"

@@ -123,7 +123,8 @@ async def test_a_private_channel_of_a_team_is_there_for_its_members_alone(settin
 
 
 async def test_channels_are_shared_with_further_teams(settings: Settings) -> None:
-    """By those who manage the channel and may give to the team; without its last team it is the whole organisation's."""
+    """By those who manage the channel and may give to the team; without its last team, which is up to admins, it is all the
+    organisation's."""
     async with opened(settings) as node:
         root, ana, bob, team = await world(node)
         other = int((await node.core.teams.create(root, "Bar", [bob.user_id], None, None)).id)
@@ -140,7 +141,9 @@ async def test_channels_are_shared_with_further_teams(settings: Settings) -> Non
             await node.core.moving.unshare(bob, room, other)
         for _ in range(2):
             await node.core.moving.unshare(ana, room, team)
-        await node.core.moving.unshare(ana, room, other)
+        with pytest.raises(Conflict):
+            await node.core.moving.unshare(ana, room, other)
+        await node.core.moving.unshare(root, room, other)
         assert names(await events(node, before)) == ["channel shared", "member joined", "channel unshared", "channel unshared"]
         cem = await person(node, "cem")
         assert (await node.core.channels.join(cem, room)).team_ids == []

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
+from crust.api.lists import Listed
 from crust.api.params import Id
 from crust.services.core import Core
 from crust.services.keys import request_key
 from crust.services.names import NAME_MAX
 from crust.services.views import ChannelPage, MovedChannel, ViewedChannel, ViewedMember
 
-Limit = Annotated[int, Meta(ge=1, le=200, description="How many at most.")]
 Query = Annotated[str, Meta(max_length=NAME_MAX, description="What a name, or one of its words, begins with.")]
 Type = Literal["public", "private", "direct"]
 
@@ -58,20 +58,16 @@ class ChannelMute(Struct, kw_only=True):
     muted: Annotated[bool, Meta(description="false: no longer.")] = True
 
 
-class ChannelSearch(Struct, kw_only=True):
+class ChannelSearch(Listed, kw_only=True):
     query: Query = ""
     team_id: Id | None = None
     organisation_id: Id | None = None
     type: Type | None = None
     archived: bool = False
-    after: Id | None = None
-    limit: Limit = 50
 
 
-class ChannelMembers(Struct, kw_only=True):
+class ChannelMembers(Listed, kw_only=True):
     id: Id
-    after: Id | None = None
-    limit: Limit = 50
 
 
 class ChannelView(Struct, kw_only=True):
@@ -112,7 +108,7 @@ class ChannelCalls:
         """The channels that one may see and whose name, or one of its words, begins with `query`."""
         found = await self._core.channels.search(
             context.caller, params.query, organisation_id=params.organisation_id, team_id=params.team_id, type_=params.type,
-            archived=params.archived, after=params.after or 0, limit=params.limit + 1,
+            archived=params.archived, part=params.part,
         )  # fmt: skip
         return Page.of(found, params.limit)
 
@@ -166,7 +162,7 @@ class ChannelCalls:
 
     async def members(self, context: Context, params: ChannelMembers) -> Page[ViewedMember]:
         """Who is in a channel, by user id."""
-        found = await self._core.channels.members(context.caller, params.id, params.after or 0, params.limit + 1)
+        found = await self._core.channels.members(context.caller, params.id, params.part)
         return Page.of(found, params.limit)
 
     async def view(self, context: Context, params: ChannelView) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
-from crust.api.channels import Limit, Query
+from crust.api.channels import Query
+from crust.api.lists import Listed
 from crust.api.params import Id
 from crust.errors import Invalid
 from crust.services.core import Core
@@ -26,11 +27,9 @@ class OrganisationId(Struct, kw_only=True):
     id: Id
 
 
-class OrganisationSearch(Struct, kw_only=True):
+class OrganisationSearch(Listed, kw_only=True):
     query: Query = ""
     archived: Annotated[bool, Meta(description="Whether archived ones are found too.")] = False
-    after: Id | None = None
-    limit: Limit = 50
 
 
 class OrganisationInvite(Struct, kw_only=True):
@@ -41,16 +40,8 @@ class OrganisationInvite(Struct, kw_only=True):
     uses: Annotated[int, Meta(ge=1, le=1000, description="How many may come in by a link; by one for an address, one.")] = 1
 
 
-class OrganisationPart(Struct, kw_only=True):
+class OrganisationPart(Listed, kw_only=True):
     id: Id
-    after: Id | None = None
-    limit: Limit = 50
-
-
-class OrganisationAudit(Struct, kw_only=True):
-    id: Id
-    before: Id | None = None
-    limit: Limit = 50
 
 
 class InvitationId(Struct, kw_only=True):
@@ -95,9 +86,7 @@ class OrganisationCalls:
 
     async def search(self, context: Context, params: OrganisationSearch) -> Page[ViewedOrganisation]:
         """The organisations that one is in and whose name, or one of its words, begins with `query`."""
-        found = await self._core.organisations.search(
-            context.caller, params.query, archived=params.archived, after=params.after or 0, limit=params.limit + 1
-        )
+        found = await self._core.organisations.search(context.caller, params.query, archived=params.archived, part=params.part)
         return Page.of(found, params.limit)
 
     async def archive(self, context: Context, params: OrganisationId) -> None:
@@ -110,7 +99,7 @@ class OrganisationCalls:
 
     async def members(self, context: Context, params: OrganisationPart) -> Page[ViewedMember]:
         """Who is in an organisation, by user id."""
-        found = await self._core.organisations.members(context.caller, params.id, params.after or 0, params.limit + 1)
+        found = await self._core.organisations.members(context.caller, params.id, params.part)
         return Page.of(found, params.limit)
 
     async def invite(self, context: Context, params: OrganisationInvite) -> MadeInvitation | None:
@@ -128,7 +117,7 @@ class OrganisationCalls:
 
     async def invitations(self, context: Context, params: OrganisationPart) -> Page[ViewedInvitation]:
         """An organisation's links that still hold, without their secrets."""
-        found = await self._core.invitations.all(context.caller, params.id, params.after or 0, params.limit + 1)
+        found = await self._core.invitations.all(context.caller, params.id, params.part)
         return Page.of(found, params.limit)
 
     async def revoke(self, context: Context, params: InvitationId) -> None:
@@ -140,9 +129,9 @@ class OrganisationCalls:
         organisation_id = await self._core.invitations.accept(context.caller, params.invitation)
         return await self._core.organisations.read(context.caller, organisation_id)
 
-    async def audit(self, context: Context, params: OrganisationAudit) -> Page[ViewedAct]:
-        """Who administered an organisation, newest first; for its owners and admins. `next` is what to pass as `before`."""
-        found = await self._core.audit.of_organisation(context.caller, params.id, params.before, params.limit + 1)
+    async def audit(self, context: Context, params: OrganisationPart) -> Page[ViewedAct]:
+        """Who administered an organisation, newest first; for its owners and admins."""
+        found = await self._core.audit.of_organisation(context.caller, params.id, params.part)
         return Page.of(found, params.limit)
 
     async def role(self, context: Context, params: OrganisationRole) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from crust.api.calls import Answer, Context, Cookie, Page, Registry
-from crust.api.channels import Limit, Query
+from crust.api.channels import Query
+from crust.api.lists import Listed
 from crust.api.params import Id
 from crust.clock import rfc3339
 from crust.events.objects import Presence, TimeText
@@ -37,10 +38,8 @@ class SignedIn(Struct, kw_only=True):
     user: ViewedUser
 
 
-class UserSearch(Struct, kw_only=True):
+class UserSearch(Listed, kw_only=True):
     query: Query = ""
-    after: Id | None = None
-    limit: Limit = 50
 
 
 class UserId(Struct, kw_only=True):
@@ -131,12 +130,12 @@ class UserCalls:
 
     async def search(self, context: Context, params: UserSearch) -> Page[ViewedUser]:
         """The people that share an organisation with one, whose username or name, or one of its words, begins with `query`."""
-        found = await self._core.accounts.search(context.caller, params.query, params.after or 0, params.limit + 1)
+        found = await self._core.accounts.search(context.caller, params.query, params.part)
         return Page.of(found, params.limit)
 
-    async def sessions(self, context: Context, params: Nothing) -> list[SessionView]:
-        """One's sessions; `current` is the one that asks."""
-        return await self._core.sessions.all(context.caller)
+    async def sessions(self, context: Context, params: Listed) -> Page[SessionView]:
+        """One's sessions, newest first; `current` is the one that asks."""
+        return Page.of(await self._core.sessions.all(context.caller, params.part), params.limit)
 
     async def end_session(self, context: Context, params: SessionId) -> None:
         """End one of one's sessions, by the id that /user/sessions gives, and close its websockets."""

@@ -17,6 +17,7 @@ from crust.models.tables import Organisation, OrganisationMember, User
 from crust.services import names, views
 from crust.services.actor import Actor
 from crust.services.members import Members
+from crust.services.paging import Part
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.sessions import Sessions
@@ -29,12 +30,11 @@ SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS}, u.email, u.is_admin, u.or
 """
 DIRECTORY = f"""
 SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS} FROM "user" u
-WHERE u.id > $1 AND (u.username_key LIKE $2 ESCAPE '!' OR u.name_key LIKE $2 ESCAPE '!' OR u.name_key LIKE $3 ESCAPE '!')
+WHERE (u.username_key LIKE $1 ESCAPE '!' OR u.name_key LIKE $1 ESCAPE '!' OR u.name_key LIKE $2 ESCAPE '!')
 AND u.id IN (
     SELECT theirs.user_id FROM organisation_member theirs JOIN organisation_member mine ON mine.organisation_id = theirs.organisation_id
-    WHERE mine.user_id = $4
+    WHERE mine.user_id = $3
 )
-ORDER BY u.id LIMIT $5
 """
 
 
@@ -216,8 +216,9 @@ class Accounts:
         (row,) = await self._database.fetch(PROFILE, user_id)
         return views.viewed_user(row, self._presence.of(row))
 
-    async def search(self, actor: Actor, query: str, after: int, limit: int) -> list[views.ViewedUser]:
+    async def search(self, actor: Actor, query: str, part: Part) -> list[views.ViewedUser]:
         """The people that share an organisation with the caller, whose username, name or one of its words begins with `query`."""
         start = like(names.fold(query.strip())) + "%"
-        rows = await self._database.fetch(DIRECTORY, after, start, "% " + start, actor.user_id, limit)
+        sql = f"{DIRECTORY} AND {part.cut('u.id', 4)}"
+        rows = await self._database.fetch(sql, start, "% " + start, actor.user_id, *part.values)
         return [views.viewed_user(row, self._presence.of(row)) for row in rows]

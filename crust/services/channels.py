@@ -16,6 +16,7 @@ from crust.services.accounts import like
 from crust.services.actor import Actor
 from crust.services.keys import Key
 from crust.services.members import Members
+from crust.services.paging import Part
 from crust.services.posts import system_message
 from crust.services.presence import PresenceService
 from crust.services.rights import may, may_in_organisation
@@ -35,7 +36,7 @@ SELECT {views.CHANNEL_COLUMNS}, m.role AS channel_role, m.last_read_id, m.muted,
 """
 MEMBERS = f"""
 SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS}, m.role, m.joined_at FROM channel_member m JOIN "user" u ON u.id = m.user_id
-WHERE m.channel_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3
+WHERE m.channel_id = $1
 """
 MINE = """
 SELECT c.id FROM channel_member m JOIN channel c ON c.id = m.channel_id WHERE m.user_id = $1 AND c.removed_at IS NULL
@@ -85,43 +86,41 @@ class Channels:
         organisation_id: int | None,
         type_: str | None,
         archived: bool,
-        after: int,
-        limit: int,
+        part: Part,
         team_id: int | None = None,
     ) -> list[views.ViewedChannel]:
         """Channels that the caller may see and whose name, or one of its words, begins with `query`; by id."""
         start = like(names.fold(query.strip())) + "%"
-        named = " OR ".join(f"c.name_key LIKE ${n} ESCAPE '!'" for n in (3, 4, 5))
-        narrowed = "(c.archived_at IS NULL OR $6) AND (CAST($7 AS bigint) = 0 OR c.organisation_id = $7) AND ($8 = '' OR c.type = $8)"
-        narrowed += " AND (CAST($10 AS bigint) = 0 OR EXISTS (SELECT 1 FROM team_channel t WHERE t.channel_id = c.id AND t.team_id = $10))"
-        sql = f"{VIEWED} AND c.id > $2 AND ({named}) AND {narrowed} ORDER BY c.id LIMIT $9"
+        named = " OR ".join(f"c.name_key LIKE ${n} ESCAPE '!'" for n in (2, 3, 4))
+        narrowed = "(c.archived_at IS NULL OR $5) AND (CAST($6 AS bigint) = 0 OR c.organisation_id = $6) AND ($7 = '' OR c.type = $7)"
+        narrowed += " AND (CAST($8 AS bigint) = 0 OR EXISTS (SELECT 1 FROM team_channel t WHERE t.channel_id = c.id AND t.team_id = $8))"
+        sql = f"{VIEWED} AND ({named}) AND {narrowed} AND {part.cut('c.id', 9)}"
         rows = await self._database.fetch(
             sql,
             actor.user_id,
-            after,
             start,
             "% " + start,
             "%-" + start,
             archived,
             organisation_id or 0,
             type_ or "",
-            limit,
             team_id or 0,
+            *part.values,
         )
         return [viewed(row) for row in rows]
 
-    async def members(self, actor: Actor, channel_id: int, after: int = 0, limit: int = MEMBERS_MAX) -> list[views.ViewedMember]:
+    async def members(self, actor: Actor, channel_id: int, part: Part) -> list[views.ViewedMember]:
         """Who is in it, by user id.
 
         Raises:
             NotFound: as in `read`.
         """
         row = await self.standing_row(actor, channel_id, "read")
-        return await self.members_of(row["id"], after, limit)
+        return await self.members_of(row["id"], part)
 
-    async def members_of(self, channel_id: int, after: int, limit: int) -> list[views.ViewedMember]:
+    async def members_of(self, channel_id: int, part: Part) -> list[views.ViewedMember]:
         """The same, for whoever has checked the right to see it."""
-        rows = await self._database.fetch(MEMBERS, channel_id, after, limit)
+        rows = await self._database.fetch(f"{MEMBERS} AND {part.cut('m.user_id', 2)}", channel_id, *part.values)
         return [
             views.ViewedMember(
                 id=str(row["id"]),

@@ -20,6 +20,7 @@ from crust.services import names
 from crust.services.accounts import Accounts, Place
 from crust.services.actor import Actor
 from crust.services.members import Members
+from crust.services.paging import Part
 from crust.services.rights import FROZEN, may_give_role, may_in_organisation
 from crust.services.sessions import DAY_MS, Sessions, SignedIn
 from crust.services.views import MadeInvitation, ViewedInvitation
@@ -93,15 +94,15 @@ class Invitations:
         may_in_organisation("invite", own)
         may_give_role(own.role, None, role)
 
-    async def all(self, actor: Actor, organisation_id: int, after: int, limit: int) -> list[ViewedInvitation]:
+    async def all(self, actor: Actor, organisation_id: int, part: Part) -> list[ViewedInvitation]:
         """An organisation's invitations that still hold, oldest first.
 
         Raises:
             NotFound, Forbidden: as in `rights.may_in_organisation`.
         """
         may_in_organisation("invitations", await self._members.membership(actor.user_id, organisation_id))
-        sql = f"{LISTED} WHERE organisation_id = $1 AND id > $2 AND uses_left > 0 AND ends_at > $3 ORDER BY id LIMIT $4"
-        rows = await self._database.fetch(sql, organisation_id, after, self._clock.now(), limit)
+        sql = f"{LISTED} WHERE organisation_id = $1 AND uses_left > 0 AND ends_at > $2 AND {part.cut('id', 3)}"
+        rows = await self._database.fetch(sql, organisation_id, self._clock.now(), *part.values)
         return [ViewedInvitation(**viewed(row)) for row in rows]
 
     async def revoke(self, actor: Actor, invitation_id: int) -> None:

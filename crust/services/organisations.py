@@ -17,6 +17,7 @@ from crust.services.actor import Actor
 from crust.services.archiving import Archiving
 from crust.services.keys import Key
 from crust.services.members import Members
+from crust.services.paging import Part
 from crust.services.presence import PresenceService
 from crust.services.rights import Membership, may_give_role, may_in_organisation, may_make_organisations
 from crust.services.ties import Ties
@@ -28,7 +29,7 @@ WHERE m.user_id = $1 AND g.removed_at IS NULL
 """
 MEMBERS = f"""
 SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS}, m.role, m.joined_at FROM organisation_member m JOIN "user" u ON u.id = m.user_id
-WHERE m.organisation_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3
+WHERE m.organisation_id = $1
 """
 THEIR_CHANNELS = f"""
 SELECT {views.CHANNEL_COLUMNS} FROM channel c JOIN channel_member m ON m.channel_id = c.id
@@ -74,22 +75,22 @@ class Organisations:
             raise NotFound("There is no such organisation.", field="id")
         return viewed(rows[0])
 
-    async def search(self, actor: Actor, query: str, *, archived: bool, after: int, limit: int) -> list[ViewedOrganisation]:
+    async def search(self, actor: Actor, query: str, *, archived: bool, part: Part) -> list[ViewedOrganisation]:
         """Those that the caller is in and whose name, or one of its words, begins with `query`; by id."""
         start = like(names.fold(query.strip())) + "%"
-        named = "(g.name_key LIKE $3 ESCAPE '!' OR g.name_key LIKE $4 ESCAPE '!')"
-        sql = f"{MINE} AND g.id > $2 AND {named} AND (g.archived_at IS NULL OR $5) ORDER BY g.id LIMIT $6"
-        rows = await self._database.fetch(sql, actor.user_id, after, start, "% " + start, archived, limit)
+        named = "(g.name_key LIKE $2 ESCAPE '!' OR g.name_key LIKE $3 ESCAPE '!')"
+        sql = f"{MINE} AND {named} AND (g.archived_at IS NULL OR $4) AND {part.cut('g.id', 5)}"
+        rows = await self._database.fetch(sql, actor.user_id, start, "% " + start, archived, *part.values)
         return [viewed(row) for row in rows]
 
-    async def members(self, actor: Actor, organisation_id: int, after: int, limit: int) -> list[views.ViewedMember]:
+    async def members(self, actor: Actor, organisation_id: int, part: Part) -> list[views.ViewedMember]:
         """Who is in it, by user id.
 
         Raises:
             NotFound: as in `read`.
         """
         await self._check(actor, organisation_id, "read")
-        rows = await self._database.fetch(MEMBERS, organisation_id, after, limit)
+        rows = await self._database.fetch(f"{MEMBERS} AND {part.cut('m.user_id', 2)}", organisation_id, *part.values)
         return [
             views.ViewedMember(
                 id=str(row["id"]),

@@ -12,6 +12,7 @@ from crust.log.audit import COMMAND_LINE, asked_by
 from crust.runtime import NOUNS, Node, opened
 from crust.services.actor import Actor
 from crust.services.limits import TokenBuckets
+from crust.services.paging import Part
 from crust.services.views import ViewedAct
 from crust.settings import Limits, Settings
 from tests.support.people import organisation, person
@@ -53,7 +54,7 @@ async def test_who_did_what_from_where(settings: Settings) -> None:
         await ask(bob, "POST", "/channel/kick", id=room, user_id=str(ana.user_id))
         await ask(bob, "POST", "/channel/archive", id=room)
         await ask(ana, "DELETE", "/organisation/expel", id=place, user_id=str(bob.user_id))
-        acts = await node.core.audit.of_organisation(ana, int(place), None, 50)
+        acts = await node.core.audit.of_organisation(ana, int(place), Part())
         assert told(acts) == [
             "organisation created", "member joined", "member role", "member parted", "channel archived",
             "member parted", "member parted",  # from the channel, and so from the organisation
@@ -74,7 +75,7 @@ async def test_it_names_no_private_channel(settings: Settings) -> None:
         for type_, name in (("private", "Quellwolke"), ("public", "Kiesel")):
             room = (await ask(bob, "POST", "/channel/edit", name=name, topic="", type=type_, organisation_id=place))["id"]
             await ask(bob, "POST", "/channel/archive", id=room)
-        acts = await node.core.audit.of_organisation(ana, int(place), None, 50)
+        acts = await node.core.audit.of_organisation(ana, int(place), Part())
         assert [act.details.get("name") for act in acts if act.act == "channel archived"] == ["Kiesel", None]
         assert "Quellwolke" not in str(acts)
 
@@ -84,10 +85,10 @@ async def test_what_was_refused_is_not_there(settings: Settings) -> None:
     async with opened(settings) as node:
         ana, bob = await person(node, "ana", is_admin=True), await person(node, "bob")
         place = await organisation(node, ana, bob)
-        before = told(await node.core.audit.of_organisation(ana, place, None, 50))
+        before = told(await node.core.audit.of_organisation(ana, place, Part()))
         with pytest.raises(CrustError):
             await Asking(node)(bob, "POST", "/organisation/archive", id=str(place))
-        assert told(await node.core.audit.of_organisation(ana, place, None, 50)) == before
+        assert told(await node.core.audit.of_organisation(ana, place, Part())) == before
 
 
 async def test_who_may_read_it(settings: Settings) -> None:
@@ -97,14 +98,14 @@ async def test_who_may_read_it(settings: Settings) -> None:
         place = await organisation(node, root, ana, bob)
         await node.core.organisations.give_role(root, place, ana.user_id, "owner")
         await node.core.organisations.expel(ana, place, root.user_id)
-        await node.core.audit.of_organisation(ana, place, None, 50)
+        await node.core.audit.of_organisation(ana, place, Part())
         with pytest.raises(Forbidden):
-            await node.core.audit.of_organisation(bob, place, None, 50)
+            await node.core.audit.of_organisation(bob, place, Part())
         with pytest.raises(NotFound):
-            await node.core.audit.of_organisation(root, place, None, 50)
+            await node.core.audit.of_organisation(root, place, Part())
         with pytest.raises(Forbidden):
-            await node.core.audit.of_server(ana, None, 50)
-        assert {act.act for act in await node.core.audit.of_server(root, None, 50)} == {"user created"}
+            await node.core.audit.of_server(ana, Part())
+        assert {act.act for act in await node.core.audit.of_server(root, Part())} == {"user created"}
 
 
 async def test_the_command_line_is_named(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from crust.errors import Forbidden, Invalid, NotFound
 from crust.events.objects import Member
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
+from crust.services.paging import Part
 from crust.services.snapshots import Wanted
 from crust.services.views import ViewedChannel
 from crust.settings import Settings
@@ -50,7 +51,7 @@ async def test_when_the_last_owner_leaves_the_longest_standing_member_takes_over
         await node.core.channels.join(cem, channel)
         await node.core.channels.join(bob, channel)
         await node.core.channels.part(ana, channel)
-        roles = {member.id: member.role for member in await node.core.channels.members(bob, channel)}
+        roles = {member.id: member.role for member in await node.core.channels.members(bob, channel, Part())}
         assert roles == {str(cem.user_id): "owner", str(bob.user_id): "member"}
         last = (await node.log.read(0, 10**6, 1000))[-1]
         body = msgspec.json.decode(last.body, type=Member)
@@ -66,7 +67,7 @@ async def test_a_private_channel_is_not_there_for_others(settings: Settings) -> 
             for attempt in (
                 node.core.channels.read(stranger, channel),
                 node.core.channels.join(stranger, channel),
-                node.core.channels.members(stranger, channel),
+                node.core.channels.members(stranger, channel, Part()),
                 node.core.channels.kick(stranger, channel, ana.user_id),
                 node.core.channels.change(stranger, channel, name="mine", topic="", type_=None),
                 node.core.messages.read(stranger, channel, before=None, after=None, around=None, limit=5),
@@ -76,7 +77,7 @@ async def test_a_private_channel_is_not_there_for_others(settings: Settings) -> 
                 with pytest.raises(NotFound):
                     await attempt
             assert [shown async for shown in node.core.snapshots.of(stranger, [Wanted(channel, 5)])] == []
-        found = await node.core.channels.search(bob, "roo", organisation_id=None, type_=None, archived=False, after=0, limit=5)
+        found = await node.core.channels.search(bob, "roo", organisation_id=None, type_=None, archived=False, part=Part(limit=5))
         assert found == []
 
 

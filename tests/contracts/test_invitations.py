@@ -11,6 +11,7 @@ from crust.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
 from crust.services.invitations import NewAccount
+from crust.services.paging import Part
 from crust.settings import Settings
 from tests.support.people import organisation, person
 
@@ -37,7 +38,7 @@ async def test_somebody_new_comes_in(settings: Settings) -> None:
         signed_in = await node.core.invitations.register(account(secret, email="other@example.org"), None, "", "")
         me = await node.core.accounts.me(signed_in.actor)
         assert (me.email, me.organisation_id) == ("bob@example.org", str(place))
-        found = await node.core.organisations.search(signed_in.actor, "", archived=True, after=0, limit=10)
+        found = await node.core.organisations.search(signed_in.actor, "", archived=True, part=Part(limit=10))
         assert [(each.id, each.role) for each in found] == [(str(place), "guest")]
         assert await node.core.sessions.authenticate(signed_in.secret, None) == signed_in.actor
 
@@ -82,7 +83,7 @@ async def test_links_end(settings: Settings) -> None:
         old = await link(node, ana, place)
         clock.advance(settings.organisations.invitation_days * 86_400)
         taken = await link(node, ana, place)
-        (shown,) = await node.core.invitations.all(ana, place, 0, 10)
+        (shown,) = await node.core.invitations.all(ana, place, Part(limit=10))
         await node.core.invitations.revoke(ana, int(shown.id))
         kept = await link(node, ana, place)
         for secret in (old, taken, "never-made", ""):
@@ -109,12 +110,12 @@ async def test_who_may_invite(settings: Settings) -> None:
         with pytest.raises(Forbidden, match="Only owners"):
             await link(node, bob, place, role="owner")
         await link(node, bob, place)
-        (shown,) = await node.core.invitations.all(ana, place, 0, 10)
+        (shown,) = await node.core.invitations.all(ana, place, Part(limit=10))
         assert shown.invited_by == str(bob.user_id)
         with pytest.raises(NotFound):
             await node.core.invitations.revoke(carla, int(shown.id))
         await node.core.organisations.give_role(ana, place, bob.user_id, "member")
-        for attempt in (node.core.invitations.all(bob, place, 0, 10), node.core.invitations.revoke(bob, int(shown.id))):
+        for attempt in (node.core.invitations.all(bob, place, Part(limit=10)), node.core.invitations.revoke(bob, int(shown.id))):
             with pytest.raises(Forbidden):
                 await attempt
 

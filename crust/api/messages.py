@@ -64,7 +64,7 @@ class MessageSearch(Listed, kw_only=True):
     ] = ""
     message_type: Annotated[
         Type | None,
-        Meta(description="history: CREATE, TOPIC and RENAME; attachment: FILE; media: those with an image, audio or video; or a type."),
+        Meta(description="history: CREATE, TOPIC and RENAME; attachment: FILE; media: FILE with an image, audio or video; or a type."),
     ] = None
     channel_id: Id | None = None
     user_id: Annotated[Id | None, Meta(description="Whose.")] = None

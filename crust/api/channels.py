@@ -25,7 +25,7 @@ class ChannelEdit(Struct, kw_only=True):
     type: Type | None = None
     organisation_id: Id | None = None
     team_id: Annotated[Id | None, Meta(description="The team that it belongs to, when making one.")] = None
-    members: Annotated[list[Id], Meta(max_length=1000, description="User ids, when making one.")] = []
+    members: Annotated[list[Id], Meta(max_length=1000, description="User ids, when making one.")] | None = None
 
 
 class ChannelId(Struct, kw_only=True):
@@ -84,20 +84,23 @@ class ChannelCalls:
     async def edit(self, context: Context, params: ChannelEdit) -> ViewedChannel:
         """Make a channel, or give one another name or topic.
 
-        What changed is told in the channel by a CREATE, RENAME or TOPIC message. Making a direct channel that exists returns it.
+        What changed is told in the channel by a CREATE, RENAME or TOPIC message. Making a direct channel that exists returns it. With `id`,
+        all but name and topic may be left out; where it is not what is already, it is refused: other calls change it.
         """
         if params.id is not None:
             return await self._core.channels.change(
-                context.caller, params.id, name=params.name, topic=params.topic, type_=params.type, team_id=params.team_id
-            )
+                context.caller, params.id, name=params.name, topic=params.topic, type_=params.type,
+                organisation_id=params.organisation_id, team_id=params.team_id, members=params.members,
+            )  # fmt: skip
+        members = params.members or []
         key = request_key(
             context.caller.scope, context.idempotency_key,
-            "channel/edit", params.name, params.topic, params.type, params.organisation_id, params.members,
+            "channel/edit", params.name, params.topic, params.type, params.organisation_id, members,
             *([] if params.team_id is None else [params.team_id]),
         )  # fmt: skip
         return await self._core.channels.create(
             context.caller, name=params.name, topic=params.topic, type_=params.type or "public",
-            organisation_id=params.organisation_id, team_id=params.team_id, members=params.members, key=key,
+            organisation_id=params.organisation_id, team_id=params.team_id, members=members, key=key,
         )  # fmt: skip
 
     async def read(self, context: Context, params: ChannelId) -> ChannelPage:

@@ -249,26 +249,43 @@ class Channels:
     # ---- changing
 
     async def change(
-        self, actor: Actor, channel_id: int, *, name: str, topic: str, type_: str | None, team_id: int | None = None
+        self,
+        actor: Actor,
+        channel_id: int,
+        *,
+        name: str,
+        topic: str,
+        type_: str | None,
+        organisation_id: int | None = None,
+        team_id: int | None = None,
+        members: Sequence[int] | None = None,
     ) -> views.ViewedChannel:
         """Give a channel another name or topic; what did change is told by a RENAME or TOPIC message in it.
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`.
             Invalid: a name or topic is not as it must be.
-            Conflict: another type than the channel's, or a team that is not among its own.
+            Conflict: another type or organisation than the channel's, a team that is not among its own, or other members than it has.
         """
         name, topic = names.display(name), names.topic(topic)
         async with self._log.change() as change:
             row = await self.standing_row(actor, channel_id, "change")
-            if type_ is not None and type_ != row["type"]:
-                raise Conflict("A channel keeps its type.", field="type")
-            if team_id is not None and team_id not in team_ids(row):
-                raise Conflict("A channel is given to another team by /channel/move or /channel/share.", field="team_id")
+            self._check_same(row, type_, organisation_id, team_id)
+            if members is not None and {*members, actor.user_id} != {*await self._members.of(row["id"]), actor.user_id}:
+                raise Conflict("Members of a channel come and go by /channel/invite and /channel/kick.", field="members")
             changed = [field for field, value in (("name", name), ("topic", topic)) if row[field] != value]
             if changed:
                 await self._change(change, actor, row, name, topic, changed)
         return await self.read(actor, channel_id)
+
+    def _check_same(self, row: Row, type_: str | None, organisation_id: int | None, team_id: int | None) -> None:
+        """Refuse what a channel is not given by its name and topic, unless it is so already."""
+        if type_ not in (None, row["type"]):
+            raise Conflict("A channel keeps its type.", field="type")
+        if organisation_id not in (None, row["organisation_id"]):
+            raise Conflict("A channel goes to another organisation by /channel/move.", field="organisation_id")
+        if team_id is not None and team_id not in team_ids(row):
+            raise Conflict("A channel is given to another team by /channel/move or /channel/share.", field="team_id")
 
     async def _change(self, change: Change, actor: Actor, row: Row, name: str, topic: str, changed: list[str]) -> None:
         sql = "UPDATE channel SET name = $1, name_key = $2, topic = $3, updated_at = $4 WHERE id = $5"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
 
-from crust.errors import Forbidden, Invalid, NotFound
+from crust.errors import Conflict, Forbidden, Invalid, NotFound
 from crust.events.objects import Member
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
@@ -15,6 +17,7 @@ from crust.services.paging import Part
 from crust.services.snapshots import Wanted
 from crust.services.views import ViewedChannel
 from crust.settings import Settings
+from tests.support.people import organisation
 
 pytestmark = pytest.mark.asyncio
 
@@ -108,6 +111,25 @@ async def test_only_what_changed_is_told(settings: Settings) -> None:
             ("RENAME", "Hall"),
             ("TOPIC", "talk"),
         ]
+
+
+async def test_only_name_and_topic_are_changed(settings: Settings) -> None:
+    """All else may be said as it is; said otherwise it is refused by name, with the call that changes it, and nothing is changed."""
+    async with opened(settings) as node:
+        root, bob = await person(node, "root", is_admin=True), await person(node, "bob")
+        place = await organisation(node, root, bob)
+        made = await make(node, root, bob)
+        change = partial(node.core.channels.change, root, int(made.id), name="Hall", topic="", type_=None)
+        others: dict[str, Any] = {"type_": "private", "organisation_id": place, "team_id": place, "members": [root.user_id]}
+        for field, value in others.items():
+            with pytest.raises(Conflict) as refused:
+                await change(**{field: value})
+            assert refused.value.field == field.removesuffix("_")
+            assert field == "type_" or "/channel/" in refused.value.message
+        assert (await node.core.channels.read(root, int(made.id))).name == made.name
+        for members in ([bob.user_id], [bob.user_id, root.user_id, bob.user_id]):
+            changed = await change(type_="public", organisation_id=int(made.organisation_id), members=members)
+            assert changed.name == "Hall"
 
 
 async def test_joining_reads_what_was_said_before(settings: Settings) -> None:

@@ -199,7 +199,7 @@ class Channels:
     ) -> int:
         verb = "make direct channels" if type_ == "direct" else "make channels"
         may_in_organisation(verb, await self._members.membership(actor.user_id, organisation))
-        inside = await self._members.roles(organisation, others)
+        inside = await self._inside(organisation, others)
         if outside := [user_id for user_id in others if user_id not in inside]:
             raise Invalid(f"members names {outside[0]}, who is not in the organisation.", field="members")
         channel = await Channel.create(
@@ -220,6 +220,11 @@ class Channels:
         await self._members.join_all(change, row, others, by=actor.user_id)
         return int(channel.id)
 
+    async def _inside(self, organisation_id: int, user_ids: Sequence[int]) -> set[int]:
+        """Of these users, those of an organisation who can be brought into a channel: who is suspended is as good as not there."""
+        roles = await self._members.roles(organisation_id, user_ids)
+        return {user_id for user_id, user in (await self._members.users(list(roles))).items() if user.suspended_at is None}
+
     async def _organisation(self, actor: Actor, others: Sequence[int], type_: str, organisation_id: int | None, team_id: int | None) -> int:
         """Where a new channel belongs: to the organisation of its team, to the one that is named, or to the caller's."""
         if team_id is None:
@@ -238,7 +243,8 @@ class Channels:
             return home
         sql = (
             "SELECT mine.organisation_id FROM organisation_member mine JOIN organisation_member theirs "
-            "ON theirs.organisation_id = mine.organisation_id WHERE mine.user_id = $1 AND theirs.user_id = $2 "
+            'ON theirs.organisation_id = mine.organisation_id JOIN "user" u ON u.id = theirs.user_id '
+            "WHERE mine.user_id = $1 AND theirs.user_id = $2 AND u.suspended_at IS NULL "
             "ORDER BY CASE WHEN mine.organisation_id = $3 THEN 0 ELSE 1 END, mine.organisation_id LIMIT 1"
         )
         rows = await self._database.fetch(sql, actor.user_id, others[0], home)
@@ -319,7 +325,7 @@ class Channels:
         """
         async with self._log.change() as change:
             row = await self.standing_row(actor, channel_id, "invite")
-            if not await self._members.roles(row["organisation_id"], [user_id]):
+            if not await self._inside(row["organisation_id"], [user_id]):
                 raise NotFound("There is no such user.", field="user_id")
             if not await self._is_member(row["id"], user_id):
                 await self._members.join(change, row, user_id, "member", by=actor.user_id)

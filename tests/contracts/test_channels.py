@@ -132,6 +132,40 @@ async def test_only_name_and_topic_are_changed(settings: Settings) -> None:
             assert changed.name == "Hall"
 
 
+async def test_who_is_suspended_is_not_brought_in(settings: Settings) -> None:
+    """It is said of them what is said of somebody who is not there; what they were in before stays."""
+    async with opened(settings) as node:
+        ana, bob, eve = await person(node, "ana"), await person(node, "bob"), await person(node, "eve")
+        nobody = Actor(4611686018427387904, "nobody", 1, "client")
+        home = int((await make(node, ana, eve)).organisation_id)
+        direct = await node.core.channels.create(
+            ana, name="", topic="", type_="direct", organisation_id=None, members=[eve.user_id], key=None
+        )
+        await node.core.profiles.suspend("bob")
+        await node.core.profiles.suspend("eve")
+        room = int((await make(node, ana)).id)
+
+        async def attempts(who: Actor) -> list[tuple[str, str | None, str]]:
+            create = partial(node.core.channels.create, ana, name="Room", topic="", members=[who.user_id], key=None)
+            found = []
+            for attempt in (
+                node.core.channels.invite(ana, room, who.user_id),
+                create(type_="private", organisation_id=None),
+                create(type_="direct", organisation_id=None),
+                create(type_="direct", organisation_id=home),
+            ):
+                with pytest.raises((NotFound, Invalid)) as refused:
+                    await attempt
+                found.append((refused.value.code, refused.value.field, refused.value.message.replace(str(who.user_id), "")))
+            return found
+
+        assert await attempts(bob) == await attempts(nobody)
+        again = await node.core.channels.create(
+            ana, name="", topic="", type_="direct", organisation_id=None, members=[eve.user_id], key=None
+        )
+        assert again.id == direct.id
+
+
 async def test_joining_reads_what_was_said_before(settings: Settings) -> None:
     """Unread counts what others have said since one joined, not what one said oneself."""
     async with opened(settings) as node:

@@ -110,7 +110,7 @@ class MessageCalls:
         return Page(page.messages, page.next)
 
     async def search(self, context: Context, params: MessageSearch) -> Page[FoundMessage]:
-        """The messages that one may see and that have all these words, newest first.
+        """The messages that one may see, those of archived channels too, and that have all these words, newest first.
 
         Case and accents do not count. In `snippet` the matches stand between U+E000 and U+E001. `next` is what to pass as `before`.
         """

@@ -106,13 +106,22 @@ class OrganisationCalls:
         """Bring somebody who has an account into an organisation; who is in it stays as they are.
 
         For an address that nobody here has, and for nobody in particular, a link is made, which is what to send them: who opens it comes
-        in, with a new account or their own.
+        in, with a new account or their own. With Idempotency-Key a repeat gives the same invitation, with `duplicate` and another link: the
+        one before is over.
         """
         if params.user_id is not None and params.email is not None:
             raise Invalid("Only one of user_id and email is taken.", field="user_id")
+        who = {"user_id": params.user_id, "email": params.email}
+        key = request_key(context.caller.scope, context.idempotency_key, "organisation/invite", params.id, who, params.role, params.uses)
+        if (again := await self._core.invitations.again(context.caller, params.id, params.role, key)) is not None:
+            return again.invitation
         if params.user_id is None and (params.email is None or not await self._core.accounts.has_address(params.email)):
-            return await self._core.invitations.make(context.caller, params.id, role=params.role, email=params.email, uses=params.uses)
-        await self._core.organisations.invite(context.caller, params.id, user_id=params.user_id, email=params.email, role=params.role)
+            return await self._core.invitations.make(
+                context.caller, params.id, role=params.role, email=params.email, uses=params.uses, key=key
+            )
+        await self._core.organisations.invite(
+            context.caller, params.id, user_id=params.user_id, email=params.email, role=params.role, key=key
+        )
         return None
 
     async def invitations(self, context: Context, params: OrganisationPart) -> Page[ViewedInvitation]:
@@ -153,7 +162,7 @@ def register(registry: Registry, core: Core) -> None:
     registry.add("POST", "/organisation/archive", calls.archive)
     registry.add("POST", "/organisation/unarchive", calls.unarchive)
     registry.add("GET", "/organisation/members", calls.members)
-    registry.add("POST", "/organisation/invite", calls.invite)
+    registry.add("POST", "/organisation/invite", calls.invite, creates=True)
     registry.add("GET", "/organisation/invitations", calls.invitations)
     registry.add("DELETE", "/organisation/invitation", calls.revoke)
     registry.add("POST", "/organisation/accept", calls.accept)

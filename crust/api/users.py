@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from crust.api.calls import Answer, Context, Cookie, Page, Registry
 from crust.api.channels import Query
@@ -12,8 +12,10 @@ from crust.api.lists import Listed
 from crust.api.params import Id
 from crust.clock import rfc3339
 from crust.events.objects import Presence, TimeText
+from crust.ids import hash_secret
 from crust.services.core import Core
 from crust.services.invitations import NewAccount
+from crust.services.keys import request_key
 from crust.services.sessions import SignedIn as NewSession
 from crust.services.views import SessionView, ViewedUser
 
@@ -36,6 +38,7 @@ class SignedIn(Struct, kw_only=True):
     client_id: str
     expires_at: TimeText
     user: ViewedUser
+    duplicate: bool | UnsetType = UNSET
 
 
 class UserSearch(Listed, kw_only=True):
@@ -86,7 +89,7 @@ class UserCalls:
         )
         return await self._answer(signed_in)
 
-    async def _answer(self, signed_in: NewSession) -> Answer[SignedIn]:
+    async def _answer(self, signed_in: NewSession, *, duplicate: bool = False) -> Answer[SignedIn]:
         actor = signed_in.actor
         seconds = (signed_in.expires_at - self._core.clock.now()) // 1000
         body = SignedIn(
@@ -94,6 +97,7 @@ class UserCalls:
             client_id=actor.client_id,
             expires_at=rfc3339(signed_in.expires_at),
             user=await self._core.accounts.me(actor),
+            duplicate=duplicate or UNSET,
         )
         cookies = [
             Cookie("crust_session", signed_in.secret, max_age=seconds),
@@ -102,10 +106,15 @@ class UserCalls:
         return Answer(body, cookies=cookies)
 
     async def register(self, context: Context, params: Register) -> Answer[SignedIn]:
-        """Make an account by a link that invites to it, and sign in."""
+        """Make an account by a link that invites to it, and sign in.
+
+        With Idempotency-Key a repeat signs in to the account that the first one made, with `duplicate`.
+        """
         account = NewAccount(params.invitation, params.username, params.name, params.email, params.password)
-        signed_in = await self._core.invitations.register(account, context.client_id, context.address, context.user_agent)
-        return await self._answer(signed_in)
+        scope = f"invitation:{hash_secret(params.invitation)}"  # nobody is signed in whose keys they could be among
+        key = request_key(scope, context.idempotency_key, "user/register", params.username, params.name, params.email)
+        made = await self._core.invitations.register(account, context.client_id, context.address, context.user_agent, key)
+        return await self._answer(made.signed_in, duplicate=made.duplicate)
 
     async def logout(self, context: Context, params: Nothing) -> Answer[None]:
         """End this session, and close its websockets."""
@@ -150,7 +159,7 @@ def register(registry: Registry, core: Core) -> None:
     """Add the calls to a registry."""
     calls = UserCalls(core)
     registry.add("POST", "/user/login", calls.login, access="open")
-    registry.add("POST", "/user/register", calls.register, access="open")
+    registry.add("POST", "/user/register", calls.register, access="open", creates=True)
     registry.add("POST", "/user/logout", calls.logout)
     registry.add("GET", "/user/me", calls.me)
     registry.add("GET", "/user/read", calls.read)

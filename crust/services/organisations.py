@@ -211,16 +211,22 @@ class Organisations:
 
     # ---- people
 
-    async def invite(self, actor: Actor, organisation_id: int, *, user_id: int | None, email: str | None, role: str) -> None:
+    async def invite(
+        self, actor: Actor, organisation_id: int, *, user_id: int | None, email: str | None, role: str, key: Key | None = None
+    ) -> None:
         """Bring somebody who has an account into it, found by id or address; who is in it stays as they are.
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may_in_organisation`; NotFound also where there is no such account.
+            IdempotencyMismatch: the key was used for another request.
         """
         async with self._log.change() as change:
             own = await self._check(actor, organisation_id, "invite")
             may_give_role(own.role, None, role)
+            if await keys.result(self._database, key) is not None:
+                return
             invited = await self._account(user_id, email)
+            keys.keep(change, key, invited)
             if not await self._members.roles(organisation_id, [invited]):
                 await self._members.join_organisation(change, organisation_id, invited, role, by=actor.user_id)
 

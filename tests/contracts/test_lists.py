@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, get_origin
+from typing import get_origin
 
-import msgspec
 import pytest
 
-from crust.api.calls import Call, Context, Page, Registry
+from crust.api.calls import Call, Page, Registry
 from crust.api.lists import Listed
 from crust.api.openapi import parts, unwrapped
-from crust.clock import SystemClock
 from crust.errors import Invalid
 from crust.ids import MAX_ID
-from crust.runtime import NOUNS, Node, opened
+from crust.runtime import Node, opened
 from crust.services.actor import Actor
-from crust.services.limits import TokenBuckets
-from crust.settings import Limits, Settings
+from crust.settings import Settings
+from tests.support.asking import ask, every, registry
 from tests.support.people import channel, organisation, person, say
 
 pytestmark = pytest.mark.asyncio
@@ -49,17 +47,9 @@ NEWEST_FIRST = {"/organisation/audit", "/server/audit", "/user/sessions", "/mess
 BOUNDS: tuple[dict[str, int], ...] = ({}, {"after": 1}, {"before": MAX_ID}, {"after": 1, "before": MAX_ID})
 
 
-def calls(node: Node) -> Registry:
-    registry = Registry(TokenBuckets.of(Limits(enabled=False), SystemClock()))
-    for noun in NOUNS:
-        noun.register(registry, node.core)
-    return registry
-
-
-def lists(registry: Registry) -> list[Call]:
+def lists(calls: Registry) -> list[Call]:
     """Every call that gives a list."""
-    every = [call for methods in registry.calls.values() for call in methods.values()]
-    return [call for call in every if any(get_origin(unwrapped(part)) is list for part in parts(call.result))]
+    return [call for call in every(calls) if any(get_origin(unwrapped(part)) is list for part in parts(call.result))]
 
 
 @dataclass
@@ -92,13 +82,12 @@ async def scene(node: Node) -> Scene:
 class Asking:
     """A list, asked for by somebody who knows of it what the contract says of all lists."""
 
-    def __init__(self, registry: Registry, call: Call, scene: Scene) -> None:
-        self._registry, self._call, self._actor = registry, call, scene.actor
+    def __init__(self, calls: Registry, call: Call, scene: Scene) -> None:
+        self._calls, self._call, self._actor = calls, call, scene.actor
         self._fixed = {name: scene.things.get(value, value) for name, value in PARAMETERS[call.path].items()}
 
     async def page(self, **params: int) -> tuple[list[int], str | None]:
-        context = Context("r", client_id=self._actor.client_id, actor=self._actor)
-        answer: Any = msgspec.json.decode((await self._registry.run(self._call, context, {**self._fixed, **params})).envelope)
+        answer = await ask(self._calls, self._call, self._actor, {**self._fixed, **params})
         return [int(each["id"]) for each in answer["response"]], answer["next"]
 
     async def walk(self, bounds: Mapping[str, int]) -> list[list[int]]:
@@ -117,7 +106,7 @@ class Asking:
 async def test_every_list_is_a_page(settings: Settings) -> None:
     """What gives a list takes the three parameters and bears `next`; each is tried below."""
     async with opened(settings) as node:
-        found = lists(calls(node))
+        found = lists(registry(node))
         assert {call.path for call in found} == set(PARAMETERS)
         for call in found:
             assert any(get_origin(part) is Page for part in parts(call.result)), call.path
@@ -127,9 +116,9 @@ async def test_every_list_is_a_page(settings: Settings) -> None:
 async def test_every_list_is_walked_from_either_end(settings: Settings) -> None:
     """From where it begins, from its oldest, from its newest, and between two bounds: each thing comes once, in order."""
     async with opened(settings) as node:
-        there, registry = await scene(node), calls(node)
-        for call in lists(registry):
-            asking = Asking(registry, call, there)
+        there, calls = await scene(node), registry(node)
+        for call in lists(calls):
+            asking = Asking(calls, call, there)
             everything, on = await asking.page(limit=200)
             assert on is None
             assert (len(everything) >= MANY) != (call.path in EMPTY), call.path
@@ -142,11 +131,11 @@ async def test_every_list_is_walked_from_either_end(settings: Settings) -> None:
 async def test_the_order_of_a_part(settings: Settings) -> None:
     """A bound that stands alone is what the part lies next to; the two that say their order themselves keep it."""
     async with opened(settings) as node:
-        there, registry = await scene(node), calls(node)
-        for call in lists(registry):
+        there, calls = await scene(node), registry(node)
+        for call in lists(calls):
             if call.path in EMPTY:
                 continue
-            asking = Asking(registry, call, there)
+            asking = Asking(calls, call, there)
             everything = sorted((await asking.page(limit=200))[0])
             first, last = everything[0], everything[-1]
             later, _ = await asking.page(after=first, limit=SMALL)
@@ -162,9 +151,9 @@ async def test_the_order_of_a_part(settings: Settings) -> None:
 async def test_bounds_are_checked(settings: Settings) -> None:
     """What is no id, and a limit out of range, is refused by name, whatever the list."""
     async with opened(settings) as node:
-        there, registry = await scene(node), calls(node)
-        for call in lists(registry):
-            asking = Asking(registry, call, there)
+        there, calls = await scene(node), registry(node)
+        for call in lists(calls):
+            asking = Asking(calls, call, there)
             for name, value in (("after", 0), ("before", -1), ("limit", 0), ("limit", 201)):
                 with pytest.raises(Invalid) as refused:
                     await asking.page(**{name: value})

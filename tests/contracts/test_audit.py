@@ -15,7 +15,7 @@ from crust.services.limits import TokenBuckets
 from crust.services.paging import Part
 from crust.services.views import ViewedAct
 from crust.settings import Limits, Settings
-from tests.support.people import organisation, person
+from tests.support.people import channel, organisation, person, say
 
 pytestmark = pytest.mark.asyncio
 
@@ -63,6 +63,27 @@ async def test_who_did_what_from_where(settings: Settings) -> None:
         assert (role.username, role.user_id, role.client_id, role.address) == ("ana", str(ana.user_id), "client-ana", "192.0.2.7")
         assert role.object == str(bob.user_id)
         assert role.details["role"] == "admin"
+        assert "Quellwolke" not in str(acts)
+
+
+async def test_what_others_said_or_pinned_is_taken_away(settings: Settings) -> None:
+    """By whom, and whose it was; what it said is not there, and what one takes back oneself is nobody's act."""
+    async with opened(settings) as node:
+        ana, bob = await person(node, "ana", is_admin=True), await person(node, "bob")
+        place = await organisation(node, ana, bob)
+        room = await channel(node, ana, bob, organisation_id=place)
+        before = len(await node.core.audit.of_organisation(ana, place, Part()))
+        own, other = await say(node, bob, room, "Quellwolke"), await say(node, bob, room, "Quellwolke")
+        await node.core.messages.pin(bob, int(own.id))
+        await node.core.messages.unpin(bob, int(own.id))
+        await node.core.messages.remove(bob, int(own.id))
+        await node.core.messages.pin(bob, int(other.id))
+        await node.core.messages.unpin(ana, int(other.id))
+        await node.core.messages.remove(ana, int(other.id))
+        acts = await node.core.audit.of_organisation(ana, place, Part())
+        assert told(acts)[before:] == ["pin removed", "message removed"]
+        for act in acts[:2]:
+            assert (act.object, act.details) == (other.id, {"channel_id": str(room), "user_id": str(bob.user_id)})
         assert "Quellwolke" not in str(acts)
 
 

@@ -16,6 +16,7 @@ from crust.errors import Gone, IdempotencyMismatch, NotFound, Unauthenticated
 from crust.events import objects
 from crust.ids import hash_secret, new_secret
 from crust.log import Change, Log
+from crust.log.audit import By, asking
 from crust.models.database import Database, Row
 from crust.models.tables import Invitation, User
 from crust.services import keys, names
@@ -200,7 +201,7 @@ class Invitations:
             async with self._log.change() as change:
                 first = await keys.result(self._database, key)
                 if first is None:
-                    user = await self._enrol(change, checked)
+                    user = await self._enrol(change, checked, client, address)
                     keys.keep(change, key, int(user.id))
                     opened = await self._sessions.open(change, int(user.id), user.username, client, address, agent, is_admin=False)
                     return Registered(opened, duplicate=False)
@@ -214,8 +215,11 @@ class Invitations:
         except Unauthenticated:
             raise IdempotencyMismatch(keys.OTHER) from None
 
-    async def enrol(self, account: NewAccount) -> objects.User:
+    async def enrol(self, account: NewAccount, address: str = "") -> objects.User:
         """Make an account and come in.
+
+        Args:
+            address: where the request came from.
 
         Raises:
             Gone: the link holds no more, or never did.
@@ -224,7 +228,7 @@ class Invitations:
         """
         checked = await self._checked(account)
         async with self._log.change() as change:
-            return await self._enrol(change, checked)
+            return await self._enrol(change, checked, "", address)
 
     async def _checked(self, account: NewAccount) -> CheckedAccount:
         """What was asked for, as it is stored. The link comes first: who has none is not worth a hash."""
@@ -237,10 +241,15 @@ class Invitations:
             await self._accounts.hashed(account.password),
         )
 
-    async def _enrol(self, change: Change, checked: CheckedAccount) -> objects.User:
-        row = await self._used(change, checked.secret)
-        place = Place(row["organisation_id"], row["role"], row["invited_by"])
-        return await self._accounts.enrol(change, checked.username, checked.name, checked.email, checked.password_hash, place=place)
+    async def _enrol(self, change: Change, checked: CheckedAccount, client_id: str, address: str) -> objects.User:
+        """Inside a change: make the account. It is its owner who asks for it, though they were nobody before."""
+        user_id = change.next_id()
+        with asking(By(user_id, checked.username, client_id, address)):
+            row = await self._used(change, checked.secret)
+            place = Place(row["organisation_id"], row["role"], row["invited_by"])
+            return await self._accounts.enrol(
+                change, checked.username, checked.name, checked.email, checked.password_hash, place=place, id_=user_id
+            )
 
     async def accept(self, actor: Actor, secret: str) -> int:
         """Let the caller in; who is in it stays as they are, and uses nothing up. Gives the organisation's id.

@@ -8,9 +8,10 @@ import pytest
 from crust.api.calls import Context, Registry
 from crust.clock import SystemClock
 from crust.errors import CrustError, Forbidden, NotFound
-from crust.log.audit import COMMAND_LINE, asked_by
+from crust.log.audit import COMMAND_LINE, SERVER, asked_by
 from crust.runtime import NOUNS, Node, opened
 from crust.services.actor import Actor
+from crust.services.invitations import NewAccount
 from crust.services.limits import TokenBuckets
 from crust.services.paging import Part
 from crust.services.views import ViewedAct
@@ -127,6 +128,27 @@ async def test_who_may_read_it(settings: Settings) -> None:
         with pytest.raises(Forbidden):
             await node.core.audit.of_server(ana, Part())
         assert {act.act for act in await node.core.audit.of_server(root, Part())} == {"user created"}
+
+
+@pytest.mark.parametrize("page", [False, True])
+async def test_who_comes_in_by_a_link_is_who_acts(settings: Settings, page: bool) -> None:
+    """With the address that they came from, over the API and the page; the invitation says by whom it was made."""
+    async with opened(settings) as node:
+        ana = await person(node, "ana", is_admin=True)
+        place = await organisation(node, ana)
+        made = await node.core.invitations.make(ana, place, role="member", email=None, uses=1)
+        before = len(await node.core.audit.of_organisation(ana, place, Part()))
+        account = NewAccount(made.url.partition("token=")[2], "bob", None, None, "correct horse")
+        if page:
+            await node.core.invitations.enrol(account, "192.0.2.8")
+        else:
+            await node.core.invitations.register(account, "client-bob", "192.0.2.8", "")
+        acts = await node.core.audit.of_organisation(ana, place, Part())
+        assert told(acts)[before:] == ["invitation used", "user created", "member joined"]
+        (bob,) = {act.object for act in acts if act.act == "user created"}
+        by = ("bob", bob, "192.0.2.8", "" if page else "client-bob")
+        assert {(act.username, act.user_id, act.address, act.client_id) for act in acts[:3]} == {by}
+        assert asked_by.get() is SERVER
 
 
 async def test_the_command_line_is_named(settings: Settings) -> None:

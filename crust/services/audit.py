@@ -14,6 +14,7 @@ from crust.services.paging import Part
 from crust.services.rights import may_in_organisation
 from crust.services.views import ViewedAct
 
+ON_ACCOUNTS = "act LIKE 'user %'"  # each of them once without an organisation, and once for each that it concerns
 ACTS = "SELECT id, user_id, username, client_id, address, act, organisation_id, object, details, at FROM audit WHERE"
 
 
@@ -34,19 +35,20 @@ class Audit:
         return list(map(viewed, await self._database.fetch(sql, organisation_id, *part.values)))
 
     async def of_server(self, actor: Actor, part: Part) -> list[ViewedAct]:
-        """What was done to the server and to accounts, in no organisation, for the server's administrators.
+        """What was done to the server and to accounts, for the server's administrators.
 
         Raises:
             Forbidden: the caller is none.
         """
         if not actor.is_admin:
             raise Forbidden("The server's administrators see who administered it.")
-        sql = f"{ACTS} (organisation_id = 0 OR act LIKE 'user %') AND {part.cut('id', 1, newest_first=True)}"
+        sql = f"{ACTS} organisation_id = 0 AND {part.cut('id', 1, newest_first=True)}"
         return list(map(viewed, await self._database.fetch(sql, *part.values)))
 
     async def all(self, *, username: str | None, since: int, limit: int) -> list[ViewedAct]:
-        """Everything, for operators. `since`: in milliseconds since 1970; `username`: only theirs."""
-        sql = f"{ACTS} at >= $1 AND ($2 = '' OR lower(username) = $2) ORDER BY id DESC LIMIT $3"
+        """Everything, each act once, for operators. `since`: in milliseconds since 1970; `username`: only theirs."""
+        once = f"NOT (organisation_id <> 0 AND {ON_ACCOUNTS})"
+        sql = f"{ACTS} {once} AND at >= $1 AND ($2 = '' OR lower(username) = $2) ORDER BY id DESC LIMIT $3"
         wanted = "" if username is None else names.fold(username)
         return list(map(viewed, await self._database.fetch(sql, since, wanted, limit)))
 

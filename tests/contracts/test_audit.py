@@ -151,6 +151,27 @@ async def test_who_comes_in_by_a_link_is_who_acts(settings: Settings, page: bool
         assert asked_by.get() is SERVER
 
 
+async def test_what_becomes_of_an_account_is_one_act(settings: Settings) -> None:
+    """For the server, however many organisations somebody is in; each of these has it, too."""
+    async with opened(settings) as node:
+        ana, bob = await person(node, "ana", is_admin=True), await person(node, "bob")
+        places = [await organisation(node, ana, bob) for _ in range(3)]
+        for change in (node.core.profiles.suspend, node.core.profiles.unsuspend, node.core.profiles.suspend):
+            await change("bob")
+        expected = ["user suspended", "user edited", "user suspended"]
+        assert told(await node.core.audit.of_server(ana, Part()))[-3:] == expected
+        assert told(await node.core.audit.all(username=None, since=0, limit=50))[-3:] == expected
+        for place in places:
+            assert told(await node.core.audit.of_organisation(ana, place, Part()))[-3:] == expected
+        await node.core.profiles.unsuspend("bob")
+        for place in [*places, int((await node.core.accounts.me(bob)).organisation_id or 0)]:
+            await node.core.organisations.expel(bob, place, bob.user_id)
+        await node.core.profiles.suspend("bob")
+        acts = await node.core.audit.of_server(ana, Part())
+        assert told(acts)[-2:] == ["user edited", "user suspended"]
+        assert {act.organisation_id for act in acts} == {None}
+
+
 async def test_the_command_line_is_named(settings: Settings) -> None:
     """As itself, for it is no user; every way of listing finds it."""
     async with opened(settings) as node:

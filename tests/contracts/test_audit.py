@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
 from crust.api.calls import Context, Registry
 from crust.clock import SystemClock
-from crust.errors import CrustError, Forbidden, NotFound
+from crust.errors import Conflict, CrustError, Forbidden, Invalid, NotFound
 from crust.log.audit import COMMAND_LINE, SERVER, asked_by
+from crust.operations.backup import back_up
 from crust.runtime import NOUNS, Node, opened
 from crust.services.actor import Actor
 from crust.services.invitations import NewAccount
@@ -17,6 +20,8 @@ from crust.services.paging import Part
 from crust.services.views import ViewedAct
 from crust.settings import Limits, Settings
 from tests.support.people import channel, organisation, person, say
+from tests.support.recounting import recounted
+from tests.support.transfer import exported, imported
 
 pytestmark = pytest.mark.asyncio
 
@@ -170,6 +175,33 @@ async def test_what_becomes_of_an_account_is_one_act(settings: Settings) -> None
         acts = await node.core.audit.of_server(ana, Part())
         assert told(acts)[-2:] == ["user edited", "user suspended"]
         assert {act.organisation_id for act in acts} == {None}
+
+
+async def test_work_on_the_whole_server_is_noted_before_it_begins(settings: Settings, tmp_path: Path) -> None:
+    """As the server's act, not its organisations': a backup that was cut off is there, what was refused or only looked is not."""
+
+    def stop(_: str) -> None:
+        raise InterruptedError
+
+    async with opened(settings) as node:
+        ana = await person(node, "ana", is_admin=True)
+        home = int((await node.core.accounts.me(ana)).organisation_id or 0)
+        before = len(await node.core.audit.of_server(ana, Part()))
+    lines = await exported(settings, passwords=False)
+    (tmp_path / "mine").write_text("keep")
+    for folder, error in ((tmp_path / "backup", InterruptedError), (tmp_path, Conflict)):
+        with pytest.raises(error):
+            await back_up(settings, folder, stop)
+    async with opened(settings) as node:
+        await imported(node, lines)
+        with pytest.raises(Invalid):
+            await imported(node, lines[:10])
+        await recounted(node, dry=True)
+        await recounted(node)
+        acts = await node.core.audit.of_server(ana, Part())
+        assert told(acts)[before:] == ["server exported", "server backed up", "server imported", "server recounted"]
+        assert [act.details for act in acts[:4]] == [{}, {"map_users": False}, {}, {"passwords": False}]
+        assert not any(act.act.startswith("server") for act in await node.core.audit.of_organisation(ana, home, Part()))
 
 
 async def test_the_command_line_is_named(settings: Settings) -> None:

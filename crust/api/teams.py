@@ -7,7 +7,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
-from crust.api.channels import Limit, Query
+from crust.api.channels import Query
+from crust.api.lists import Listed
 from crust.api.params import Id
 from crust.services.core import Core
 from crust.services.keys import request_key
@@ -25,12 +26,10 @@ class TeamId(Struct, kw_only=True):
     id: Id
 
 
-class TeamSearch(Struct, kw_only=True):
+class TeamSearch(Listed, kw_only=True):
     query: Query = ""
     organisation_id: Id | None = None
     archived: Annotated[bool, Meta(description="Whether archived ones are found too.")] = False
-    after: Id | None = None
-    limit: Limit = 50
 
 
 class TeamMove(Struct, kw_only=True):
@@ -67,8 +66,7 @@ class TeamCalls:
     async def search(self, context: Context, params: TeamSearch) -> Page[ViewedTeam]:
         """The teams of one's organisations whose name, or one of its words, begins with `query`."""
         found = await self._core.teams.search(
-            context.caller, params.query, organisation_id=params.organisation_id, archived=params.archived, after=params.after or 0,
-            limit=params.limit + 1,
+            context.caller, params.query, organisation_id=params.organisation_id, archived=params.archived, part=params.part,
         )  # fmt: skip
         return Page.of(found, params.limit)
 

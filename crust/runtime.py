@@ -211,14 +211,16 @@ class Faces:
                 return "the database does not answer"
             return None
 
-        async def enrol(secret: str, form: Mapping[str, str]) -> None:
+        async def enrol(secret: str, form: Mapping[str, str], address: str) -> None:
             account = NewAccount(secret, form["username"], form["name"] or None, form["email"] or None, form["password"])
-            await core.invitations.enrol(account)
+            await core.invitations.enrol(account, address)
 
         self.gateway = Gateway(Services(settings, core, self.hub, limiter, invoke, node.metrics), identity)
         self.app = create_app(settings, registry, core.sessions.authenticate, identity, ready)
         self.app.register_blueprint(setup.blueprint(core.accounts.create_first, settings.effective_public_url))
-        self.app.register_blueprint(invitation.blueprint(core.invitations.organisation, enrol, settings.effective_public_url))
+        self.app.register_blueprint(
+            invitation.blueprint(core.invitations.organisation, enrol, identity.address, settings.effective_public_url)
+        )
         self.app.register_blueprint(docs.blueprint(lambda: openapi(registry), description.description))
         self.gateway.install(self.app)
         self._add_metrics(identity)

@@ -13,6 +13,7 @@ import base64
 import copy
 import json
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -165,6 +166,9 @@ def files(ana: Client, channel: str) -> None:
 
 def people(ana: Client, bob: Client) -> None:
     ana.get("/user/search", query="b")
+    added = ana.post("/user/add", username=f"added-{secrets.token_hex(4)}")["id"]  # as an administrator of the server, as the next two
+    ana.post("/user/suspend", id=added)
+    ana.post("/user/unsuspend", id=added)
     ana.get("/user/me")
     ana.get("/user/read", id=bob.me["user"]["id"])
     ana.post("/user/edit", name=ana.me["user"]["name"])

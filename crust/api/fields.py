@@ -23,7 +23,4 @@ ReplyTo = Annotated[Id | None, Meta(description="The message that it answers, in
 AlsoArchived = Annotated[bool, Meta(description="Whether archived ones are found too.")]
 Invited = Annotated[str, Meta(max_length=200, description="What stands behind `token=` in the link.")]
 
-After = Annotated[Id | None, Meta(description="Only what comes after this id; here goes `next` of the answer before.")]
-Before = Annotated[Id | None, Meta(description="Only what comes before this id; here goes `next` of the answer before.")]
-Limit = Annotated[int, Meta(ge=1, le=200, description="How many at most.")]
 Query = Annotated[str, Meta(max_length=NAME_MAX, description="What a name, or one of its words, begins with.")]

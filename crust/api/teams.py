@@ -7,7 +7,8 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
-from crust.api.fields import After, AlsoArchived, AtHome, Limit, Query, TheTeam, WithinOrganisation
+from crust.api.fields import AlsoArchived, AtHome, Query, TheTeam, WithinOrganisation
+from crust.api.lists import Listed
 from crust.api.params import Id
 from crust.services.core import Core
 from crust.services.keys import request_key
@@ -26,12 +27,10 @@ class TeamId(Struct, kw_only=True):
     id: TheTeam
 
 
-class TeamSearch(Struct, kw_only=True):
+class TeamSearch(Listed, kw_only=True):
     query: Query = ""
     organisation_id: WithinOrganisation = None
     archived: AlsoArchived = False
-    after: After = None
-    limit: Limit = 50
 
 
 class TeamMove(Struct, kw_only=True):
@@ -68,8 +67,7 @@ class TeamCalls:
     async def search(self, context: Context, params: TeamSearch) -> Page[ViewedTeam]:
         """The teams of one's organisations whose name, or one of its words, begins with `query`."""
         found = await self._core.teams.search(
-            context.caller, params.query, organisation_id=params.organisation_id, archived=params.archived, after=params.after or 0,
-            limit=params.limit + 1,
+            context.caller, params.query, organisation_id=params.organisation_id, archived=params.archived, part=params.part,
         )  # fmt: skip
         return Page.of(found, params.limit)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from crust.api.calls import Answer, Context, Cookie, Page, Registry
-from crust.api.fields import After, Invited, Limit, Query, ThePerson
+from crust.api.fields import Invited, Query, ThePerson
+from crust.api.lists import Listed
 from crust.api.params import Id
 from crust.clock import rfc3339
 from crust.events.objects import Presence, TimeText
+from crust.ids import hash_secret
 from crust.services.core import Core
 from crust.services.invitations import NewAccount
 from crust.services.keys import request_key
@@ -36,13 +38,12 @@ class SignedIn(Struct, kw_only=True):
     client_id: str
     expires_at: TimeText
     user: ViewedUser
+    duplicate: bool | UnsetType = UNSET
 
 
-class UserSearch(Struct, kw_only=True):
+class UserSearch(Listed, kw_only=True):
     query: Query = ""
     everywhere: Annotated[bool, Meta(description="Everybody on the server; for its administrators.")] = False
-    after: After = None
-    limit: Limit = 50
 
 
 class UserId(Struct, kw_only=True):
@@ -96,7 +97,7 @@ class UserCalls:
         )
         return await self._answer(signed_in)
 
-    async def _answer(self, signed_in: NewSession) -> Answer[SignedIn]:
+    async def _answer(self, signed_in: NewSession, *, duplicate: bool = False) -> Answer[SignedIn]:
         actor = signed_in.actor
         seconds = (signed_in.expires_at - self._core.clock.now()) // 1000
         body = SignedIn(
@@ -104,6 +105,7 @@ class UserCalls:
             client_id=actor.client_id,
             expires_at=rfc3339(signed_in.expires_at),
             user=await self._core.accounts.me(actor),
+            duplicate=duplicate or UNSET,
         )
         cookies = [
             Cookie("crust_session", signed_in.secret, max_age=seconds),
@@ -112,10 +114,15 @@ class UserCalls:
         return Answer(body, cookies=cookies)
 
     async def register(self, context: Context, params: Register) -> Answer[SignedIn]:
-        """Make an account by a link that invites to it, and sign in."""
+        """Make an account by a link that invites to it, and sign in.
+
+        With Idempotency-Key a repeat signs in to the account that the first one made, with `duplicate`.
+        """
         account = NewAccount(params.invitation, params.username, params.name, params.email, params.password)
-        signed_in = await self._core.invitations.register(account, context.client_id, context.address, context.user_agent)
-        return await self._answer(signed_in)
+        scope = f"invitation:{hash_secret(params.invitation)}"  # nobody is signed in whose keys they could be among
+        key = request_key(scope, context.idempotency_key, "user/register", params.username, params.name, params.email)
+        made = await self._core.invitations.register(account, context.client_id, context.address, context.user_agent, key)
+        return await self._answer(made.signed_in, duplicate=made.duplicate)
 
     async def logout(self, context: Context, params: Nothing) -> Answer[None]:
         """End this session, and close its websockets."""
@@ -157,14 +164,12 @@ class UserCalls:
 
     async def search(self, context: Context, params: UserSearch) -> Page[ViewedUser]:
         """The people that share an organisation with one, whose username or name, or one of its words, begins with `query`."""
-        found = await self._core.accounts.search(
-            context.caller, params.query, params.after or 0, params.limit + 1, everywhere=params.everywhere
-        )
+        found = await self._core.accounts.search(context.caller, params.query, params.part, everywhere=params.everywhere)
         return Page.of(found, params.limit)
 
-    async def sessions(self, context: Context, params: Nothing) -> list[SessionView]:
-        """One's sessions; `current` is the one that asks."""
-        return await self._core.sessions.all(context.caller)
+    async def sessions(self, context: Context, params: Listed) -> Page[SessionView]:
+        """One's sessions, newest first; `current` is the one that asks."""
+        return Page.of(await self._core.sessions.all(context.caller, params.part), params.limit)
 
     async def end_session(self, context: Context, params: SessionId) -> None:
         """End one of one's sessions, by the id that /user/sessions gives, and close its websockets."""
@@ -179,7 +184,7 @@ def register(registry: Registry, core: Core) -> None:
     """Add the calls to a registry."""
     calls = UserCalls(core)
     registry.add("POST", "/user/login", calls.login, access="open")
-    registry.add("POST", "/user/register", calls.register, access="open")
+    registry.add("POST", "/user/register", calls.register, access="open", creates=True)
     registry.add("POST", "/user/logout", calls.logout)
     registry.add("GET", "/user/me", calls.me)
     registry.add("GET", "/user/read", calls.read)

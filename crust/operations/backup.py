@@ -26,6 +26,7 @@ from crust.models.snapshot import APPLICATION, Snapshot, columns_of, snapshot_of
 from crust.operations import manifest
 from crust.operations.bytes import copied_in, copied_out, kept_count
 from crust.operations.manifest import Manifest, Part, part_of
+from crust.operations.noting import BACKED_UP, RESTORED, note_in
 from crust.operations.progress import Progress, Step
 from crust.operations.replacing import files_aside, schema_aside
 from crust.settings import Settings
@@ -33,6 +34,7 @@ from crust.settings import Settings
 PARTIAL = ".partial"  # at the end of the name of what is not whole yet
 PRIVATE = 0o700  # a backup holds everything, secrets' hashes included
 SQLITE_FILE = "crust.db"
+ACTS = "0007_accounts"  # the migration since which there is a record of acts: what is older is backed up, too, before it is migrated
 FILES = "files"  # the folder of people's files in a backup
 OPEN = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1)"
 
@@ -53,6 +55,8 @@ async def back_up(settings: Settings, folder: Path, progress: Progress) -> Manif
     """
     with being_made(folder) as partial:
         async with snapshot_of(settings) as (database, taken):
+            if ACTS in await applied(database):
+                await note_in(database, settings, BACKED_UP)
             progress(Step("the database"))
             (partial / "database").mkdir(mode=PRIVATE)
             tables = await taken.write_to(partial / "database")
@@ -148,6 +152,7 @@ async def restore(settings: Settings, folder: Path, progress: Progress, *, repla
         await restore_postgres(settings, folder, found, put_files, replace)
     async with Database(settings).opened() as database:
         await migrate(database)
+        await note_in(database, settings, RESTORED, made_at=found.made_at)
     return found
 
 

@@ -21,6 +21,7 @@ from crust.models.migrate import pending
 from crust.models.snapshot import Snapshot, snapshot_of
 from crust.operations.backup import PARTIAL, head_of
 from crust.operations.bytes import copied_out, kept_count
+from crust.operations.noting import EXPORTED, note_in
 from crust.operations.progress import Step
 from crust.operations.records import FORMAT, KINDS, Kind
 from crust.settings import Settings
@@ -43,6 +44,7 @@ async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False, 
     async with snapshot_of(settings) as (database, taken):
         if names := await pending(database):
             raise StartRefused(f"the database lacks {names[0]}: crust migrate brings it up to date")
+        await note_in(database, settings, EXPORTED, passwords=passwords)
         epoch, position = await head_of(taken)
         head = {"format": FORMAT, "crust": __version__, "server_name": settings.server_name, "exported_at": rfc3339(SystemClock().now())}
         out.write(line({"record": HEADER, **head, "epoch": epoch, "position": position}))

@@ -29,6 +29,7 @@ from crust.operations.bytes import copied_in
 from crust.operations.documents import document
 from crust.operations.exporting import END, HEADER
 from crust.operations.mapping import Mapped
+from crust.operations.noting import IMPORTED
 from crust.operations.parts import tell_channels
 from crust.operations.progress import Step
 from crust.operations.records import FORMAT, KINDS, Kind, Wrong
@@ -162,6 +163,7 @@ class Import:
         self._core, self._database = core, core.database
         self._index = SearchIndex(core.database.dialect)
         self._mapped = Mapped(core.database) if map_users else None
+        self._noted = False  # in the first change: what is refused at once is no act
         self.made: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
 
@@ -179,6 +181,9 @@ class Import:
                 new = await self._new(kind, found)
                 await self._check_references(kind, new)
                 await self._write(change, kind, list(new.values()))
+                if not self._noted:
+                    change.audit(IMPORTED, map_users=self._mapped is not None)
+            self._noted = True
             self.made[kind.name] += len(new)
             self.kept[kind.name] += len(some) - len(new)
             yield self.made.total() + self.kept.total()

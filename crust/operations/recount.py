@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator
 
+from crust.operations.noting import RECOUNTED, note
 from crust.operations.parts import PARTS, Difference, differences
 from crust.operations.progress import Step
 from crust.services.core import Core
@@ -32,6 +33,8 @@ class Recount:
     async def run(self) -> AsyncIterator[Step]:
         """Count everything; tells, now and then, where it is."""
         database = self._core.database
+        if not self._dry:
+            await note(self._core.log, RECOUNTED)
         for part in PARTS:
             async for count, found in differences(database, part):
                 self._note(part.name, count, found)

@@ -18,6 +18,7 @@ from crust.services import keys, names, views
 from crust.services.actor import Actor
 from crust.services.keys import Key
 from crust.services.members import Members
+from crust.services.paging import Part
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.rights import may_administer
@@ -31,12 +32,11 @@ SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS}, u.email, u.is_admin, u.or
 """
 DIRECTORY = f"""
 SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS} FROM "user" u
-WHERE u.id > $1 AND (u.username_key LIKE $2 ESCAPE '!' OR u.name_key LIKE $2 ESCAPE '!' OR u.name_key LIKE $3 ESCAPE '!')
-AND ($6 OR u.id IN (
+WHERE (u.username_key LIKE $1 ESCAPE '!' OR u.name_key LIKE $1 ESCAPE '!' OR u.name_key LIKE $2 ESCAPE '!')
+AND ($4 OR u.id IN (
     SELECT theirs.user_id FROM organisation_member theirs JOIN organisation_member mine ON mine.organisation_id = theirs.organisation_id
-    WHERE mine.user_id = $4
+    WHERE mine.user_id = $3
 ))
-ORDER BY u.id LIMIT $5
 """
 
 
@@ -132,12 +132,13 @@ class Accounts:
 
     async def enrol(
         self, change: Change, handle: str, shown: str, address: str | None, password_hash: str | None, *, is_admin: bool = False,
-        kind: str = "person", place: Place | None = None,
+        kind: str = "person", place: Place | None = None, id_: int | None = None,
     ) -> objects.User:  # fmt: skip
         """Inside a change: the same for what was checked and hashed before.
 
         Args:
             place: the organisation that they come into, and by whom; left out, the home organisation.
+            id_: a new one that is theirs; left out, another one.
 
         Raises:
             Conflict: the name or the address is taken.
@@ -147,7 +148,7 @@ class Accounts:
             home = await self._home(change)
             place = Place(home, await self._home_role(home, is_admin=is_admin))
         user = await User.create(
-            id=change.next_id(), username=handle, username_key=names.fold(handle), name=shown, name_key=names.fold(shown),
+            id=id_ or change.next_id(), username=handle, username_key=names.fold(handle), name=shown, name_key=names.fold(shown),
             email=address, email_key=address and names.fold(address), kind=kind, password_hash=password_hash,
             is_admin=is_admin, organisation_id=place.organisation_id, presence_status="available",
             created_at=change.now, updated_at=change.now,
@@ -236,7 +237,7 @@ class Accounts:
         (row,) = await self._database.fetch(PROFILE, user_id)
         return views.viewed_user(row, self._presence.of(row))
 
-    async def search(self, actor: Actor, query: str, after: int, limit: int, *, everywhere: bool = False) -> list[views.ViewedUser]:
+    async def search(self, actor: Actor, query: str, part: Part, *, everywhere: bool = False) -> list[views.ViewedUser]:
         """The people that share an organisation with the caller, whose username, name or one of its words begins with `query`.
 
         Args:
@@ -248,5 +249,6 @@ class Accounts:
         if everywhere:
             may_administer(is_admin=actor.is_admin)
         start = like(names.fold(query.strip())) + "%"
-        rows = await self._database.fetch(DIRECTORY, after, start, "% " + start, actor.user_id, limit, everywhere)
+        sql = f"{DIRECTORY} AND {part.cut('u.id', 5)}"
+        rows = await self._database.fetch(sql, start, "% " + start, actor.user_id, everywhere, *part.values)
         return [views.viewed_user(row, self._presence.of(row)) for row in rows]

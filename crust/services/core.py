@@ -30,6 +30,7 @@ from crust.services.merging import Merging
 from crust.services.messages import Messages
 from crust.services.moving import Moving
 from crust.services.organisations import Organisations
+from crust.services.paging import Part
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.profiles import Profiles
@@ -137,7 +138,7 @@ class Core:
         channel = await self.channels.read(actor, channel_id)
         return ChannelPage(
             **msgspec.structs.asdict(channel),
-            members=await self.channels.members_of(int(channel.id), 0, MEMBERS_MAX),
+            members=await self.channels.members_of(int(channel.id), Part(limit=MEMBERS_MAX)),
             pins=await self.messages.pins(actor.user_id, int(channel.id)),
         )
 

@@ -187,6 +187,7 @@ class Messages(History):
             row = await self.row(message_id)
             channel = await self.seen(actor, row, "remove message")
             bare = await self._remove(change, channel, row, by=actor.user_id)
+            self._note(change, "message removed", channel, row, actor, row["user_id"])
         await discard(self._storage, bare)
 
     async def remove_old(self, message_ids: Sequence[int]) -> int:
@@ -229,6 +230,12 @@ class Messages(History):
         await self._database.execute(sql, change.now, row["id"])
         return bare
 
+    def _note(self, change: Change, act: str, channel: Row, row: Row, actor: Actor, whose: int) -> None:
+        """Put into the record that somebody took away what was another one's, without what it said."""
+        if whose != actor.user_id:
+            details = {"channel_id": str(channel["id"]), "user_id": str(whose)}
+            change.audit(act, organisation_id=channel["organisation_id"], object_=row["id"], **details)
+
     async def _blank(self, row: Row) -> None:
         """Take the contents out of everything but the message's own row."""
         blank = msgspec.structs.replace(views.message(row), contents=None, mentions=[], channels=[], pinned=False, attachments=())
@@ -264,6 +271,7 @@ class Messages(History):
             channel = await self.seen(actor, row, "read")
             if row["pinned_by"] is not None:
                 may("unpin", standing(channel, own=row["pinned_by"] == actor.user_id))
+                self._note(change, "pin removed", channel, row, actor, row["pinned_by"])
                 await self._set_pin(change, channel, row, actor.user_id, "removed")
 
     async def _set_pin(self, change: Change, channel: Row, row: Row, user_id: int, event: str) -> None:

@@ -17,6 +17,7 @@ from crust.services.actor import Actor
 from crust.services.archiving import Archiving
 from crust.services.keys import Key
 from crust.services.members import Members
+from crust.services.paging import Part
 from crust.services.presence import PresenceService
 from crust.services.rights import Membership, may_administer, may_give_role, may_in_organisation, may_make_organisations
 from crust.services.ties import Ties
@@ -29,7 +30,7 @@ WHERE g.removed_at IS NULL
 """
 MEMBERS = f"""
 SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS}, m.role, m.joined_at FROM organisation_member m JOIN "user" u ON u.id = m.user_id
-WHERE m.organisation_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3
+WHERE m.organisation_id = $1
 """
 THEIR_CHANNELS = f"""
 SELECT {views.CHANNEL_COLUMNS} FROM channel c JOIN channel_member m ON m.channel_id = c.id
@@ -74,9 +75,7 @@ class Organisations:
         (row,) = await self._database.fetch(f"{MINE} AND g.id = $2", actor.user_id, organisation_id)
         return viewed(row)
 
-    async def search(
-        self, actor: Actor, query: str, *, archived: bool, after: int, limit: int, everywhere: bool = False
-    ) -> list[ViewedOrganisation]:
+    async def search(self, actor: Actor, query: str, *, archived: bool, part: Part, everywhere: bool = False) -> list[ViewedOrganisation]:
         """Those that the caller is in and whose name, or one of its words, begins with `query`; by id.
 
         Args:
@@ -88,19 +87,19 @@ class Organisations:
         if everywhere:
             may_administer(is_admin=actor.is_admin)
         start = like(names.fold(query.strip())) + "%"
-        named = "(g.name_key LIKE $3 ESCAPE '!' OR g.name_key LIKE $4 ESCAPE '!')"
-        sql = f"{MINE} AND (m.id IS NOT NULL OR $7) AND g.id > $2 AND {named} AND (g.archived_at IS NULL OR $5) ORDER BY g.id LIMIT $6"
-        rows = await self._database.fetch(sql, actor.user_id, after, start, "% " + start, archived, limit, everywhere)
+        named = "(g.name_key LIKE $2 ESCAPE '!' OR g.name_key LIKE $3 ESCAPE '!')"
+        sql = f"{MINE} AND (m.id IS NOT NULL OR $5) AND {named} AND (g.archived_at IS NULL OR $4) AND {part.cut('g.id', 6)}"
+        rows = await self._database.fetch(sql, actor.user_id, start, "% " + start, archived, everywhere, *part.values)
         return [viewed(row) for row in rows]
 
-    async def members(self, actor: Actor, organisation_id: int, after: int, limit: int) -> list[views.ViewedMember]:
+    async def members(self, actor: Actor, organisation_id: int, part: Part) -> list[views.ViewedMember]:
         """Who is in it, by user id.
 
         Raises:
             NotFound: as in `read`.
         """
         await self._check(actor, organisation_id, "read")
-        rows = await self._database.fetch(MEMBERS, organisation_id, after, limit)
+        rows = await self._database.fetch(f"{MEMBERS} AND {part.cut('m.user_id', 2)}", organisation_id, *part.values)
         return [
             views.ViewedMember(
                 id=str(row["id"]),
@@ -221,19 +220,25 @@ class Organisations:
 
     # ---- people
 
-    async def invite(self, actor: Actor, organisation_id: int, *, user_id: int | None, email: str | None, role: str) -> None:
+    async def invite(
+        self, actor: Actor, organisation_id: int, *, user_id: int | None, email: str | None, role: str, key: Key | None = None
+    ) -> None:
         """Bring somebody into it whom the caller knows from another organisation, found by id or address; who is in it stays as they are.
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may_in_organisation`; NotFound also where the caller sees no such person: who is a
                 stranger to them comes in by a link, and of their own will.
+            IdempotencyMismatch: the key was used for another request.
         """
         async with self._log.change() as change:
             own = await self._check(actor, organisation_id, "invite")
             may_give_role(own.power, None, role)
+            if await keys.result(self._database, key) is not None:
+                return
             invited = await self.known(actor, user_id=user_id, email=email)
             if invited is None:
                 raise NotFound("You see nobody like that here: send them a link.", field="user_id" if email is None else "email")
+            keys.keep(change, key, invited)
             if not await self._members.roles(organisation_id, [invited]):
                 await self._members.join_organisation(change, organisation_id, invited, role, by=actor.user_id)
 

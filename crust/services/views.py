@@ -131,6 +131,7 @@ class MadeInvitation(ViewedInvitation, frozen=True, kw_only=True):
     """A new one: `url` is what to send, and is shown this once."""
 
     url: str
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ViewedAct(Struct, frozen=True, kw_only=True):

@@ -12,22 +12,22 @@ class Example(NamedTuple):
     answer: str
 
 
-EXAMPLES = {
+EXAMPLES: dict[str, Example] = {
     "user": Example(
         r'''curl -s "$CRUST/user/login" -d username=ana -d password="correct horse battery"''',
         """{
   "response": {
-    "session_id": "7kRULLyC3WdOdm645JsTldTP2UDwifOFPVsMAZ16dGQ",
-    "client_id": "SeCpYIK3eiOcuHsdTHE5fg",
-    "expires_at": "2026-12-26T16:15:55.006Z",
+    "session_id": "3CmY5WDn8Fnz9Rh-iBCb0HqjHJj9Nci-gX49mO9pYIc",
+    "client_id": "GlOyBAYsMaJQZDxK3UQLmw",
+    "expires_at": "2026-12-26T16:19:37.068Z",
     "user": {
-      "id": "29867794409455617",
+      "id": "29868027266727937",
       "username": "ana",
       "name": "ana",
       "avatar": null,
       "kind": "person",
       "origin": null,
-      "created_at": "2026-11-26T16:15:48.416Z",
+      "created_at": "2026-11-26T16:19:30.486Z",
       "suspended_at": null,
       "presence": {
         "status": "offline",
@@ -36,7 +36,7 @@ EXAMPLES = {
       },
       "email": "ana@example.org",
       "is_admin": true,
-      "organisation_id": "29867794409455616"
+      "organisation_id": "29868027266727936"
     }
   }
 }
@@ -47,10 +47,10 @@ EXAMPLES = {
         """{
   "response": [
     {
-      "id": "29867794409455616",
+      "id": "29868027266727936",
       "name": "Home",
-      "created_at": "2026-11-26T16:15:48.416Z",
-      "updated_at": "2026-11-26T16:15:48.416Z",
+      "created_at": "2026-11-26T16:19:30.486Z",
+      "updated_at": "2026-11-26T16:19:30.486Z",
       "archived_at": null,
       "role": "owner"
     }
@@ -63,11 +63,11 @@ EXAMPLES = {
         r"""curl -s "$CRUST/team/edit" -H "X-Session-ID: $SESSION" -d name=Builders""",
         """{
   "response": {
-    "id": "29867801386680320",
-    "organisation_id": "29867794409455616",
+    "id": "29868034226126848",
+    "organisation_id": "29868027266727936",
     "name": "Builders",
-    "created_at": "2026-11-26T16:15:55.070Z",
-    "updated_at": "2026-11-26T16:15:55.070Z",
+    "created_at": "2026-11-26T16:19:37.123Z",
+    "updated_at": "2026-11-26T16:19:37.123Z",
     "archived_at": null,
     "members": [],
     "channels": []
@@ -79,17 +79,17 @@ EXAMPLES = {
         r'''curl -s "$CRUST/channel/edit" -H "X-Session-ID: $SESSION" -d name=news -d topic="What is new"''',
         """{
   "response": {
-    "id": "29867801420234752",
-    "organisation_id": "29867794409455616",
+    "id": "29868034260729856",
+    "organisation_id": "29868027266727936",
     "team_ids": [],
     "name": "news",
     "topic": "What is new",
     "type": "public",
     "members_count": 1,
-    "last_message_id": "29867801420234756",
+    "last_message_id": "29868034260729860",
     "bridged": [],
-    "created_at": "2026-11-26T16:15:55.102Z",
-    "updated_at": "2026-11-26T16:15:55.102Z",
+    "created_at": "2026-11-26T16:19:37.156Z",
+    "updated_at": "2026-11-26T16:19:37.156Z",
     "archived_at": null,
     "unread": 0,
     "mentions": 0,
@@ -104,9 +104,9 @@ EXAMPLES = {
   -d channel_id="$CHANNEL" -d contents="Hello **world**" -d client_msg_id=first""",
         """{
   "response": {
-    "id": "29867801451692032",
-    "channel_id": "29867800809963520",
-    "user_id": "29867794409455617",
+    "id": "29868034277507072",
+    "channel_id": "29868033449132032",
+    "user_id": "29868027266727937",
     "type": "MESSAGE",
     "contents": "Hello **world**",
     "reply_to": null,
@@ -120,7 +120,7 @@ EXAMPLES = {
     "client_msg_id": "first",
     "origin": null,
     "version": 1,
-    "created_at": "2026-11-26T16:15:55.132Z",
+    "created_at": "2026-11-26T16:19:37.172Z",
     "edited_at": null,
     "flagged": false
   }
@@ -137,19 +137,19 @@ EXAMPLES = {
         """{
   "response": [
     {
-      "id": "29867794409455619",
+      "id": "29868027266727939",
       "user_id": null,
       "username": "the command line",
       "client_id": "",
       "address": "",
       "act": "user created",
-      "organisation_id": "29867794409455616",
-      "object": "29867794409455617",
+      "organisation_id": null,
+      "object": "29868027266727937",
       "details": {
         "name": "ana",
         "username": "ana"
       },
-      "at": "2026-11-26T16:15:48.416Z"
+      "at": "2026-11-26T16:19:30.486Z"
     }
   ],
   "next": null

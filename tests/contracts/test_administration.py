@@ -7,6 +7,7 @@ import pytest
 from crust.errors import Conflict, Forbidden, Gone, IdempotencyMismatch, NotFound, Unauthenticated
 from crust.runtime import opened
 from crust.services.keys import request_key
+from crust.services.paging import Part
 from crust.settings import Settings
 from tests.support.people import channel, organisation, person, position, say
 
@@ -23,13 +24,13 @@ async def test_any_organisation_is_managed_and_none_looked_into(settings: Settin
         await own.expel(root, place, root.user_id)
         room = await channel(node, ana, organisation_id=place)
         message = await say(node, ana, room)
-        assert await own.search(root, "else", archived=False, after=0, limit=5) == []
-        (found,) = await own.search(root, "else", archived=False, after=0, limit=5, everywhere=True)
+        assert await own.search(root, "else", archived=False, part=Part()) == []
+        (found,) = await own.search(root, "else", archived=False, part=Part(), everywhere=True)
         assert (found.id, found.role) == (str(place), None)
         assert (await own.rename(root, place, "Else")).name == "Else"
         with pytest.raises(NotFound):
             await node.core.messages.read_one(root, int(message.id))
-        assert await node.core.channels.search(root, "room", organisation_id=place, type_=None, archived=True, after=0, limit=5) == []
+        assert await node.core.channels.search(root, "room", organisation_id=place, type_=None, archived=True, part=Part()) == []
         with pytest.raises(NotFound):
             await node.core.teams.create(root, "Mine", [], place, None)
         await own.archive(root, place, archived=True)
@@ -56,7 +57,7 @@ async def test_people_are_added_suspended_and_let_in_again(settings: Settings) -
             await accounts.add_by(root, "cem", password=None, email=None, name=None, key=other)
         ben = int(added.id)
         await node.core.organisations.expel(root, int((await accounts.me(ana)).organisation_id or 0), ben)
-        assert "ben" in {user.username for user in await accounts.search(root, "", 0, 50, everywhere=True)}
+        assert "ben" in {user.username for user in await accounts.search(root, "", Part(), everywhere=True)}
         for _ in range(2):
             await profiles.suspend_by(root, ben, suspended=True)
         with pytest.raises(Unauthenticated):
@@ -70,8 +71,8 @@ async def test_people_are_added_suspended_and_let_in_again(settings: Settings) -
         for refused in (
             accounts.add_by(ana, "dora", password=None, email=None, name=None, key=None),
             profiles.suspend_by(ana, ben, suspended=True),
-            accounts.search(ana, "", 0, 5, everywhere=True),
-            node.core.organisations.search(ana, "", archived=False, after=0, limit=5, everywhere=True),
+            accounts.search(ana, "", Part(), everywhere=True),
+            node.core.organisations.search(ana, "", archived=False, part=Part(), everywhere=True),
         ):
             with pytest.raises(Forbidden):
                 await refused
@@ -106,5 +107,5 @@ async def test_guests_do_not_look_after_channels(settings: Settings) -> None:
         with pytest.raises(Forbidden):
             await node.core.archiving.remove(ana, room)
         await node.core.channels.part(ana, room)
-        roles = {member.id: member.role for member in await node.core.channels.members_of(room, 0, 10)}
+        roles = {member.id: member.role for member in await node.core.channels.members_of(room, Part())}
         assert roles == {str(ben.user_id): "member", str(cem.user_id): "owner"}

@@ -11,6 +11,7 @@ from crust.runtime import Node, opened
 from crust.services import merging
 from crust.services.actor import Actor
 from crust.services.keys import Key
+from crust.services.paging import Part
 from crust.services.search import Wish
 from crust.services.snapshots import Wanted
 from crust.settings import Settings
@@ -62,12 +63,12 @@ async def test_the_sources_id_is_read_and_written_as_the_destinations(settings: 
         for forwarding in (two, three):
             assert (await node.core.channels.read(bob, forwarding)).id == str(one)
             assert await texts(node, bob, forwarding) == ["kept", *["late @ana"] * 3]
-            assert len(await node.core.channels.members(bob, forwarding)) == 2
+            assert len(await node.core.channels.members(bob, forwarding, Part())) == 2
             await node.core.marks.move(bob, forwarding, int(posted[-1].id))
             await node.core.typing(bob, forwarding, "start")
         assert (await node.core.channels.read(ana, one)).mentions == 3
         await node.core.channels.change(ana, three, name="renamed", topic="", type_=None)
-        found = await node.core.channels.search(ana, "", organisation_id=None, type_=None, archived=True, after=0, limit=9)
+        found = await node.core.channels.search(ana, "", organisation_id=None, type_=None, archived=True, part=Part(limit=9))
         assert [(each.id, each.name) for each in found] == [(str(one), "renamed")]
         await node.core.channels.part(bob, two)
         with pytest.raises(Forbidden):
@@ -114,7 +115,7 @@ async def test_everybody_of_the_source_comes_over_and_it_is_told(settings: Setti
         ]  # fmt: skip
         assert f'"source_id":"{two}"'.encode() in bytes(found[1].body)
         assert merged.members_count == 3
-        assert {member.user.username: member.role for member in await node.core.channels.members(cem, one)} == {
+        assert {member.user.username: member.role for member in await node.core.channels.members(cem, one, Part())} == {
             "ana": "owner", "bob": "member", "cem": "member",
         }  # fmt: skip
         assert two not in (await node.core.memberships(bob.user_id)).channels

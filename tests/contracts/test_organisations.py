@@ -10,6 +10,7 @@ from crust.errors import Conflict, CrustError, Forbidden, Gone, NotFound
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
 from crust.services.keys import Key
+from crust.services.paging import Part
 from crust.settings import Organisations, Settings
 from tests.support.people import channel, events, names, organisation, person, position, say
 
@@ -57,7 +58,7 @@ async def test_an_organisation_is_not_there_for_outsiders(settings: Settings) ->
             own.rename(bob, other, "mine"),
             own.archive(bob, other, archived=True),
             own.remove(bob, other),
-            own.members(bob, other, 0, 5),
+            own.members(bob, other, Part(limit=5)),
             own.invite(bob, other, user_id=bob.user_id, email=None, role="member"),
             own.give_role(bob, other, ana.user_id, "guest"),
             own.expel(bob, other, ana.user_id),
@@ -72,8 +73,8 @@ async def test_an_organisation_is_not_there_for_outsiders(settings: Settings) ->
             ]
             for attempt in inside:
                 assert await refused(attempt) is NotFound
-            assert await own.search(stranger, "else", archived=True, after=0, limit=5) == []
-            found = await channels.search(stranger, "room", organisation_id=other, type_=None, archived=True, after=0, limit=5)
+            assert await own.search(stranger, "else", archived=True, part=Part(limit=5)) == []
+            found = await channels.search(stranger, "room", organisation_id=other, type_=None, archived=True, part=Part(limit=5))
             assert found == []
 
 
@@ -105,8 +106,8 @@ async def test_archived_it_is_read_but_nothing_in_it_is_changed(settings: Settin
         page = await node.core.messages.read(ana, room, before=None, after=None, around=None, limit=5)
         assert [message.contents for message in page.messages] == ["room", "hi"]
         assert (await own.read(ana, other)).archived_at is not None
-        assert await own.search(ana, "else", archived=False, after=0, limit=5) == []
-        assert [each.id for each in await own.search(ana, "else", archived=True, after=0, limit=5)] == [str(other)]
+        assert await own.search(ana, "else", archived=False, part=Part(limit=5)) == []
+        assert [each.id for each in await own.search(ana, "else", archived=True, part=Part(limit=5))] == [str(other)]
         await own.archive(root, other, archived=False)
         await say(node, ana, room)
 
@@ -170,7 +171,7 @@ async def test_people_are_invited_by_id_or_address(settings: Settings) -> None:
         assert await refused(own.invite(bob, other, user_id=ana.user_id, email=None, role="member")) is Forbidden
         cem = await person(node, "cem")
         assert await refused(own.invite(ana, other, user_id=cem.user_id, email=None, role="owner")) is Forbidden
-        assert [(member.user.username, member.role) for member in await own.members(bob, other, 0, 10)] == [
+        assert [(member.user.username, member.role) for member in await own.members(bob, other, Part(limit=10))] == [
             ("root", "owner"), ("ana", "admin"), ("bob", "guest"),
         ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from crust.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Un
 from crust.events.event import Event
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
+from crust.services.paging import Part
 from crust.services.sessions import SignedIn
 from crust.settings import Settings
 from tests.support.people import events, person, position
@@ -44,7 +45,7 @@ async def test_a_profile_is_changed_by_its_owner_and_told(settings: Settings) ->
         assert b"example" not in bytes(edited.body)
         assert edited.organisation == int(me.organisation_id or 0)
         bob = (await sign_in(node, "bob")).actor
-        assert [each.name for each in await node.core.accounts.search(bob, "ünal", 0, 10)] == ["Ana Ünal"]
+        assert [each.name for each in await node.core.accounts.search(bob, "ünal", Part(limit=10))] == ["Ana Ünal"]
         assert (await sign_in(node, "ana@new.example")).actor.user_id == ana.user_id
         with pytest.raises(Unauthenticated):
             await sign_in(node, "ana@example.org")

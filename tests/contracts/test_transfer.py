@@ -14,6 +14,7 @@ from crust.operations import importing
 from crust.operations.records import KINDS
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
+from crust.services.paging import Part
 from crust.services.search import Wish
 from crust.settings import Settings
 from tests.contracts.conftest import run
@@ -63,7 +64,7 @@ async def test_people_go_on_where_they_were(settings: Settings, lines: bytes) ->
         assert [m.contents for m in await node.core.search.find(ben, Wish(query="answer", flagged=True), 10)] == ["an answer"]
         said = await say(node, ben, int(found.channel_id), "and on")
         assert int(said.id) > max(int(record["id"]) for record in records(lines) if "id" in record)
-        thread = await node.core.messages.thread(ben, int(found.id), 0, 10)
+        thread = await node.core.messages.thread(ben, int(found.id), Part(limit=10))
         assert [m.contents for m in thread] == ["an answer"]
 
 

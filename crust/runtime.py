@@ -197,6 +197,7 @@ class Faces:
         self.hub = Hub(head.position, settings.websocket.crowd, node.metrics)
         self._follower = Follower(node.log, node.broker, head.position)
         self._received = head.position
+        node.broker.on_control(core.known.control)  # before sockets are closed: who is out there is out everywhere
         node.broker.on_control(self.hub.control)
         node.broker.on_control(core.presence.control)
 

@@ -125,6 +125,14 @@ class Metrics:
         self.consumer_lag = Gauges(
             "crust_consumer_lag_positions", "Positions that a consumer is behind the log's end; relay: what is not published", "consumer"
         )
+        # ---- deliveries to plugins and bridges
+        self.deliveries = Counter(
+            "crust_deliveries", "Attempts to deliver an event that ended, and how; died: with their process; lost: written by another",
+            "consumer", "how",
+        )  # fmt: skip
+        self.handler_seconds = Histogram("crust_handler_seconds", "Time that plugins took for an event", "consumer", bounds=REQUEST_S)
+        self.delivery_rows = Gauges("crust_delivery_rows", "Deliveries that are waiting, running or parked", "consumer", "state")
+        self.delivery_lanes = Gauges("crust_delivery_lanes", "Lanes whose target fails, or that are parked for it", "consumer", "state")
 
     def __iter__(self) -> Iterator[Metric]:
         return iter(vars(self).values())

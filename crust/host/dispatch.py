@@ -54,6 +54,11 @@ class Dispatch:
         self._saved_at = 0.0
         self.problem: str | None = None
 
+    @property
+    def position(self) -> int:
+        """Up to where everything is dispatched; 0 while another process does it."""
+        return self._read
+
     async def run(self, lease: Lease) -> None:
         """Dispatch what comes, until cancelled or the lease is lost."""
         await self._consumers.begin(lease.name, self._after)
@@ -82,14 +87,14 @@ class Dispatch:
             start = head.position
         await self._consumers.move(lease, place.offset, start)
         self._saved = self._read = start
-        self._saved_at = self._clock.monotonic()
+        self._saved_at = asyncio.get_running_loop().time()
 
     async def _dispatch_all(self, lease: Lease) -> None:
         """Everything that the log has by now."""
         try:
             while events := await self._log.read(self._read, BEYOND, TOGETHER):
                 await self._dispatch(lease, events)
-            since = self._clock.monotonic() - self._saved_at
+            since = asyncio.get_running_loop().time() - self._saved_at
             if since >= (SAVE_S if self._read > self._saved else min(SAYS_S, self._limits.catch_up_max_s / 4)):
                 await self._save(lease, self._read, [], [])
         except Unavailable:
@@ -114,7 +119,7 @@ class Dispatch:
         async with self._consumers.moving(lease, self._saved, upto):
             parked = [self._rows.parking("", position, error, now) for position, error in failed]
             await self._database.run([self._rows.adding(wanted, now), *parked], last=True)
-        self._saved, self._saved_at = upto, self._clock.monotonic()
+        self._saved, self._saved_at = upto, asyncio.get_running_loop().time()
         if wanted:
             self._told(lane for lane, _ in wanted)
 

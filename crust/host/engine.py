@@ -99,14 +99,8 @@ class Engine:
             work.wake()
 
     async def settled(self, name: str) -> None:
-        """Wait until an instance that runs here has been delivered everything that the log has now, but for what waits until later."""
+        """Wait until an instance has been delivered everything that the log has now, but for what waits until later. Dispatch is here."""
         head = (await self._log.head()).position
-        sql = "SELECT count(*) AS n FROM delivery WHERE consumer = $1 AND state IN ('waiting', 'running')"
-        while True:
-            offset = await self._consumers.offset(name)
-            work = self._works[name]
-            work.wake()
+        while self._dispatches[name].position < head or not await self._works[name].idle():
+            self._works[name].wake()
             await asyncio.sleep(LOOK_S)
-            rows = await self._database.fetch(sql, name)
-            if offset >= head and not rows[0]["n"]:
-                return

@@ -18,9 +18,9 @@ LANES = (  # of the open rows, by one step into the index for each lane, however
     " FROM g WHERE g.lane IS NOT NULL)"
 )
 WAITING = (
-    f"{LANES} SELECT d.lane, d.next_at, d.deaths, l.next_at AS lane_next_at FROM g"
+    f"{LANES} SELECT d.lane, d.state, d.next_at, d.deaths, l.next_at AS lane_next_at FROM g"
     f" JOIN delivery d ON d.consumer = $1 AND d.lane = g.lane AND d.position = {FIRST}"
-    " LEFT JOIN lane l ON l.consumer = $1 AND l.lane = g.lane WHERE d.state = 'waiting' AND l.parked_at IS NULL"
+    " LEFT JOIN lane l ON l.consumer = $1 AND l.lane = g.lane WHERE l.parked_at IS NULL"
 )
 HEADS = (
     "SELECT d.lane, d.position, d.state, d.claim, d.attempts, d.raised, d.deaths, d.next_at,"
@@ -40,9 +40,10 @@ GIVEN = {"sqlite": "(SELECT value AS lane FROM json_each($2)) g", "postgres": "u
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A lane that has something to do from a time on; `suspect`: a process has died of it, so it is done alone."""
+    """A lane that has something to do from a time on, or does it; `suspect`: a process has died of it, so it is done alone."""
 
     lane: str
+    running: bool
     due: int
     suspect: bool
 
@@ -93,9 +94,12 @@ class Rows:
     # ---- reading
 
     async def waiting(self) -> list[Waiting]:
-        """Every lane that has something to do, now or later."""
+        """Every lane that has something to do, now or later, as it was in one moment."""
         rows = await self._database.fetch(self._waiting, self._consumer)
-        return [Waiting(row["lane"], max(row["next_at"], row["lane_next_at"] or 0), row["deaths"] > 0) for row in rows]
+        return [
+            Waiting(row["lane"], row["state"] == "running", max(row["next_at"], row["lane_next_at"] or 0), row["deaths"] > 0)
+            for row in rows
+        ]
 
     async def heads(self, lanes: Sequence[str]) -> list[Head]:
         """The first open row of each of these lanes; nothing for those that have none."""

@@ -85,6 +85,11 @@ class Work:
         """What is being handled now."""
         return list(self._busy.values())
 
+    async def idle(self) -> bool:
+        """Whether nothing is being handled, and nothing is due."""
+        now = self._clock.now()
+        return not any(each.running or each.due <= now for each in await self._rows.waiting())
+
     def wake(self, lanes: Iterable[str] = ()) -> None:
         """There is something new in these lanes; without any, look everywhere."""
         fresh = dict.fromkeys(lanes)
@@ -100,7 +105,7 @@ class Work:
         try:
             await self._recover(lease)
             while True:
-                if self._clock.monotonic() >= self._look_at:
+                if asyncio.get_running_loop().time() >= self._look_at:
                     await self._look()
                 if not await self._step(lease):
                     await self._pause()
@@ -143,9 +148,9 @@ class Work:
 
     async def _look(self) -> None:
         """See what is due, and when what is not."""
-        self._look_at = self._clock.monotonic() + LOOK_S
+        self._look_at = asyncio.get_running_loop().time() + LOOK_S
         try:
-            waiting = await self._rows.waiting()
+            waiting = [each for each in await self._rows.waiting() if not each.running]
         except Unavailable:
             return  # whoever writes will wait for it
         now = self._clock.now()
@@ -177,7 +182,7 @@ class Work:
 
     async def _pause(self) -> None:
         """Until something ends, comes or is due."""
-        seconds = max(0.0, self._look_at - self._clock.monotonic())
+        seconds = max(0.0, self._look_at - asyncio.get_running_loop().time())
         if self._later:
             seconds = min(seconds, max(0.0, (self._later[0][0] - self._clock.now()) / 1000))
         with suppress(TimeoutError):

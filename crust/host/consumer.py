@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from crust.events.event import Event
-from crust.host.store import Store
+from crust.host.store import Store, holding
 
 RESERVED = frozenset({"relay"})  # names of consumers that the core has itself
 
@@ -50,7 +50,15 @@ class Delivery:
 
 
 current: ContextVar[Delivery | None] = ContextVar("current delivery", default=None)
-"""The delivery whose handler the running task belongs to; also in tasks that it starts, unless they are given a context of their own."""
+"""The delivery whose handler the running task belongs to; also in tasks that it starts, unless they are started in `outside()`."""
+
+
+def outside() -> Context:
+    """A context for a task that is to outlive the handler that starts it: what it writes is stored at once, and is no part of any end."""
+    context = copy_context()
+    context.run(current.set, None)
+    context.run(holding.set, None)
+    return context
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from crust.host.rows import End, Head, Rows
 from crust.host.schedule import DEATHS, FINAL, Schedule
 from crust.host.store import Store
 from crust.log import Lease, LeaseLost, Leases
-from crust.models.database import Database
+from crust.models.database import Database, Row
 from crust.telemetry import Metrics, get_logger
 
 log = get_logger(__name__)
@@ -122,8 +122,7 @@ class Work:
         async with self._leases.writing(lease):
             left = await self._rows.left()
             died = [row for row in left if row["owner"] != self._leases.owner]
-            own = [(row["lane"], row["position"], row["claim"]) for row in left if row["owner"] == self._leases.owner]
-            await self._database.run([self._rows.dying(died, DEATHS, DIED, self._clock.now()), self._rows.releasing(own)])
+            await self._database.run([self._rows.dying(died, DEATHS, DIED, self._clock.now()), self._rows.releasing(self._own(left))])
         for row in died:
             self._metrics.deliveries[self._name, "died"] += 1
             log.warning("a process died of an event, or with it", consumer=self._name, lane=row["lane"], position=row["position"])
@@ -141,8 +140,7 @@ class Work:
         with suppress(LeaseLost, Unavailable):
             await self._write(lease, self._ended, [])
             async with self._leases.writing(lease):
-                rest = [(row["lane"], row["position"], row["claim"]) for row in await self._rows.left()]
-                await self._database.run([self._rows.releasing(rest)])
+                await self._database.run([self._rows.releasing(self._own(await self._rows.left()))])
 
     # ---- what is next
 
@@ -242,8 +240,12 @@ class Work:
     async def _release_unknown(self) -> None:
         """Of what this process has claimed, what it is not dealing with: the claim was committed, and it did not hear of it."""
         known = {(head.lane, head.position) for head in self._busy.values()}
-        left = [row for row in await self._rows.left() if (row["lane"], row["position"]) not in known]
-        await self._database.run([self._rows.releasing((row["lane"], row["position"], row["claim"]) for row in left)])
+        unknown = [row for row in self._own(await self._rows.left()) if row[:2] not in known]
+        await self._database.run([self._rows.releasing(unknown)])
+
+    def _own(self, left: Iterable[Row]) -> list[tuple[str, int, int]]:
+        """Of what is claimed, what this process has claimed: lane, position, claim."""
+        return [(row["lane"], row["position"], row["claim"]) for row in left if row["owner"] == self._leases.owner]
 
     async def _end(self, ended: Sequence[Ended], now: int) -> list[End]:
         """Write the ends of what is still claimed, with what was held back; the others' is dropped."""

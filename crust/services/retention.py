@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from crust import settings
 from crust.clock import Clock
 from crust.errors import CrustError
-from crust.ids import ID_COUNTER_BITS, ID_EPOCH_MS
+from crust.ids import ID_COUNTER_BITS, ID_EPOCH_MS, MAX_ID
 from crust.log import Log
 from crust.models.database import Database
 from crust.services.messages import Messages
@@ -27,7 +27,9 @@ ROWS = 500  # of other tables in one change
 PAUSE_S = 0.1  # between two changes: others write meanwhile
 OLD_EVENTS = """
 SELECT position FROM event WHERE id < $1 AND position < (SELECT max(position) FROM event)
-AND NOT EXISTS (SELECT 1 FROM consumer c WHERE c.position < event.position) ORDER BY position LIMIT $2
+AND NOT EXISTS (SELECT 1 FROM consumer c WHERE c.position < event.position)
+AND position < coalesce((SELECT min(d.position) FROM delivery d WHERE d.state IN ('waiting', 'running')), $3)
+AND position < coalesce((SELECT min(d.position) FROM delivery d WHERE d.state = 'parked'), $3) ORDER BY position LIMIT $2
 """
 
 Batch = Callable[[], Awaitable[int]]
@@ -99,9 +101,9 @@ class Retention:
         return await self._messages.remove_old([row["id"] for row in rows]) if rows else 0
 
     async def _events(self) -> int:
-        """The oldest ones, but none that a consumer of the log has yet to deal with."""
+        """The oldest ones, but none that a consumer of the log has yet to deal with, or that is not delivered yet, and none after that."""
         d = self._database
-        rows = await d.fetch(OLD_EVENTS, self._before(self._ages.events_days), ROWS)
+        rows = await d.fetch(OLD_EVENTS, self._before(self._ages.events_days), ROWS, MAX_ID)
         if not rows:
             return 0
         async with self._log.change():

@@ -81,7 +81,7 @@ class Gauges:
 
     def __init__(self, name: str, help: str, *labels: str) -> None:
         self.name, self.help, self.labels = name, help, labels
-        self.read: Callable[[], Mapping[str, float]] = dict
+        self.read: Callable[[], Mapping[str, float] | Mapping[Labels, float]] = dict
 
 
 Metric = Counter | Histogram | Gauge | Gauges

@@ -3,39 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
-from crust.clock import ManualClock
 from crust.errors import EventRefused, TargetError
 from crust.host.consumer import Delivery, Outcome
-from crust.runtime import Node, opened
-from crust.services.actor import Actor
-from crust.settings import Settings
-from tests.support.consumers import Listener, delivering, engine_of, rows, states, text_of
-from tests.support.people import channel, person, position, say
+from tests.support.consumers import Listener, Place, delivering, engine_of, rows, states, text_of
+from tests.support.people import person, position
 
 pytestmark = pytest.mark.asyncio
-
-
-class Place:
-    """A node whose clock stands still, with a person and two channels."""
-
-    def __init__(self, node: Node, clock: ManualClock, ana: Actor, room: int, other: int) -> None:
-        self.node, self.clock, self.ana, self.room, self.other = node, clock, ana, room, other
-
-    async def say(self, *texts: str, where: int | None = None) -> list[int]:
-        return [int((await say(self.node, self.ana, where or self.room, text)).id) for text in texts]
-
-
-@pytest_asyncio.fixture
-async def place(settings: Settings) -> AsyncIterator[Place]:
-    clock = ManualClock()
-    async with opened(settings, clock) as node:
-        ana = await person(node, "ana", is_admin=True)
-        yield Place(node, clock, ana, await channel(node, ana), await channel(node, ana, name="other"))
 
 
 async def test_it_begins_at_the_head_and_misses_nothing_from_there(place: Place) -> None:

@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from crust.clock import ManualClock
 from crust.events.event import Event
 from crust.host.consumer import Delivery, Outcome, Parked
 from crust.host.engine import Engine
 from crust.log import Consumers, Leases
 from crust.models.database import Row
 from crust.runtime import Node
+from crust.services.actor import Actor
 from crust.telemetry import Metrics
+from tests.support.people import say
 
 Handler = Callable[[Delivery], Awaitable[Outcome | None]]
 
@@ -94,3 +97,14 @@ async def rows(node: Node, consumer: str = "echo") -> Sequence[Row]:
 async def states(node: Node, consumer: str = "echo") -> list[str]:
     """Their states."""
     return [row["state"] for row in await rows(node, consumer)]
+
+
+class Place:
+    """A node, its clock, and a person with two channels."""
+
+    def __init__(self, node: Node, clock: ManualClock, ana: Actor, room: int, other: int) -> None:
+        self.node, self.clock, self.ana, self.room, self.other = node, clock, ana, room, other
+
+    async def say(self, *texts: str, where: int | None = None) -> list[int]:
+        """Say these, one after the other; gives the messages' ids."""
+        return [int((await say(self.node, self.ana, where or self.room, text)).id) for text in texts]

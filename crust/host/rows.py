@@ -11,23 +11,25 @@ from crust.log.log import event_of
 from crust.models.database import Database, Row, Write
 
 OPEN = "state IN ('waiting', 'running')"
-FIRST = f"(SELECT min(o.position) FROM delivery o {{by}} WHERE o.consumer = $1 AND o.lane = g.lane AND o.{OPEN})"
+ROWS = f"delivery o {{by}} WHERE o.consumer = $1 AND o.{OPEN}"
 LANES = (  # of the open rows, by one step into the index for each lane, however many rows wait in it
-    f"WITH RECURSIVE g(lane) AS (SELECT min(o.lane) FROM delivery o {{by}} WHERE o.consumer = $1 AND o.{OPEN} UNION ALL"
-    f" SELECT (SELECT min(o.lane) FROM delivery o {{by}} WHERE o.consumer = $1 AND o.{OPEN} AND o.lane > g.lane)"
-    " FROM g WHERE g.lane IS NOT NULL)"
+    f"WITH RECURSIVE g(lane) AS (SELECT (SELECT o.lane FROM {ROWS} ORDER BY o.lane LIMIT 1) UNION ALL"
+    f" SELECT (SELECT o.lane FROM {ROWS} AND o.lane > g.lane ORDER BY o.lane LIMIT 1) FROM g WHERE g.lane IS NOT NULL)"
 )
+FIRST = {  # the first open row of each lane of `g`, as `d`; each database is told how: of a table that grows fast it knows little
+    "sqlite": "CROSS JOIN delivery d ON d.consumer = $1 AND d.lane = g.lane AND d.position ="
+    f" (SELECT o.position FROM {ROWS} AND o.lane = g.lane ORDER BY o.position LIMIT 1)",
+    "postgres": f"CROSS JOIN LATERAL (SELECT o.* FROM {ROWS} AND o.lane = g.lane ORDER BY o.position LIMIT 1) d",
+}
 WAITING = (
-    f"{LANES} SELECT d.lane, d.state, d.next_at, d.deaths, l.next_at AS lane_next_at FROM g"
-    f" JOIN delivery d ON d.consumer = $1 AND d.lane = g.lane AND d.position = {FIRST}"
-    " LEFT JOIN lane l ON l.consumer = $1 AND l.lane = g.lane WHERE l.parked_at IS NULL"
+    f"{LANES} SELECT d.lane, d.state, d.next_at, d.deaths, l.next_at AS lane_next_at FROM g {{first}}"
+    " LEFT JOIN lane l ON l.consumer = $1 AND l.lane = d.lane WHERE l.parked_at IS NULL"
 )
 HEADS = (
     "SELECT d.lane, d.position, d.state, d.claim, d.attempts, d.raised, d.deaths, d.next_at,"
     " l.attempts AS lane_attempts, l.since, l.next_at AS lane_next_at, l.parked_at, m.removed_at,"
     " e.id, e.organisation, e.channel, e.recipient, e.object, e.visibility, e.type, e.event, e.body, e.origin, e.via, e.at"
-    f" FROM {{given}} JOIN delivery d ON d.consumer = $1 AND d.lane = g.lane AND d.position = {FIRST}"
-    " LEFT JOIN lane l ON l.consumer = $1 AND l.lane = g.lane LEFT JOIN event e ON e.position = d.position"
+    " FROM {given} {first} LEFT JOIN lane l ON l.consumer = $1 AND l.lane = d.lane LEFT JOIN event e ON e.position = d.position"
     " LEFT JOIN message m ON e.type = 'message' AND e.event IN ('created', 'edited') AND m.id = e.object"
 )
 RUNNING = (
@@ -35,6 +37,12 @@ RUNNING = (
     f" WHERE o.consumer = $1 AND o.{OPEN} AND o.state = 'running'"
 )
 BY = {"sqlite": "INDEXED BY delivery_open", "postgres": ""}  # by itself SQLite would go through all that a lane has ever had
+OURS = {
+    "sqlite": "SELECT d.lane, d.position, d.claim FROM json_each($2) g CROSS JOIN delivery d WHERE d.consumer = $1"
+    " AND d.lane = json_extract(g.value, '$[0]') AND d.position = json_extract(g.value, '$[1]') AND d.state = 'running'",
+    "postgres": "SELECT d.lane, d.position, d.claim FROM unnest($2::text[], $3::bigint[]) AS g(lane, position) JOIN delivery d"
+    " ON d.consumer = $1 AND d.lane = g.lane AND d.position = g.position WHERE d.state = 'running' FOR UPDATE OF d",
+}
 GIVEN = {"sqlite": "(SELECT value AS lane FROM json_each($2)) g", "postgres": "unnest($2::text[]) AS g(lane)"}
 
 
@@ -89,7 +97,9 @@ class Rows:
     def __init__(self, database: Database, consumer: str, owner: str) -> None:
         self._database, self._consumer, self._owner = database, consumer, owner
         by, given = BY[database.dialect], GIVEN[database.dialect]
-        self._waiting, self._heads, self._running = WAITING.format(by=by), HEADS.format(by=by, given=given), RUNNING.format(by=by)
+        first = FIRST[database.dialect].format(by=by)
+        self._waiting, self._heads = WAITING.format(by=by, first=first), HEADS.format(given=given, first=first)
+        self._running = RUNNING.format(by=by)
 
     # ---- reading
 
@@ -110,14 +120,14 @@ class Rows:
     async def ours(self, claimed: Iterable[Head]) -> set[tuple[str, int]]:
         """Which of these are still claimed as they were. Inside a transaction: so they stay until its end."""
         heads = {(head.lane, head.position): head.claim for head in claimed}
+        d = self._database
         if not heads:
             return set()
-        d = self._database
-        sql = f"{self._running} AND o.lane IN {d.any_of(2, 'text')}"
+        places: list[object] = [d.as_list([list(place) for place in heads])]
         if d.dialect == "postgres":
-            sql += " FOR UPDATE"
-        rows = await d.fetch(sql, self._consumer, d.as_list(sorted({lane for lane, _ in heads})))
-        return {(row["lane"], row["position"]) for row in rows if heads.get((row["lane"], row["position"])) == row["claim"]}
+            places = [[lane for lane, _ in heads], [position for _, position in heads]]
+        rows = await d.fetch(OURS[d.dialect], self._consumer, *places)
+        return {(row["lane"], row["position"]) for row in rows if heads[row["lane"], row["position"]] == row["claim"]}
 
     async def left(self) -> list[Row]:
         """What is claimed: lane, position, owner, claim, deaths. Under the instance's lease that is what others have left behind."""

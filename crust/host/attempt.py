@@ -7,7 +7,7 @@ import traceback
 from contextvars import copy_context
 from dataclasses import dataclass
 
-from crust.errors import EventRefused, TargetError
+from crust.errors import EventRefused, TargetError, Unavailable
 from crust.host.consumer import Consumer, Delivery, Outcome, current
 from crust.host.held import Held
 from crust.host.schedule import How
@@ -75,6 +75,8 @@ async def handled(consumer: Consumer, delivery: Delivery) -> Result:
         outcome = await consumer.handle(delivery) or Outcome()
         return Result(outcome.state, outcome.note, outcome.receipt)
     except TargetError as error:
+        return Result("target", str(error)[-ERROR_MAX:], retry_after=error.retry_after)
+    except Unavailable as error:  # the core itself, or its database: neither the event's fault nor the plugin's
         return Result("target", str(error)[-ERROR_MAX:], retry_after=error.retry_after)
     except EventRefused as error:
         return Result("refused", str(error)[-ERROR_MAX:])

@@ -110,9 +110,9 @@ class Desk:
             lanes.sql += f" AND d.position = ${len(lanes.values) + 2})"
             lanes.values += [consumer, position]
         async with self._database.transaction():
-            count = await self._database.execute(rows.sql, *rows.values)
             await self._database.execute(lanes.sql, *lanes.values)
-        return count
+        async with self._database.transaction():  # another one, so that nobody who works waits for rows and lanes in the other order
+            return await self._database.execute(rows.sql, *rows.values)
 
     async def drop(self, consumer: str, position: int, lane: str | None = None) -> int:
         """Let an event not be delivered after all; gives how many rows. What is being handled now is not kept when it ends.
@@ -145,6 +145,7 @@ class Desk:
         lanes.given("parked_at >=", since)
         async with self._database.transaction():
             events = await self._database.execute(rows.sql, *rows.values)
+        async with self._database.transaction():
             whole = await self._database.execute(lanes.sql, *lanes.values) if position is None else 0
         if events or whole:
             await self._noted("deliveries replayed", consumer=consumer, lane=lane, position=position, events=events, lanes=whole)

@@ -101,6 +101,7 @@ class Engine:
     async def settled(self, name: str) -> None:
         """Wait until an instance has been delivered everything that the log has now, but for what waits until later. Dispatch is here."""
         head = (await self._log.head()).position
-        while self._dispatches[name].position < head or not await self._works[name].idle():
-            self._works[name].wake()
+        self.wake(name)
+        dispatch, work = self._dispatches[name], self._works[name]
+        while dispatch.position < head or not await work.idle():  # noqa: ASYNC110  # it may be in another process that work ends
             await asyncio.sleep(LOOK_S)

@@ -121,10 +121,10 @@ def _writes(instance: str, written: Mapping[Place, Pending | None]) -> list[Writ
     gone = [(instance, *place) for place, pending in written.items() if pending is None]
     documents = [(instance, *place, p.document.version, p.text, p.document.expires_at) for place, p in kept]
     fields = [(instance, *place, name, value) for place, p in kept for name, value in p.fields.items()]
-    return [
-        removing("document_field", touched),
+    return [  # documents before fields, as whoever sweeps away what has expired does it, so that nobody waits in a circle
         removing("document", gone),
         replacing(documents),
+        removing("document_field", touched),
         inserting("document_field", FIELD_COLUMNS, fields),
     ]
 

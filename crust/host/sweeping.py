@@ -43,5 +43,5 @@ async def _documents(database: Database, now: int) -> int:
     async with database.transaction():
         rows = await database.fetch(EXPIRED + (" FOR UPDATE SKIP LOCKED" if database.dialect == "postgres" else ""), now, TOGETHER)
         gone = [(row["instance"], row["collection"], row["key"]) for row in rows]
-        await database.run([removing("document_field", gone), removing("document", gone)], last=True)
+        await database.run([removing("document", gone), removing("document_field", gone)], last=True)
     return len(rows)

@@ -87,6 +87,8 @@ class Work:
 
     async def idle(self) -> bool:
         """Whether nothing is being handled, and nothing is due."""
+        if self._busy:
+            return False
         now = self._clock.now()
         return not any(each.running or each.due <= now for each in await self._rows.waiting())
 

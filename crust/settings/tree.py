@@ -186,7 +186,7 @@ class Broker(Section):
 class Delivery(Section):
     """Delivery of events to plugins and bridges. A lane is one target, such as a room, a recipient or an endpoint; in it order holds."""
 
-    lanes: int = Field(default=16, ge=1, le=1000, description="Lanes of one instance that are at work side by side")
+    lanes: int = Field(default=32, ge=1, le=1000, description="Lanes of one instance that are at work side by side")
     handler_s: Seconds = Field(default=60.0, description="Seconds that one attempt may take; then it counts as an error of the plugin")
     blocked_s: Seconds = Field(
         default=120.0,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from crust.errors import EventRefused, TargetError
+from crust.errors import EventRefused, TargetError, Unavailable
 from crust.host.consumer import Delivery, Outcome
 from tests.support.consumers import Listener, Place, delivering, engine_of, rows, states, text_of
 from tests.support.people import person, position
@@ -117,6 +117,23 @@ async def test_a_target_may_ask_for_more_time(place: Place) -> None:
         place.clock.advance(1)
         await engine.settled("echo")
         assert listener.texts == ["1", "1"]
+
+
+async def test_a_core_that_is_not_there_is_nobodys_bug(place: Place) -> None:
+    """A handler whose documents or messages cannot be had for a while is tried again, however often, and nothing is parked."""
+
+    async def handler(delivery: Delivery) -> None:
+        if delivery.attempt < 6:
+            raise Unavailable("the database did not answer", retry_after=1)
+
+    listener, engine = Listener(handler=handler), engine_of(place.node)
+    async with delivering(engine, listener):
+        await place.say("1")
+        for _ in range(6):
+            await engine.settled("echo")
+            place.clock.advance(3600)
+        assert listener.texts == ["1"] * 6
+        assert await states(place.node) == ["done"]
 
 
 async def test_after_five_days_a_lane_is_parked(place: Place) -> None:

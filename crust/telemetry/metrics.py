@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Labels: TypeAlias = str | tuple[str, ...]
 """The value of a metric's one label; or of all, in their order; `()` where it has none."""
@@ -81,7 +81,7 @@ class Gauges:
 
     def __init__(self, name: str, help: str, *labels: str) -> None:
         self.name, self.help, self.labels = name, help, labels
-        self.read: Callable[[], Mapping[str, float] | Mapping[Labels, float]] = dict
+        self.read: Callable[[], Mapping[Any, float]] = dict  # by `Labels`; a mapping's type takes no other key that is one of them
 
 
 Metric = Counter | Histogram | Gauge | Gauges

@@ -142,6 +142,7 @@ async def _serve(node: Node, run: servers.Serve, listener: socket.socket, stop: 
     following = asyncio.create_task(faces.follow(), name="fan-out")
     beside = [
         asyncio.create_task(node.core.files.sweep_always(), name="sweep of files"),
+        asyncio.create_task(node.core.erasing.always(), name="erasing"),
         asyncio.create_task(node.core.retention.always(), name="retention"),
         asyncio.create_task(node.core.presence.tell_always(), name="presence"),
     ]
@@ -197,6 +198,7 @@ class Faces:
         self.hub = Hub(head.position, settings.websocket.crowd, node.metrics)
         self._follower = Follower(node.log, node.broker, head.position)
         self._received = head.position
+        node.broker.on_control(core.known.control)  # before sockets are closed: who is out there is out everywhere
         node.broker.on_control(self.hub.control)
         node.broker.on_control(core.presence.control)
 
@@ -211,14 +213,16 @@ class Faces:
                 return "the database does not answer"
             return None
 
-        async def enrol(secret: str, form: Mapping[str, str]) -> None:
+        async def enrol(secret: str, form: Mapping[str, str], address: str) -> None:
             account = NewAccount(secret, form["username"], form["name"] or None, form["email"] or None, form["password"])
-            await core.invitations.enrol(account)
+            await core.invitations.enrol(account, address)
 
         self.gateway = Gateway(Services(settings, core, self.hub, limiter, invoke, node.metrics), identity)
         self.app = create_app(settings, registry, core.sessions.authenticate, identity, ready)
         self.app.register_blueprint(setup.blueprint(core.accounts.create_first, settings.effective_public_url))
-        self.app.register_blueprint(invitation.blueprint(core.invitations.organisation, enrol, settings.effective_public_url))
+        self.app.register_blueprint(
+            invitation.blueprint(core.invitations.organisation, enrol, identity.address, settings.effective_public_url)
+        )
         self.app.register_blueprint(docs.blueprint(lambda: openapi(registry), description.description))
         self.gateway.install(self.app)
         self._add_metrics(identity)

@@ -103,21 +103,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """The URL of an empty PostgreSQL database that is this test's own. A test may ask for it while its loop runs, too."""
-    with _database() as url:
+    with database() as url:
         yield url
 
 
 @pytest.fixture
 def another_postgres_url() -> Iterator[str]:
     """The same once more."""
-    with _database() as url:
+    with database() as url:
         yield url
 
 
 @contextmanager
-def _database() -> Iterator[str]:
+def database(template: str = "template1") -> Iterator[str]:
+    """The URL of a database that is there for the length of a block: a copy of another one that nobody is connected to, or empty."""
     name = f"crust_test_{secrets.token_hex(8)}"
-    _run(f"CREATE DATABASE {name}")
+    _run(f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield urlunsplit(urlsplit(POSTGRES_URL)._replace(path=f"/{name}"))
     finally:

@@ -39,7 +39,10 @@ for _name, _place, _help in (
 def main() -> None:
     """Run a command; what goes wrong for a reason that people can mend is one line on standard error, and exit status 1."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, and not when Python ends, an error of it can be reported
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the end of the line: a bug is raised again by `report`
         from crust.cli.failure import report
 

@@ -111,11 +111,9 @@ async def test_a_database_that_cannot_be_written_delays_and_no_more(settings: Se
     assert sorted(listener.texts, key=int) == [str(number) for number in range(EVENTS)]
 
 
-@pytest.mark.postgres
+@pytest.mark.parametrize("settings", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
 async def test_connections_that_are_cut_off_lose_and_double_nothing(settings: Settings) -> None:
     """In the middle of whatever they are at, commits included."""
-    if not settings.database_url:
-        pytest.skip("SQLite has no connections to cut")
     listener = await tried(settings, "cut off")
     assert len(listener.texts) <= EVENTS + 40
 

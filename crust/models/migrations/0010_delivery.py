@@ -65,7 +65,7 @@ async def create(_apps: Any, editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crust", "0008_broker")]
+    dependencies = [("crust", "0009_channels_named")]
 
     initial = False
 

@@ -1,4 +1,4 @@
-"""Every error that a caller may see, HTTP and websocket alike.
+"""Every error that a caller may see, HTTP and websocket alike; at the end, what a handler of events raises to say how it failed.
 
 The tree is flat and closed: one class a code, as in the API's conventions. A service raises one of these; the API and the gateway
 turn it into `{"error": {...}}` by `as_dict()` and never show any other exception's text.
@@ -131,3 +131,27 @@ ERRORS: tuple[type[CrustError], ...] = (
 """The closed list."""
 CODES: dict[str, int] = {error.code: error.status for error in ERRORS}
 """Code → HTTP status."""
+
+
+# ---- what handlers of events say; no caller sees these
+
+
+class TargetError(Exception):
+    """What a handler speaks to does not answer, or not now: the whole lane waits, and this event is tried again first.
+
+    Args:
+        reason: one sentence for operators, without secrets.
+        retry_after: seconds after which the target wants to be asked again; left out, the schedule says.
+    """
+
+    def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class EventRefused(Exception):
+    """This event cannot be delivered, now or ever: it is parked at once, and its lane goes on with the next.
+
+    Args:
+        reason: one sentence for operators, without secrets.
+    """

@@ -26,6 +26,7 @@ from crust.broker.rabbit import RabbitBroker
 from crust.clock import Clock, SystemClock
 from crust.errors import Unavailable
 from crust.events.event import Event
+from crust.host.desk import Counts, Desk
 from crust.log import Consumers, Head, Leases, Log, head_of
 from crust.models.database import Database
 from crust.models.migrate import migrate, serving
@@ -229,17 +230,20 @@ class Faces:
     def _add_metrics(self, identity: Identity) -> None:
         node, shown = self._node, self._node.metrics
         exposition = Exposition(shown)
+        desk = Desk(node.database, node.log, node.leases, node.consumers, node.clock)
         head: int | None = None
         lags: dict[str, float] = {}
+        counts = Counts({}, {})
 
         async def scrape() -> tuple[bytes, str]:
-            nonlocal head, lags
-            head, lags = await _position(node.log), await _lags(node.consumers)
+            nonlocal head, lags, counts
+            head, lags, counts = await _position(node.log), await _lags(node.consumers), await _counts(desk)
             return exposition.text(), CONTENT_TYPE
 
         shown.waiting.read = lambda: node.log.waiting
         shown.log_position.read = lambda: head
         shown.consumer_lag.read = lambda: lags
+        shown.delivery_rows.read, shown.delivery_lanes.read = lambda: counts.rows, lambda: counts.lanes
         shown.fan_out_lag.read = lambda: None if head is None else max(0, head - self.hub.offset)
         self.app.register_blueprint(metrics.blueprint(scrape, identity, node.settings.metrics.token))
 
@@ -278,6 +282,15 @@ async def _lags(consumers: Consumers) -> dict[str, float]:
             return {each.name: float(each.lag) for each in await consumers.all()}
     except (Unavailable, TimeoutError):
         return {}
+
+
+async def _counts(desk: Desk) -> Counts:
+    """What waits for plugins and bridges; nothing while the database does not say."""
+    try:
+        async with asyncio.timeout(HEAD_S):
+            return await desk.counts()
+    except (Unavailable, TimeoutError):
+        return Counts({}, {})
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -420,6 +420,10 @@ class Consumer(Model):
         table = "consumer"
 
 
+# What is delivered to whom (`delivery`, `lane`) and what plugins keep (`document`, `document_field`) have keys of several columns, which no
+# model can have: migration 0010_delivery makes them, and `crust.host` reads and writes them.
+
+
 # The docstrings are for readers of this file. As table comments they would be part of the schema, and each correction a migration.
 for _model in list(Model.__subclasses__()):
     if _model.__module__ == __name__:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from crust import settings
 from crust.clock import Clock
 from crust.errors import CrustError
-from crust.ids import ID_COUNTER_BITS, ID_EPOCH_MS
+from crust.ids import ID_COUNTER_BITS, ID_EPOCH_MS, MAX_ID
 from crust.log import Log
 from crust.models.database import Database
 from crust.services.messages import Messages
@@ -26,9 +26,11 @@ TOGETHER = 100  # messages of one change; each is a dozen statements
 ROWS = 500  # of other tables in one change
 PAUSE_S = 0.1  # between two changes: others write meanwhile
 OLD_MESSAGES = "FROM message WHERE removed_at IS NULL AND id < $1"
-OLD_EVENTS = """
+OLD_EVENTS = f"""
 FROM event WHERE id < $1 AND position < (SELECT max(position) FROM event)
 AND NOT EXISTS (SELECT 1 FROM consumer c WHERE c.position < event.position)
+AND position < coalesce((SELECT min(d.position) FROM delivery d WHERE d.state IN ('waiting', 'running')), {MAX_ID})
+AND position < coalesce((SELECT min(d.position) FROM delivery d WHERE d.state = 'parked'), {MAX_ID})
 """
 OLD_ACTS = "FROM audit WHERE id < $1"
 
@@ -105,7 +107,7 @@ class Retention:
         return await self._messages.remove_old([row["id"] for row in rows]) if rows else 0
 
     async def _events(self) -> int:
-        """The oldest ones, but none that a consumer of the log has yet to deal with."""
+        """The oldest ones, but none that a consumer of the log has yet to deal with, or that is not delivered yet, and none after that."""
         d = self._database
         rows = await d.fetch(f"SELECT position {OLD_EVENTS} ORDER BY position LIMIT $2", self._before(self._ages.events_days), ROWS)
         if not rows:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import pytest_asyncio
 
+from crust.clock import ManualClock
 from crust.runtime import opened
 from crust.settings import Passwords, Settings
 from tests.conftest import database
+from tests.support.consumers import Place
+from tests.support.people import channel, person
 
 # A password hash that costs next to nothing: its strength is not what these tests are about.
 CHEAP = Passwords(time_cost=1, memory_kib=8, parallelism=1)
@@ -74,3 +78,12 @@ def empty_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings over a database of its own in which nothing is yet, not even tables."""
     url = request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
     return Settings(data_dir=tmp_path / "data", database_url=url, passwords=CHEAP)
+
+
+@pytest_asyncio.fixture
+async def place(settings: Settings) -> AsyncIterator[Place]:
+    """A node whose clock stands still, with a person and two channels."""
+    clock = ManualClock()
+    async with opened(settings, clock) as node:
+        ana = await person(node, "ana", is_admin=True)
+        yield Place(node, clock, ana, await channel(node, ana), await channel(node, ana, name="other"))

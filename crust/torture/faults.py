@@ -1,0 +1,89 @@
+"""The registry of faults. One more is a function like these, in this module or in another that `ALL` names.
+
+    @fault("kill-node")
+    async def kill_node(stage: Stage) -> str:
+        \"\"\"kill -9 of a node, which is started again at once\"\"\"
+        node = stage.chance.choice(stage.nodes)
+        await node.restart()
+        return node.name
+
+It does the fault, and returns once it is over, saying what was done. People talk and listen meanwhile, and for as long before and after as
+it takes. What must hold then is the same for all of them: see `crust.torture.ledger`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from crust.torture.plan import Plan
+from crust.torture.stage import Stage
+
+Need = Literal["broker", "own broker", "sqlite", "postgres", "own postgres", "several nodes"]
+Deed = Callable[[Stage], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One of the registry.
+
+    Args:
+        name: by which it is chosen.
+        about: what it does, in a line.
+        do: does it.
+        needs: what has to be there.
+        keeps: whether RabbitMQ is left with all that it has confirmed, so that each event has to come by it.
+    """
+
+    name: str
+    about: str
+    do: Deed
+    needs: frozenset[Need]
+    keeps: bool
+
+
+REGISTRY: dict[str, Fault] = {}
+
+
+def fault(name: str, *needs: Need, keeps: bool = True) -> Callable[[Deed], Deed]:
+    """Put a function into the registry; its docstring says what it does."""
+
+    def register(deed: Deed) -> Deed:
+        assert name not in REGISTRY, name
+        about = (deed.__doc__ or "").partition("\n")[0].rstrip(".")
+        REGISTRY[name] = Fault(name, about, deed, frozenset(needs), keeps)
+        return deed
+
+    return register
+
+
+def there(plan: Plan) -> set[Need]:
+    """What a trial has of what faults need."""
+    found: set[Need] = {"sqlite" if plan.database == "sqlite" else "postgres"}
+    if plan.database == "postgres":
+        found.add("own postgres")
+    if plan.broker != "none":
+        found.add("broker")
+    if plan.broker == "rabbit":
+        found.add("own broker")
+    if plan.node_count > 1:
+        found.add("several nodes")
+    return found
+
+
+def chosen(plan: Plan, names: Sequence[str]) -> list[Fault]:
+    """The faults of these names; of all names those for which everything is there, where none is given.
+
+    Raises:
+        LookupError: there is no such fault, or what it needs is not there.
+    """
+    has = there(plan)
+    if not names:
+        return [each for each in REGISTRY.values() if not each.needs - has]
+    for name in names:
+        if name not in REGISTRY:
+            raise LookupError(f"there is no fault {name}: crust torture --list shows all")
+        if missing := REGISTRY[name].needs - has:
+            raise LookupError(f"{name} needs {' and '.join(sorted(missing))}")
+    return [REGISTRY[name] for name in dict.fromkeys(names)]

@@ -21,7 +21,7 @@ from crust.torture.wire import AWAY, socket
 POST_S = 8.0  # for an answer; then it is asked again, perhaps of another node
 AGAIN_S = 0.1
 PIPELINED = 8  # messages of one websocket that wait for their answer
-LATER = ("unavailable", "rate_limited", "internal")  # not stored, or unknown: to be repeated
+OK, LATER, UNAVAILABLE = 200, 503, "unavailable"  # answers; one that is not there yet may be stored or not, and is asked for again
 
 Choose = Callable[[], str]
 """The address of a node, as a load balancer would choose one."""
@@ -71,7 +71,9 @@ class Author:
         self.talking = asyncio.Event()
         self.said: list[Said] = []
         self.refused: list[str] = []
-        self.repeats = 0
+        self.repeats = self.retries = 0
+        self.pace = 1.0
+        """A share of the rate, while there are many to hear it."""
         self.open = 0
         """Messages that were sent and are not acknowledged yet."""
 
@@ -80,7 +82,7 @@ class Author:
         loop = asyncio.get_running_loop()
         while True:
             await self.talking.wait()
-            self._due = max(self._due, loop.time() - 1) + self._chance.expovariate(self._rate)
+            self._due = max(self._due, loop.time() - 1) + self._chance.expovariate(self._rate * self.pace)
             await asyncio.sleep(max(0.0, self._due - loop.time()))
             if self.talking.is_set():
                 break
@@ -117,15 +119,14 @@ class HttpAuthor(Author):
         while True:
             try:
                 async with session.post(self._choose() + "/message/edit", data=self._fields(post)) as answer:
-                    body = await answer.json(content_type=None)
-                    status = answer.status
-            except (*AWAY, ValueError):
-                await asyncio.sleep(AGAIN_S)
-                continue
-            if status == 200:
-                return self._acknowledged(post, body["response"])
-            if body["error"]["code"] not in LATER:
-                return self._refused(post, body)
+                    status, body = answer.status, await answer.read()
+            except AWAY:
+                status, body = LATER, b""
+            if status == OK:
+                return self._acknowledged(post, json.loads(body)["response"])
+            if status != LATER:
+                return self._refused(post, f"{status} {body.decode(errors='replace')[:300]}")
+            self.retries += 1
             await asyncio.sleep(AGAIN_S)
 
 
@@ -159,6 +160,7 @@ class SocketAuthor(Author):
                 with suppress(*AWAY):
                     async with socket(session, self._choose()) as connection:
                         self._wire += 1
+                        self.retries += len(self._waiting)
                         self._to_send = deque(sorted([*self._waiting.values(), *self._to_send], key=lambda post: post.began))
                         self._waiting.clear()
                         await first_to_end(self._send_all(connection), self._hear(connection))
@@ -184,7 +186,8 @@ class SocketAuthor(Author):
                 self._answered(post, frame)
 
     def _answered(self, post: Post, frame: dict[str, Any]) -> None:
-        if "error" in frame and frame["error"]["code"] in LATER:
+        if "error" in frame and frame["error"]["code"] == UNAVAILABLE:
+            self.retries += 1
             asyncio.get_running_loop().call_later(AGAIN_S, self._queue, post)
             return
         if "error" in frame:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from crust.torture.plan import Plan
 from crust.torture.stage import Stage
 
-Need = Literal["broker", "own broker", "sqlite", "postgres", "own postgres", "several nodes"]
+Need = Literal["broker", "own broker", "sqlite", "postgres", "own postgres", "several nodes", "libfaketime"]
 Deed = Callable[[Stage], Awaitable[str]]
 
 
@@ -69,7 +70,14 @@ def there(plan: Plan) -> set[Need]:
         found.add("own broker")
     if plan.node_count > 1:
         found.add("several nodes")
+    if faketime() is not None:
+        found.add("libfaketime")
     return found
+
+
+def faketime() -> Path | None:
+    """libfaketime, if it is installed."""
+    return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 def chosen(plan: Plan, names: Sequence[str]) -> list[Fault]:

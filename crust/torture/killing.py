@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 
-from crust.torture.faults import fault
+from crust.torture.faults import faketime, fault
 from crust.torture.stage import Stage
 
 DOWN_S = 2.0  # for which a killed process stays away
 FROZEN_S, UNTRUSTED_S = 60.0, 20.0
-CLOCK_S = 3600
+CLOCK_S, STEP_S = 3600, 2.0
 
 
 @fault("kill-node")
@@ -67,6 +67,26 @@ async def clock(stage: Stage) -> str:
             await node.replace("--clock", str(CLOCK_S), "--seed", f"{stage.plan.seed}{stage.repeat}{number}")
         await stage.hold(UNTRUSTED_S)
         steps = sum(last(node.process.log(200_000), "the clock was set").get("steps", 0) for node in stage.nodes)
+    finally:
+        for node in stage.nodes:
+            await node.replace()
+    return f"{steps} steps"
+
+
+@fault("clock-os", "libfaketime")
+async def clock_os(stage: Stage) -> str:
+    """the same by libfaketime, below everything in the nodes' processes, SQLite's clock included"""
+    files = [stage.folder / f"clock-{node.name}" for node in stage.nodes]
+    try:
+        for node, file in zip(stage.nodes, files, strict=True):
+            file.write_text("+0")
+            variables = {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            await node.replace(LD_PRELOAD=str(faketime()), **variables)
+        steps = round(UNTRUSTED_S * stage.plan.scale / STEP_S) or 1
+        for _ in range(steps):
+            for file in files:
+                file.write_text(f"{stage.chance.randint(-CLOCK_S, CLOCK_S):+d}")
+            await asyncio.sleep(STEP_S)
     finally:
         for node in stage.nodes:
             await node.replace()

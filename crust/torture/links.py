@@ -91,7 +91,8 @@ async def deaf(stage: Stage) -> str:
         await stage.listen(stage.plan.crowd - len(deaf))
         await asyncio.gather(*(each.open() for each in deaf))
         await stage.hold(60.0)
+        hung_up = sum(each.hung_up for each in deaf)
     finally:
         for each in deaf:
             each.close()
-    return f"{len(deaf)} of {stage.plan.crowd}"
+    return f"{len(deaf)} of {stage.plan.crowd}; the server hung up on {hung_up}"

@@ -18,6 +18,7 @@ from crust.torture.wire import AWAY, socket
 AGAIN_S = 0.2
 NARROW = 4096  # bytes that the kernel takes in for who reads nothing
 OPEN_S = 10.0
+ESTABLISHED = 1  # of Linux's states of a TCP connection
 UPGRADE = (
     "GET /websocket/client HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Session-ID: {session}\r\nX-Client-ID: {client}\r\n\r\n"
@@ -104,6 +105,11 @@ class Deaf:
             answer = await loop.sock_recv(self._socket, 12)
         if not answer.startswith(b"HTTP/1.1 101"):
             raise OSError(f"the upgrade was answered {answer!r}")
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the server has ended the connection, by the kernel's word."""
+        return self._socket.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, 1)[0] != ESTABLISHED
 
     def close(self) -> None:
         self._socket.close()

@@ -30,6 +30,7 @@ class Node:
 
     def __init__(self, name: str, environment: Mapping[str, str], folder: Path, seed: int) -> None:
         self.name, self.port = name, free_port()
+        self._environment = environment
         self.process = Process(name, [], environment, folder)
         self.clients = FaultProxy("127.0.0.1", self.port, f"{seed} clients of {name}")
 
@@ -38,8 +39,9 @@ class Node:
         """Where clients find it."""
         return f"http://127.0.0.1:{self.clients.port}"
 
-    async def start(self, *untrustworthy: str) -> None:
-        """Start it, and wait until it is ready. With arguments it is a `crust.torture.node`, and they are its."""
+    async def start(self, *untrustworthy: str, **variables: str) -> None:
+        """Start it, with these variables too, and wait until it is ready. With arguments it is a `crust.torture.node`, and they are its."""
+        self.process.environment = {**self._environment, **variables}
         where = ("--port", str(self.port))
         plain = crust("serve", "--host", "127.0.0.1", *where)
         self.process.command = crust(*where, *untrustworthy, module="crust.torture.node") if untrustworthy else plain
@@ -59,15 +61,10 @@ class Node:
         except (OSError, urllib.error.URLError):
             return False
 
-    async def restart(self, *untrustworthy: str) -> None:
-        """kill -9, and start it again."""
-        self.process.kill()
-        await self.start(*untrustworthy)
-
-    async def replace(self, *untrustworthy: str) -> None:
+    async def replace(self, *untrustworthy: str, **variables: str) -> None:
         """SIGTERM, and start it again."""
         await self.process.stop()
-        await self.start(*untrustworthy)
+        await self.start(*untrustworthy, **variables)
 
     async def freeze(self, seconds: float) -> None:
         """SIGSTOP for so long."""

@@ -35,7 +35,7 @@ def heading(plan: Plan) -> str:
 
 def table(outcomes: Sequence[Outcome]) -> str:
     """One line a fault."""
-    names = ["fault", "repeats", "acknowledged", "stored", *GROUPS, "healed", "at the head", ""]
+    names = ["fault", "repeats", "acknowledged", "sent again", "stored", *GROUPS, "healed", "at the head", ""]
     lines = [[name.strip() for name in names], *([*_cells(of_one)] for of_one in _by_fault(outcomes))]
     widths = [max(len(line[at]) for line in lines) for at in range(len(names))]
     return "\n".join("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines)
@@ -56,6 +56,7 @@ def _cells(outcomes: Sequence[Outcome]) -> list[str]:
         outcomes[0].fault,
         str(len(outcomes)),
         str(sum(outcome.acknowledged for outcome in outcomes)),
+        str(sum(outcome.retries for outcome in outcomes)),
         str(sum(outcome.stored for outcome in outcomes)),
         *map(str, counted),
         str(sum(outcome.healed for outcome in outcomes)),
@@ -91,6 +92,7 @@ def as_json(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
                 "acknowledged": outcome.acknowledged,
                 "stored": outcome.stored,
                 **{kind.replace(" ", "_"): count for kind, count in outcome.wrongs.counts.items()},
+                "retries": outcome.retries,
                 "repeats": outcome.repeats,
                 "resumes": outcome.resumes,
                 "healed": outcome.healed,

@@ -100,6 +100,20 @@ async def memory_alarm(stage: Stage) -> str:
     return f"{len(blocked)} connections blocked"
 
 
+@fault("blackout", "own broker", keeps=False)
+async def blackout(stage: Stage) -> str:
+    """kill -9 of everything at once: nodes, RabbitMQ, and PostgreSQL where it is our own"""
+    for node in stage.nodes:
+        node.process.kill()
+    await broker_of(stage).kill()
+    if isinstance(stage.store, OwnPostgres):
+        await stage.store.stop("immediate")
+        await stage.store.start()
+    await broker_of(stage).start()
+    await asyncio.gather(*(node.start() for node in stage.nodes))
+    return f"{len(stage.nodes)} nodes and what they stand on"
+
+
 # ---- PostgreSQL
 
 

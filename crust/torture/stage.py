@@ -19,6 +19,7 @@ from crust.torture.stores import Away, Store
 
 READY_S = 60.0
 POLL_S = 0.1
+DELIVERIES = 2000  # a second, over all who listen: more would test how fast this process is
 
 LinkName = Literal["broker", "database", "clients"]
 
@@ -85,6 +86,9 @@ class Stage:
 
     async def listen(self, count: int) -> None:
         """Let so many more people listen, until the reckoning."""
+        heard = (len(self.listeners) + len(self.crowd) + count) * self.plan.rate
+        for author in self.authors:
+            author.pace = min(1.0, DELIVERIES / heard)
         for number in range(len(self.crowd), len(self.crowd) + count):
             listener = Listener(f"one of the crowd, {number}", self.accounts[-1], self.choose)
             self.crowd.append(listener)
@@ -128,6 +132,8 @@ class Stage:
     async def dismiss_the_crowd(self) -> None:
         await _ended(self._crowd_tasks)
         self._crowd_tasks, self.crowd = [], []
+        for author in self.authors:
+            author.pace = 1.0
 
     async def leave(self) -> None:
         """Everybody goes."""

@@ -38,7 +38,7 @@ class Outcome:
         fault: its name; `repeat`: for which time.
         what: was done, in words.
         acknowledged, stored: messages.
-        repeats: how often an answer told that the message was there already.
+        retries: how often a message had to be sent again; `repeats`: how often the answer told that it was there already.
         resumes: how often listeners came back.
         healed: events that the reader had from the log, because RabbitMQ had not brought them.
         head_s: seconds from the fault's end until everything was at the head as it was then; None: never.
@@ -53,6 +53,7 @@ class Outcome:
     acknowledged: int = 0
     stored: int = 0
     repeats: int = 0
+    retries: int = 0
     resumes: int = 0
     healed: int = 0
     head_s: float | None = None
@@ -141,7 +142,8 @@ async def _mark(stage: Stage) -> Mark:
     for listener in stage.listeners:
         listener.begin()
     for author in stage.authors:
-        author.said, author.refused, author.repeats = [], [], 0
+        author.said, author.refused = [], []
+        author.repeats = author.retries = 0
     [[message]] = await stage.store.rows("SELECT coalesce(max(id), 0) FROM message")
     came = await stage.reader.rows("SELECT coalesce(max(number), 0) FROM came") if stage.reader else [[0]]
     return Mark(await stage.head(), int(message), int(came[0][0]))
@@ -187,6 +189,7 @@ async def _reckon(stage: Stage, fault: Fault, mark: Mark, outcome: Outcome) -> N
         wrongs.note("started afresh", listener.heard.name, listener.fresh)
     outcome.acknowledged, outcome.stored = len(said), len(stored)
     outcome.repeats = sum(author.repeats for author in stage.authors)
+    outcome.retries = sum(author.retries for author in stage.authors)
     outcome.resumes = sum(listener.resumes for listener in [*stage.listeners, *stage.crowd])
     await _reckon_reader(stage, fault, mark, outcome)
 

@@ -150,7 +150,7 @@ def test_the_verdict() -> None:
         assert reasons(bad) == [f"{kind}: this one"]
         [_, line] = table([bad]).splitlines()
         assert line.endswith("FAILED")
-        assert line.split()[4 : 4 + len(GROUPS)].count("1") == 1
+        assert line.split()[5 : 5 + len(GROUPS)].count("1") == 1
 
 
 def test_the_registry() -> None:

@@ -18,8 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from crust.log.leases import TAKEN_AFTER_S
 from crust.torture.plan import Plan
 from crust.torture.stage import Stage
+
+HEAD_S = 30.0
+TAKEN_S = TAKEN_AFTER_S + 5.0  # where whoever had the relay's lease may be dead: it is another's 30 s after the last heartbeat
 
 Need = Literal["broker", "own broker", "sqlite", "postgres", "own postgres", "several nodes", "libfaketime"]
 Deed = Callable[[Stage], Awaitable[str]]
@@ -35,6 +39,7 @@ class Fault:
         do: does it.
         needs: what has to be there.
         keeps: whether RabbitMQ is left with all that it has confirmed, so that each event has to come by it.
+        within_s: seconds after its end within which everything has to be at the head.
     """
 
     name: str
@@ -42,18 +47,19 @@ class Fault:
     do: Deed
     needs: frozenset[Need]
     keeps: bool
+    within_s: float
 
 
 REGISTRY: dict[str, Fault] = {}
 
 
-def fault(name: str, *needs: Need, keeps: bool = True) -> Callable[[Deed], Deed]:
+def fault(name: str, *needs: Need, keeps: bool = True, within_s: float = HEAD_S) -> Callable[[Deed], Deed]:
     """Put a function into the registry; its docstring says what it does."""
 
     def register(deed: Deed) -> Deed:
         assert name not in REGISTRY, name
         about = (deed.__doc__ or "").partition("\n")[0].rstrip(".")
-        REGISTRY[name] = Fault(name, about, deed, frozenset(needs), keeps)
+        REGISTRY[name] = Fault(name, about, deed, frozenset(needs), keeps, within_s)
         return deed
 
     return register

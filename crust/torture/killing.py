@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
-from crust.torture.faults import faketime, fault
+from crust.torture.faults import TAKEN_S, faketime, fault
 from crust.torture.stage import Stage
 
 DOWN_S = 2.0  # for which a killed process stays away
@@ -13,7 +13,7 @@ FROZEN_S, UNTRUSTED_S = 60.0, 20.0
 CLOCK_S, STEP_S = 3600, 2.0
 
 
-@fault("kill-node")
+@fault("kill-node", within_s=TAKEN_S)
 async def kill_node(stage: Stage) -> str:
     """kill -9 of a node"""
     node = stage.chance.choice(stage.nodes)
@@ -23,7 +23,7 @@ async def kill_node(stage: Stage) -> str:
     return node.name
 
 
-@fault("kill-relay", "broker")
+@fault("kill-relay", "broker", within_s=TAKEN_S)
 async def kill_relay(stage: Stage) -> str:
     """kill -9 of the node that holds the relay's lease; another takes it 20 to 30 s later"""
     node = await stage.relay()

@@ -7,7 +7,7 @@ from typing import Any
 
 from crust.torture.ledger import WRONGS
 from crust.torture.plan import Plan
-from crust.torture.trial import HEAD_S, Outcome
+from crust.torture.trial import Outcome
 
 GROUPS = {
     "lost": ("lost", "not in the log", "never acknowledged", "refused"),
@@ -72,8 +72,8 @@ def reasons(outcome: Outcome) -> list[str]:
         found.append(f"the trial broke: {outcome.broken}")
     elif outcome.head_s is None:
         found.append(f"not at the head: {', '.join(outcome.late[:5])}")
-    elif outcome.head_s > HEAD_S:
-        found.append(f"at the head after {outcome.head_s:.1f} s, not within {HEAD_S:g}")
+    elif outcome.head_s > outcome.within_s:
+        found.append(f"at the head after {outcome.head_s:.1f} s, not within {outcome.within_s:g}")
     if not outcome.acknowledged:
         found.append("nothing was acknowledged, so nothing was tried")
     return [] if outcome.passed else found

@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import suppress
 
 from crust.torture.brokers import Broker
-from crust.torture.faults import fault
+from crust.torture.faults import TAKEN_S, fault
 from crust.torture.proxy import Weather
 from crust.torture.stage import READY_S, Stage
 from crust.torture.stores import Away, OwnPostgres, SQLite
@@ -100,7 +100,7 @@ async def memory_alarm(stage: Stage) -> str:
     return f"{len(blocked)} connections blocked"
 
 
-@fault("blackout", "own broker", keeps=False)
+@fault("blackout", "own broker", keeps=False, within_s=TAKEN_S)
 async def blackout(stage: Stage) -> str:
     """kill -9 of everything at once: nodes, RabbitMQ, and PostgreSQL where it is our own"""
     for node in stage.nodes:

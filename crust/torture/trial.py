@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from crust.torture import killing, links, services  # noqa: F401  # they fill the registry
 from crust.torture.building import staged
-from crust.torture.faults import Fault, chosen
+from crust.torture.faults import HEAD_S, Fault, chosen
 from crust.torture.ledger import (
     Logged,
     Said,
@@ -24,7 +24,6 @@ from crust.torture.plan import Plan
 from crust.torture.stage import POLL_S, Stage
 from crust.torture.stores import Away
 
-HEAD_S = 30.0  # within which everything is at the head once a fault is over
 GIVEN_UP_S = 90.0  # until then it is waited for, to say how long it took
 BEFORE_S, AFTER_S = 2.0, 1.0  # of talk around a fault
 DONE_S = 120.0  # the longest that a fault may take beyond what it is to last
@@ -41,7 +40,7 @@ class Outcome:
         retries: how often a message had to be sent again; `repeats`: how often the answer told that it was there already.
         resumes: how often listeners came back.
         healed: events that the reader had from the log, because RabbitMQ had not brought them.
-        head_s: seconds from the fault's end until everything was at the head as it was then; None: never.
+        head_s: seconds from the fault's end until everything was at the head as it was then; None: never; `within_s` are allowed.
         wrongs: what must be nothing.
         late: who was not at the head in the end.
         broken: why the trial could not go on.
@@ -57,6 +56,7 @@ class Outcome:
     resumes: int = 0
     healed: int = 0
     head_s: float | None = None
+    within_s: float = HEAD_S
     wrongs: Wrongs = field(default_factory=Wrongs)
     late: list[str] = field(default_factory=list)
     broken: str = ""
@@ -64,7 +64,7 @@ class Outcome:
     @property
     def passed(self) -> bool:
         """Whether all that must be is."""
-        return self.wrongs.none and not self.broken and self.head_s is not None and self.head_s <= HEAD_S and self.acknowledged > 0
+        return self.wrongs.none and not self.broken and self.head_s is not None and self.head_s <= self.within_s and self.acknowledged > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ async def run(
 
 async def one(stage: Stage, fault: Fault) -> Outcome:
     """Do one fault, and reckon."""
-    outcome = Outcome(fault.name, stage.repeat + 1)
+    outcome = Outcome(fault.name, stage.repeat + 1, within_s=fault.within_s)
     mark = await _mark(stage)
     loop = asyncio.get_running_loop()
     stage.talk(on=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from crust.cli.main import app
 from crust.cli.torture import torture
 from crust.torture.faults import REGISTRY, Deed, fault
 from crust.torture.plan import Plan
@@ -173,6 +174,17 @@ async def test_what_cannot_be_done_is_said() -> None:
     process = command("--list", "--json")
     out, _ = process.communicate(timeout=60)
     assert {each["fault"] for each in json.loads(out)} == set(REGISTRY)
+
+
+async def test_the_commands_of_the_readme_are_understood() -> None:
+    """Each has options that there are, and faults."""
+    text = (Path(__file__).parents[2] / "README.md").read_text().partition("\n## Torture\n")[2]
+    lines = [line.partition("#")[0].split() for line in text.partition("```sh\n")[2].partition("```")[0].splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        asked, bound, _ = app.parse_args(line[1:])
+        assert asked is torture
+        assert set(filter(None, str(bound.arguments.get("faults", "")).split(","))) <= set(REGISTRY)
 
 
 @pytest.mark.timeout(120)

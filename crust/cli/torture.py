@@ -17,9 +17,8 @@ from crust.torture import brokers, report, trial
 from crust.torture.faults import REGISTRY, chosen
 from crust.torture.plan import Plan
 from crust.torture.process import ProcessFailed
+from crust.torture.stores import Away
 from crust.torture.trial import Outcome
-
-TERMINATED = "SIGTERM"
 
 
 async def torture(
@@ -66,7 +65,7 @@ async def torture(
                 async for outcome in running:
                     outcomes.append(outcome)
                     _tell_outcome(outcome)
-    except (ProcessFailed, LookupError) as error:
+    except (ProcessFailed, Away, LookupError) as error:
         sys.exit(f"crust: {error.args[0]}")
     if json:
         print_json(report.as_json(plan, outcomes))
@@ -78,13 +77,18 @@ async def torture(
 @contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM ends the block as an interrupt does: what was started is ended first."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    loop, task, came = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
     assert task is not None
-    loop.add_signal_handler(signal.SIGTERM, task.cancel, TERMINATED)
+
+    def terminated() -> None:
+        came.set()
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, terminated)
     try:
         yield
-    except asyncio.CancelledError as error:
-        if error.args == (TERMINATED,):
+    except asyncio.CancelledError:
+        if came.is_set():
             sys.exit(128 + signal.SIGTERM)
         raise
     finally:

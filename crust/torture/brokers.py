@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from crust.torture.process import Blocking
 from crust.torture.rabbit import BIN, Management, RabbitServer
 
 PREFIXES = ("crust.v1.", "torture.")  # whatever else is on a broker that was given is let alone
@@ -20,7 +21,7 @@ class Broker:
     """A broker. `server` is there where it is our own, and may be killed."""
 
     def __init__(self, url: str, server: RabbitServer | None = None) -> None:
-        self.url, self.server = url, server
+        self.url, self.server, self._blocking = url, server, Blocking()
         parts = urlsplit(url)
         self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 5672
         self.vhost = unquote(parts.path.removeprefix("/")) or "/"
@@ -58,7 +59,7 @@ class Broker:
 
     async def _with(self, work: Callable[[RabbitServer], object]) -> None:
         assert self.server is not None
-        await asyncio.to_thread(work, self.server)
+        await self._blocking.run(work, self.server)
 
     async def start(self) -> None:
         await self._with(RabbitServer.start)
@@ -78,6 +79,7 @@ class Broker:
         await self._with(lambda server: server.control("set_vm_memory_high_watermark", *mark))
 
     async def close(self) -> None:
+        await self._blocking.finished()
         if self.server is not None:
             await self._with(RabbitServer.close)
         else:
@@ -89,13 +91,7 @@ def installed() -> bool:
     return (BIN / "rabbitmq-server").exists() and shutil.which("epmd") is not None
 
 
-async def started(folder: Path) -> Broker:
-    """One of our own below a folder."""
+def own(folder: Path) -> Broker:
+    """One of our own below a folder, to be started."""
     server = RabbitServer(folder)
-    broker = Broker(server.url, server)
-    try:
-        await broker.start()
-    except BaseException:
-        await broker.close()
-        raise
-    return broker
+    return Broker(server.url, server)

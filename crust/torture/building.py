@@ -7,9 +7,10 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -44,8 +45,7 @@ async def staged(plan: Plan, tell: Tell) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         folder = _folder(plan, stack)
         tell("starting the database and the broker")
-        store, broker = await asyncio.gather(_store(plan, folder, stack), _broker(plan, folder, stack))
-        stage = Stage(plan, folder, store, broker)
+        stage = Stage(plan, folder, *await _both(_store(plan, folder, stack), _broker(plan, folder, stack)))
         stack.push_async_callback(_taken_down, stage)
         tell("filling the database, starting the nodes")
         await _fill(stage)
@@ -53,10 +53,20 @@ async def staged(plan: Plan, tell: Tell) -> AsyncIterator[Stage]:
             await _add_node(stage, number)
         await asyncio.gather(*(node.start() for node in stage.nodes))
         await _join_all(stage)
-        if broker is not None:
-            await _add_reader(stage, broker)
+        if stage.broker is not None:
+            await _add_reader(stage, stage.broker)
         await _people(stage)
         yield stage
+
+
+async def _both(store: Coroutine[Any, Any, Store], broker: Coroutine[Any, Any, Broker | None]) -> tuple[Store, Broker | None]:
+    """Start both at once, and wait for both, however it ends: what one has begun has to be taken down."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            first, second = group.create_task(store), group.create_task(broker)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return first.result(), second.result()
 
 
 async def _taken_down(stage: Stage) -> None:
@@ -96,8 +106,10 @@ async def _store(plan: Plan, folder: Path, stack: AsyncExitStack) -> Store:
 async def _broker(plan: Plan, folder: Path, stack: AsyncExitStack) -> Broker | None:
     if plan.broker == "none":
         return None
-    broker = await brokers.started(folder / "rabbit") if plan.broker == "rabbit" else Broker(plan.broker)
+    broker = brokers.own(folder / "rabbit") if plan.broker == "rabbit" else Broker(plan.broker)
     stack.push_async_callback(broker.close)
+    if broker.server is not None:
+        await broker.start()
     return broker
 
 

@@ -8,9 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 STOP_S = 30.0  # for a process to end by itself; a server has 20
 
@@ -97,6 +100,24 @@ class Process:
     def _group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
+
+
+class Blocking:
+    """Work in threads, which a cancelled wait does not end: who takes everything down lets it finish first."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do it in a thread."""
+        task = asyncio.create_task(asyncio.to_thread(work, *arguments))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def finished(self) -> None:
+        """Until nothing is under way, however it ends."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def crust(*arguments: str, module: str = "crust.cli.main") -> list[str]:

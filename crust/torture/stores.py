@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from crust.models.database import for_sqlite
-from crust.torture.process import ProcessFailed, free_port
+from crust.torture.process import Blocking, ProcessFailed, free_port
 
 LOOK_S = 10.0
 START_S = 60.0
@@ -128,7 +128,7 @@ class OwnPostgres(Postgres):
     own = True
 
     def __init__(self, folder: Path) -> None:
-        self.port, self.folder = free_port(), folder
+        self.port, self.folder, self._blocking = free_port(), folder, Blocking()
         super().__init__(f"postgres://{POSTGRES}@127.0.0.1:{self.port}/postgres")
 
     async def open(self) -> None:
@@ -136,19 +136,20 @@ class OwnPostgres(Postgres):
         if os.getuid() == 0:
             account = pwd.getpwnam(POSTGRES)
             os.chown(self.folder, account.pw_uid, account.pw_gid)
-        await asyncio.to_thread(self._run, "initdb", "-A", "trust", "-U", POSTGRES, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
+        await self._blocking.run(self._run, "initdb", "-A", "trust", "-U", POSTGRES, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         await self.start()
         await super().open()
 
     async def start(self) -> None:
         options = f"-p {self.port} -h 127.0.0.1 -k {self.folder}"
-        await asyncio.to_thread(self._run, "pg_ctl", "-l", str(self.folder / "log"), "-o", options, "-w", "-t", f"{START_S:.0f}", "start")
+        await self._blocking.run(self._run, "pg_ctl", "-l", str(self.folder / "log"), "-o", options, "-w", "-t", f"{START_S:.0f}", "start")
 
     async def stop(self, mode: str) -> None:
         """`fast`, or `immediate`: as a crash does it."""
-        await asyncio.to_thread(self._run, "pg_ctl", "-m", mode, "-w", "stop")
+        await self._blocking.run(self._run, "pg_ctl", "-m", mode, "-w", "stop")
 
     async def close(self) -> None:
+        await self._blocking.finished()
         with suppress(ProcessFailed):
             await self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -165,8 +165,12 @@ def command(*arguments: str) -> subprocess.Popen[str]:
 
 async def test_what_cannot_be_done_is_said() -> None:
     """A fault that there is not, or for which something is missing; the list says what there is."""
-    for faults, said in (("nonsense", "there is no fault nonsense"), ("postgres-restart", "needs own postgres")):
-        process = command("--faults", faults, "--broker-url", "none")
+    for options, said in (
+        (("--faults", "nonsense"), "there is no fault nonsense"),
+        (("--faults", "postgres-restart"), "needs own postgres"),
+        (("--database-url", "postgres://nobody@127.0.0.1:9/none"), "Connect"),
+    ):
+        process = command("--broker-url", "none", *options)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 1
         assert said in errors

@@ -40,7 +40,7 @@ class Outcome:
         retries: how often a message had to be sent again; `repeats`: how often the answer told that it was there already.
         resumes: how often listeners came back.
         healed: events that the reader had from the log, because RabbitMQ had not brought them.
-        head_s: seconds from the fault's end until everything was at the head as it was then; None: never; `within_s` are allowed.
+        head_s: seconds from the fault's end until something new was stored and everything was there; None: never; `within_s` are allowed.
         wrongs: what must be nothing.
         late: who was not at the head in the end.
         broken: why the trial could not go on.
@@ -121,8 +121,8 @@ async def one(stage: Stage, fault: Fault) -> Outcome:
         await asyncio.sleep(BEFORE_S)
         async with asyncio.timeout(GIVEN_UP_S + DONE_S + 300 * stage.plan.scale):
             outcome.what = await fault.do(stage)
-        ended, head = loop.time(), await stage.head()
-        outcome.late = await _until_at(stage, head)
+        ended = loop.time()
+        outcome.late = await _until_at(stage, await _grown(stage))
         outcome.head_s = None if outcome.late else loop.time() - ended
         await asyncio.sleep(AFTER_S)
         stage.talk(on=False)
@@ -147,6 +147,16 @@ async def _mark(stage: Stage) -> Mark:
     [[message]] = await stage.store.rows("SELECT coalesce(max(id), 0) FROM message")
     came = await stage.reader.rows("SELECT coalesce(max(number), 0) FROM came") if stage.reader else [[0]]
     return Mark(await stage.head(), int(message), int(came[0][0]))
+
+
+async def _grown(stage: Stage) -> int:
+    """The head, once something more was written: who stands still is at the head at once, and has shown nothing."""
+    before, deadline = await stage.head(), asyncio.get_running_loop().time() + GIVEN_UP_S
+    while True:
+        await asyncio.sleep(POLL_S)
+        head = await stage.head()
+        if head > before or asyncio.get_running_loop().time() > deadline:
+            return head
 
 
 async def _until_at(stage: Stage, head: int) -> list[str]:

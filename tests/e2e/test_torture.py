@@ -196,14 +196,33 @@ async def test_the_commands_of_the_readme_are_understood() -> None:
 async def test_an_interrupt_ends_all(folder: Path, number: signal.Signals) -> None:
     """Whatever it has started is ended, and what it has made is removed."""
     process = command("--faults", "clients-delay", "--repeats", "9", "--broker-url", "none", "--folder", str(folder))
-    assert process.stderr is not None
-    while "clients-delay" not in (line := process.stderr.readline()):
-        assert line, "it ended before it began"
-    assert [pid for pid in processes_in(folder) if pid != process.pid], "a node runs"
+    told(process, "clients-delay")
+    assert processes_in(folder), "a node runs"
     process.send_signal(number)
     process.communicate(timeout=40)
-    assert process.returncode not in (0, None)
+    assert process.returncode == (128 + number)
     assert processes_in(folder) == []
+
+
+@pytest.mark.rabbit
+@pytest.mark.timeout(120)
+async def test_what_is_just_being_started_is_ended(folder: Path) -> None:
+    """An interrupt while RabbitMQ comes up: it is waited for, and ended."""
+    process = command("--faults", "kill-broker", "--repeats", "1", "--folder", str(folder))
+    told(process, "starting the database and the broker")
+    while not processes_in(folder):
+        await asyncio.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert processes_in(folder) == []
+
+
+def told(process: subprocess.Popen[str], what: str) -> None:
+    """Wait until it says so."""
+    assert process.stderr is not None
+    while what not in (line := process.stderr.readline()):
+        assert line, "it ended before"
 
 
 def processes_in(folder: Path) -> list[int]:

@@ -1,4 +1,4 @@
-"""The ledger of `crust torture` finds each thing that must not be; a ledger that finds nothing would prove nothing."""
+"""`crust torture` finds each thing that must not be: a ledger that finds nothing would prove nothing. And what it is made of."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from crust.torture import killing, links, services
-from crust.torture.faults import REGISTRY
+from crust.torture.faults import REGISTRY, chosen
 from crust.torture.ledger import (
     WRONGS,
     Heard,
@@ -22,6 +22,7 @@ from crust.torture.ledger import (
 )
 from crust.torture.mischief import DROPPED, LATE, TWICE, Mischief
 from crust.torture.node import SteppingClock
+from crust.torture.plan import Plan
 from crust.torture.report import GROUPS, reasons, table
 from crust.torture.trial import Outcome
 
@@ -158,6 +159,23 @@ def test_the_registry() -> None:
     assert {each.do.__module__ for each in REGISTRY.values()} == {module.__name__ for module in (killing, links, services)}
     assert all(each.about for each in REGISTRY.values())
     assert len(REGISTRY) >= 30
+
+
+def test_what_can_be_done_depends_on_what_is_there() -> None:
+    """Without names, all for which everything is there; a name that cannot be done is refused with the reason."""
+    little = {each.name for each in chosen(Plan(broker="none"), [])}
+    assert {"kill-node", "sqlite-full", "clients-cut"} <= little
+    assert not little & {"kill-relay", "broker-cut", "postgres-terminate", "kill-broker"}
+    given = {each.name for each in chosen(Plan(database="postgres://db/x", broker="amqp://mq/"), [])}
+    assert {"postgres-terminate", "clear-broker", "freeze-relay"} <= given
+    assert not given & {"postgres-restart", "kill-broker", "sqlite-full"}
+    own = {each.name for each in chosen(Plan(database="postgres"), [])}
+    assert given < own | {"postgres-terminate"}
+    assert {"postgres-restart", "wipe-broker"} <= own
+    assert [each.name for each in chosen(Plan(), ["storm", "deaf", "storm"])] == ["storm", "deaf"]
+    for names, why in ((["storms"], "no fault storms"), (["postgres-restart"], "needs own postgres")):
+        with pytest.raises(LookupError, match=why):
+            chosen(Plan(), names)
 
 
 def test_mischief() -> None:

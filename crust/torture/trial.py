@@ -25,7 +25,7 @@ from crust.torture.stage import POLL_S, Stage
 from crust.torture.stores import Away
 
 GIVEN_UP_S = 90.0  # until then it is waited for, to say how long it took
-BEFORE_S, AFTER_S = 2.0, 1.0  # of talk around a fault
+BEFORE_S, AFTER_S = 1.5, 0.5  # of talk around a fault
 DONE_S = 120.0  # the longest that a fault may take beyond what it is to last
 
 

@@ -64,10 +64,9 @@ async def test_two_nodes_survive(folder: Path) -> None:
 
 @pytest.mark.timeout(120)
 async def test_one_node_survives() -> None:
-    """One node over SQLite, without RabbitMQ, as it comes: its disk is full, and its clients hear nothing."""
-    found = await outcomes(replace(SHORT, scale=0.3), "sqlite-full", "clients-blackhole")
-    must_pass(found, "sqlite-full", "clients-blackhole")
-    [full] = [outcome for outcome in found if outcome.fault == "sqlite-full"]
+    """One node over SQLite, without RabbitMQ, as it comes: its disk is full."""
+    [full] = found = await outcomes(replace(SHORT, scale=0.2), "sqlite-full")
+    must_pass(found, "sqlite-full")
     assert full.retries > 10, "nothing could be stored meanwhile"
 
 
@@ -167,7 +166,6 @@ async def test_what_cannot_be_done_is_said() -> None:
     """A fault that there is not, or for which something is missing; the list says what there is."""
     for options, said in (
         (("--faults", "nonsense"), "there is no fault nonsense"),
-        (("--faults", "postgres-restart"), "needs own postgres"),
         (("--database-url", "postgres://nobody@127.0.0.1:9/none"), "Connect"),
     ):
         process = command("--broker-url", "none", *options)
@@ -192,22 +190,21 @@ async def test_the_commands_of_the_readme_are_understood() -> None:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_an_interrupt_ends_all(folder: Path, number: signal.Signals) -> None:
+async def test_an_interrupt_ends_all(folder: Path) -> None:
     """Whatever it has started is ended, and what it has made is removed."""
     process = command("--faults", "clients-delay", "--repeats", "9", "--broker-url", "none", "--folder", str(folder))
     told(process, "clients-delay")
     assert processes_in(folder), "a node runs"
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     process.communicate(timeout=40)
-    assert process.returncode == (128 + number)
+    assert process.returncode == 128 + signal.SIGINT
     assert processes_in(folder) == []
 
 
 @pytest.mark.rabbit
 @pytest.mark.timeout(120)
 async def test_what_is_just_being_started_is_ended(folder: Path) -> None:
-    """An interrupt while RabbitMQ comes up: it is waited for, and ended."""
+    """SIGTERM while RabbitMQ comes up: it is waited for, and ended."""
     process = command("--faults", "kill-broker", "--repeats", "1", "--folder", str(folder))
     told(process, "starting the database and the broker")
     while not processes_in(folder):

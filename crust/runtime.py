@@ -8,9 +8,9 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crust import servers
@@ -117,8 +117,13 @@ def node_name() -> str:
 # ---- the server
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, clock: Clock | None = None, through: Callable[[Broker], Broker] | None = None) -> None:
     """Serve until SIGTERM or SIGINT; then close the sockets with a word when to come back, and finish what is in hand.
+
+    Args:
+        settings: what to serve, and where.
+        clock: another than the machine's own.
+        through: what stands between the broker and those who read from it here; `crust torture` puts faults there.
 
     Raises:
         StartRefused: the database cannot be used, or is being migrated.
@@ -131,10 +136,11 @@ async def serve(settings: Settings) -> None:
     with listening(settings.host, settings.port) as listener:
         port: int = listener.getsockname()[1]
         settings = settings.model_copy(update={"port": port})
-        async with opened(settings, connected=True) as node:
+        async with opened(settings, clock, connected=True) as node:
             with serving(node.database):
                 collect_seldom()
-                await _serve(node, run, listener, stop)
+                seen = node if through is None else replace(node, broker=through(node.broker))
+                await _serve(seen, run, listener, stop)
 
 
 async def _serve(node: Node, run: servers.Serve, listener: socket.socket, stop: asyncio.Event) -> None:

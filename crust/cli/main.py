@@ -32,6 +32,7 @@ for _name, _place, _help in (
     ("doctor", "crust.cli.doctor:doctor", "Say whether everything is as it must be, and what to do where it is not."),
     ("recount", "crust.cli.recount:recount", "Count anew what is stored although it follows from other rows."),
     ("demo", "crust.cli.demo:demo", "Fill an empty server with people, channels and talk."),
+    ("torture", "crust.cli.torture:torture", "Do faults of every kind to servers under load, and count what was lost."),
 ):
     app.command(_place, name=_name, help=_help)
 

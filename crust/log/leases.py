@@ -61,18 +61,20 @@ class Leases:
         self._database, self.owner = database, owner
         self._now = now = NOW[database.dialect]
         # Held for far longer than anybody may: the database's clock was set back, and who knows whether its owner lives.
-        self._is_over = f"(lease.until <= {now} OR lease.until > {now} + {2 * TAKEN_AFTER_MS})"
+        over = f"lease.until <= {now} OR lease.until > {now} + {2 * TAKEN_AFTER_MS}"
+        # Its owner asks for it only when it does nothing under it: the database was away when it was to be given back.
+        self._is_free_row = f"(lease.owner = $2 OR {over})"
         self._held_row = "SELECT 1 FROM lease WHERE name = $1 AND owner = $2 AND generation = $3"
         if database.dialect == "postgres":
             self._held_row += " FOR SHARE"  # so that nobody takes it between this look and the commit
 
     async def take(self, name: str) -> Lease | None:
-        """The lease, if it is free; None while somebody has it."""
+        """The lease, if it is free, or this process' own from before; None while another has it."""
         now = self._now
         sql = (
             f"INSERT INTO lease (name, owner, generation, until, since) VALUES ($1, $2, 1, {now} + {TAKEN_AFTER_MS}, {now})"
             " ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until, since = excluded.since,"
-            f" generation = lease.generation + 1 WHERE {self._is_over}"
+            f" generation = lease.generation + 1 WHERE {self._is_free_row}"
         )
         if not await self._is_free(name):
             return None
@@ -83,7 +85,7 @@ class Leases:
 
     async def _is_free(self, name: str) -> bool:
         """A look before anything is written: those who wait ask often."""
-        rows = await self._database.fetch(f"SELECT {self._is_over} AS free FROM lease WHERE name = $1", name)
+        rows = await self._database.fetch(f"SELECT {self._is_free_row} AS free FROM lease WHERE name = $1", name, self.owner)
         return not rows or bool(rows[0]["free"])
 
     async def renew(self, lease: Lease) -> None:

@@ -61,6 +61,18 @@ async def test_it_is_held_for_thirty_seconds(database: Database) -> None:
     await second.renew(newer)
 
 
+async def test_who_could_not_give_it_back_need_not_wait(database: Database) -> None:
+    """A process whose database was away when it gave a lease back takes it again at once; what it did under it before is refused."""
+    first, second = Leases(database, "first"), Leases(database, "second")
+    lease = await taken(first)
+    again = await taken(first)
+    assert again.generation == lease.generation + 1
+    assert await second.take("relay") is None
+    with pytest.raises(LeaseLost):
+        await first.renew(lease)
+    await first.renew(again)
+
+
 async def test_a_clock_that_is_set_back_keeps_nobody_waiting(database: Database) -> None:
     """A lease that seems to be held for an hour is nobody's; one that is held for as long as it may be is its owner's."""
     first, second = Leases(database, "first"), Leases(database, "second")

@@ -1,0 +1,189 @@
+"""What was acknowledged, what is stored, what came to those who listen; and what of that must be nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+SHOWN = 10  # wrongs that are told in words, of each kind
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message that was acknowledged.
+
+    Args:
+        author, channel, text: who said what, where; the text is like no other.
+        id: as the answer had it.
+        began, acknowledged: when it was first sent, and when it was known to be stored; on one counter of its author's.
+        wire: over which connection, if it was sent once only; messages on one keep their order. 0: none of which that is promised.
+    """
+
+    author: str
+    channel: int
+    text: str
+    id: int
+    began: int
+    acknowledged: int
+    wire: int = 0
+
+
+class Stored(NamedTuple):
+    """A message as the database has it."""
+
+    id: int
+    channel: int
+    text: str
+
+
+class Logged(NamedTuple):
+    """A `message created` of the log."""
+
+    position: int
+    message: int
+
+
+@dataclass(slots=True)
+class Heard:
+    """What came to one who listens: (position, message) of each `message created`; the other positions count for the order only.
+
+    Args:
+        since: the position after which everything has to come.
+    """
+
+    name: str
+    since: int
+    created: list[Logged] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+
+
+WRONGS = (
+    "lost", "stored twice", "out of order", "from nowhere", "not in the log",
+    "not received", "received twice", "received out of order", "started afresh",
+    "missed by the reader", "taken twice", "taken out of order", "never came by RabbitMQ", "refused", "never acknowledged",
+)  # fmt: skip
+"""Each of them must be 0."""
+
+
+class Wrongs:
+    """Counts what must be nothing, and tells some of it in words."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter(dict.fromkeys(WRONGS, 0))
+        self.details: list[str] = []
+
+    def note(self, kind: str, detail: str, count: int = 1) -> None:
+        assert kind in WRONGS, kind
+        if count and self.counts[kind] < SHOWN:
+            self.details.append(f"{kind}: {detail}")
+        self.counts[kind] += count
+
+    @property
+    def none(self) -> bool:
+        return not any(self.counts.values())
+
+
+# ---- the database
+
+
+def compare_stored(wrongs: Wrongs, said: Sequence[Said], stored: Sequence[Stored], logged: Sequence[Logged]) -> None:
+    """Everything that was acknowledged is stored, once, in its order, and told of in the log; and nothing else is."""
+    by_text: dict[str, list[Stored]] = defaultdict(list)
+    for row in stored:
+        by_text[row.text].append(row)
+    for each in said:
+        if Stored(each.id, each.channel, each.text) not in by_text[each.text]:
+            wrongs.note("lost", f"{each.text!r}, acknowledged as {each.id}")
+    texts = {each.text for each in said}
+    for text, rows in by_text.items():
+        if rows and text not in texts:
+            wrongs.note("from nowhere", f"{text!r}, stored as {rows[0].id}", len(rows))
+        elif len(rows) > 1:
+            wrongs.note("stored twice", f"{text!r}, as {[row.id for row in rows]}", len(rows) - 1)
+    _compare_order(wrongs, said)
+    _compare_log(wrongs, stored, logged)
+
+
+def _compare_order(wrongs: Wrongs, said: Iterable[Said]) -> None:
+    """Ids are the order of a channel: what was acknowledged before something else was said comes before it; so does what was sent before
+    on one connection."""
+    ways: dict[tuple[str, int], list[Said]] = defaultdict(list)
+    for each in said:
+        ways[each.author, each.channel].append(each)
+    for way in ways.values():
+        done = sorted(way, key=lambda each: each.acknowledged)
+        at, newest = 0, 0
+        for each in sorted(way, key=lambda each: each.began):
+            while at < len(done) and done[at].acknowledged < each.began:
+                newest = max(newest, done[at].id)
+                at += 1
+            if each.id <= newest:
+                wrongs.note("out of order", f"{each.text!r} ({each.id}) was said after {newest} was acknowledged")
+        _compare_wires(wrongs, way)
+
+
+def _compare_wires(wrongs: Wrongs, way: Iterable[Said]) -> None:
+    wires: dict[int, list[Said]] = defaultdict(list)
+    for each in sorted(way, key=lambda each: each.began):
+        if each.wire:
+            wires[each.wire].append(each)
+    for sent in wires.values():
+        for a, b in itertools.pairwise(sent):
+            if a.id >= b.id:
+                wrongs.note("out of order", f"{b.text!r} ({b.id}) was sent after {a.text!r} ({a.id}) on one connection")
+
+
+def _compare_log(wrongs: Wrongs, stored: Iterable[Stored], logged: Iterable[Logged]) -> None:
+    told = Counter(each.message for each in logged)
+    for row in stored:
+        if told[row.id] != 1:
+            wrongs.note("not in the log", f"{row.text!r} ({row.id}) is there {told[row.id]} times")
+    for message in told.keys() - {row.id for row in stored}:
+        wrongs.note("not in the log", f"message {message} is in the log and not stored")
+
+
+# ---- those who listen
+
+
+def compare_heard(wrongs: Wrongs, logged: Sequence[Logged], heard: Heard) -> None:
+    """Everything after its start has come to a listener, once, in order."""
+    due = {each for each in logged if each.position > heard.since}
+    missing = due - set(heard.created)
+    if missing:
+        wrongs.note("not received", f"{heard.name} missed {len(missing)}, the first at {min(missing).position}", len(missing))
+    twice = _repeated(heard.positions)
+    wrongs.note("received twice", f"{heard.name}, {twice} positions", twice)
+    disorder = _falls(heard.positions)
+    wrongs.note("received out of order", f"{heard.name}, {disorder} times", disorder)
+
+
+def compare_taken(wrongs: Wrongs, events: Sequence[tuple[int, int]], taken: Sequence[tuple[int, int]]) -> None:
+    """A reader has taken every (position, event id) of the log, once, in order."""
+    missing = set(events) - set(taken)
+    if missing:
+        wrongs.note("missed by the reader", f"{len(missing)}, the first at {min(missing)[0]}", len(missing))
+    positions = [position for position, _ in taken]
+    twice = _repeated(positions)
+    wrongs.note("taken twice", f"{twice} positions", twice)
+    disorder = _falls(positions)
+    wrongs.note("taken out of order", f"{disorder} times", disorder)
+
+
+def compare_came(wrongs: Wrongs, events: Sequence[tuple[int, int]], came: Sequence[int]) -> None:
+    """Where nothing was taken from RabbitMQ itself, every event has come by it at least once, its first time in order."""
+    missing = {position for position, _ in events} - set(came)
+    if missing:
+        wrongs.note("never came by RabbitMQ", f"{len(missing)}, the first at {min(missing)}", len(missing))
+    disorder = _falls(list(dict.fromkeys(came)))
+    wrongs.note("never came by RabbitMQ", f"first came out of order, {disorder} times", disorder)
+
+
+def _repeated(positions: Sequence[int]) -> int:
+    return len(positions) - len(set(positions))
+
+
+def _falls(positions: Sequence[int]) -> int:
+    return sum(a > b for a, b in itertools.pairwise(positions))

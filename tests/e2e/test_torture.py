@@ -1,0 +1,234 @@
+"""A tenth of `crust torture`, with a fixed seed; and the proof that it would find what it looks for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from crust.cli.main import app
+from crust.cli.torture import torture
+from crust.torture.faults import REGISTRY, Deed, fault
+from crust.torture.plan import Plan
+from crust.torture.stage import Stage
+from crust.torture.trial import Outcome, run
+from tests.conftest import POSTGRES_URL
+
+pytestmark = pytest.mark.asyncio
+SHORT = Plan(seed=1, broker="none", rate=20.0, listeners=4, crowd=40, scale=0.1)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """One into which other accounts can look, as they cannot into pytest's: RabbitMQ runs as one of those where root starts it."""
+    with tempfile.TemporaryDirectory(prefix="crust-torture-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name) / "trial"
+
+
+async def outcomes(plan: Plan, *faults: str) -> list[Outcome]:
+    return [outcome async for outcome in run(plan, faults, repeats=1, minutes=None, tell=lambda text: None)]
+
+
+def must_pass(found: Sequence[Outcome], *faults: str) -> None:
+    assert sorted(outcome.fault for outcome in found) == sorted(faults)
+    for outcome in found:
+        assert outcome.passed, outcome
+        assert outcome.acknowledged == outcome.stored
+        assert outcome.acknowledged > 30, "there was load"
+
+
+@pytest.mark.postgres
+@pytest.mark.rabbit
+@pytest.mark.timeout(240)
+async def test_two_nodes_survive(folder: Path) -> None:
+    """Two nodes over PostgreSQL and a RabbitMQ of the trial's own: nothing is lost, doubled or out of order, all is at the head soon."""
+    plan = replace(SHORT, database=POSTGRES_URL, broker="rabbit", folder=str(folder))
+    faults = ("kill-node", "kill-broker", "deliveries", "broker-cut", "postgres-terminate", "clients-reset")
+    found = await outcomes(plan, *faults)
+    must_pass(found, *faults)
+    by_name = {outcome.fault: outcome for outcome in found}
+    assert by_name["clients-reset"].resumes >= 4, "every listener came back"
+    assert " 0 dropped" not in by_name["deliveries"].what, "deliveries were dropped"
+    assert by_name["deliveries"].healed > 0, "and read from the log"
+    assert not (folder / "rabbit").exists(), "what was started is gone"
+
+
+@pytest.mark.timeout(120)
+async def test_one_node_survives() -> None:
+    """One node over SQLite, without RabbitMQ, as it comes: its disk is full."""
+    [full] = found = await outcomes(replace(SHORT, scale=0.2), "sqlite-full")
+    must_pass(found, "sqlite-full")
+    assert full.retries > 10, "nothing could be stored meanwhile"
+
+
+# ---- what it finds
+
+
+async def steal_a_message(stage: Stage) -> str:
+    """A message that was acknowledged is deleted."""
+    await asyncio.sleep(1)
+    await stage.store.rows("DELETE FROM message WHERE id = (SELECT max(id) FROM message)")
+    return "one"
+
+
+async def repeat_a_message(stage: Stage) -> str:
+    """A message that was acknowledged is stored once more."""
+    sql = "INSERT INTO message SELECT id + 1, {rest} FROM message WHERE id = (SELECT max(id) FROM message)"
+    columns = [row[1] for row in await stage.store.rows("PRAGMA table_info(message)")]
+    await stage.store.rows(sql.format(rest=", ".join(f'"{name}"' for name in columns if name != "id")))
+    return "one"
+
+
+async def hide_an_event(stage: Stage) -> str:
+    """An event is taken out of the log, after it was fanned out."""
+    await asyncio.sleep(1)
+    await stage.store.rows("DELETE FROM event WHERE position = (SELECT max(position) FROM event) - 3")
+    return "one"
+
+
+async def deafen_a_listener(stage: Stage) -> str:
+    """A client loses what it has heard."""
+    await asyncio.sleep(1)
+    stage.listeners[0].heard.created.pop()
+    return "one"
+
+
+BROKEN: dict[Deed, str] = {
+    steal_a_message: "lost",
+    repeat_a_message: "stored twice",
+    hide_an_event: "not in the log",
+    deafen_a_listener: "not received",
+}
+
+
+async def skip_some(stage: Stage) -> str:
+    """The relay's offset is moved on behind its back, past events that it has not published."""
+    await stage.store.rows("UPDATE consumer SET position = position + 40 WHERE name = 'relay'")
+    return "up to 40"
+
+
+@pytest.fixture
+def broken() -> Iterator[None]:
+    """Faults that break what must hold, each by its function's name."""
+    for deed in (*BROKEN, skip_some):
+        fault(deed.__name__)(deed)
+    yield
+    for deed in (*BROKEN, skip_some):
+        del REGISTRY[deed.__name__]
+
+
+@pytest.mark.usefixtures("broken")
+@pytest.mark.timeout(120)
+async def test_what_is_broken_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    """A lost message, a doubled one, a hole in the log and a deaf listener: each is counted as what it is, and the command fails."""
+    with pytest.raises(SystemExit) as exit_:
+        await torture(faults=",".join(deed.__name__ for deed in BROKEN), repeats=1, json=True, broker_url="none", rate=20, listeners=2)
+    assert exit_.value.code == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["passed"] is False
+    by_name = {outcome["fault"]: outcome for outcome in told["outcomes"]}
+    for deed, kind in BROKEN.items():
+        outcome = by_name[deed.__name__]
+        assert outcome["passed"] is False
+        assert outcome[kind.replace(" ", "_")] >= 1, outcome
+        assert any(reason.startswith(kind) for reason in outcome["reasons"])
+
+
+@pytest.mark.rabbit
+@pytest.mark.usefixtures("broken")
+@pytest.mark.timeout(120)
+async def test_what_the_relay_leaves_out_is_reported(rabbit_url: str) -> None:
+    """Events that never come by RabbitMQ are missed, although whoever reads heals from the log."""
+    [outcome] = await outcomes(replace(SHORT, broker=rabbit_url), "skip_some")
+    assert outcome.wrongs.counts["never came by RabbitMQ"] > 0
+    assert outcome.wrongs.counts["missed by the reader"] == 0
+    assert outcome.healed > 0
+
+
+# ---- the command
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    line = [sys.executable, "-m", "crust.cli.main", "torture", *arguments]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+async def test_what_cannot_be_done_is_said() -> None:
+    """A fault that there is not, or for which something is missing; the list says what there is."""
+    for options, said in (
+        (("--faults", "nonsense"), "there is no fault nonsense"),
+        (("--database-url", "postgres://nobody@127.0.0.1:9/none"), "Connect"),
+    ):
+        process = command("--broker-url", "none", *options)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert said in errors
+        assert "Traceback" not in errors
+    process = command("--list", "--json")
+    out, _ = process.communicate(timeout=60)
+    assert {each["fault"] for each in json.loads(out)} == set(REGISTRY)
+
+
+async def test_the_commands_of_the_readme_are_understood() -> None:
+    """Each has options that there are, and faults."""
+    text = (Path(__file__).parents[2] / "README.md").read_text().partition("\n## Torture\n")[2]
+    lines = [line.partition("#")[0].split() for line in text.partition("```sh\n")[2].partition("```")[0].splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        asked, bound, _ = app.parse_args(line[1:])
+        assert asked is torture
+        assert set(filter(None, str(bound.arguments.get("faults", "")).split(","))) <= set(REGISTRY)
+
+
+@pytest.mark.timeout(120)
+async def test_an_interrupt_ends_all(folder: Path) -> None:
+    """Whatever it has started is ended, and what it has made is removed."""
+    process = command("--faults", "clients-delay", "--repeats", "9", "--broker-url", "none", "--folder", str(folder))
+    told(process, "clients-delay")
+    assert processes_in(folder), "a node runs"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=40)
+    assert process.returncode == 128 + signal.SIGINT
+    assert processes_in(folder) == []
+
+
+@pytest.mark.rabbit
+@pytest.mark.timeout(120)
+async def test_what_is_just_being_started_is_ended(folder: Path) -> None:
+    """SIGTERM while RabbitMQ comes up: it is waited for, and ended."""
+    process = command("--faults", "kill-broker", "--repeats", "1", "--folder", str(folder))
+    told(process, "starting the database and the broker")
+    while not processes_in(folder):
+        await asyncio.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert processes_in(folder) == []
+
+
+def told(process: subprocess.Popen[str], what: str) -> None:
+    """Wait until it says so."""
+    assert process.stderr is not None
+    while what not in (line := process.stderr.readline()):
+        assert line, "it ended before"
+
+
+def processes_in(folder: Path) -> list[int]:
+    """Those that run below a folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if place.readlink().is_relative_to(folder):
+                found.append(int(place.parts[2]))
+        except OSError:
+            continue
+    return found

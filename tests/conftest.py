@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,14 @@ SERVICES = (
         "export CRUST_TEST_RABBIT_URL=amqp://USER:PASSWORD@HOST:PORT/ for a broker of yours whose management API listens 10000 ports above,"
         " or start one: python3 tests/support/rabbit.py /tmp/crust-rabbit & then, once it is there,"
         " export CRUST_TEST_RABBIT_URL=$(cat /tmp/crust-rabbit/url)",
+    ),
+    Service(
+        "nginx",
+        "nginx",
+        "PATH",
+        shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "",
+        lambda: None,
+        "install it (apt-get install nginx-light); tests start their own",
     ),
 )
 

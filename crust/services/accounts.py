@@ -233,9 +233,15 @@ class Accounts:
         )
 
     async def viewed(self, user_id: int) -> views.ViewedUser:
-        """Somebody as others see them."""
-        (row,) = await self._database.fetch(PROFILE, user_id)
-        return views.viewed_user(row, self._presence.of(row))
+        """Somebody as others see them.
+
+        Raises:
+            NotFound: there is nobody like that.
+        """
+        rows = await self._database.fetch(PROFILE, user_id)
+        if not rows:
+            raise NotFound("There is no such user.", field="user_id")
+        return views.viewed_user(rows[0], self._presence.of(rows[0]))
 
     async def search(self, actor: Actor, query: str, part: Part, *, everywhere: bool = False) -> list[views.ViewedUser]:
         """The people that share an organisation with the caller, whose username, name or one of its words begins with `query`.

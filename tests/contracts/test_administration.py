@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import pytest
 
 from crust.errors import Conflict, Forbidden, Gone, IdempotencyMismatch, NotFound, Unauthenticated
@@ -66,8 +68,11 @@ async def test_people_are_added_suspended_and_let_in_again(settings: Settings) -
         assert (await node.core.sessions.sign_in("ben", "correct horse", "c", "192.0.2.1", "")).actor.user_id == ben
         with pytest.raises(Conflict):
             await profiles.suspend_by(root, root.user_id, suspended=True)
-        with pytest.raises(NotFound):
-            await profiles.suspend_by(root, 5, suspended=True)
+        assert (await profiles.read(root, ben)).username == "ben"
+        nothing: list[Awaitable[object]] = [profiles.suspend_by(root, 5, suspended=True), profiles.read(root, 5)]
+        for nobody in nothing:
+            with pytest.raises(NotFound):
+                await nobody
         for refused in (
             accounts.add_by(ana, "dora", password=None, email=None, name=None, key=None),
             profiles.suspend_by(ana, ben, suspended=True),

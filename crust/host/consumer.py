@@ -99,7 +99,7 @@ class Consumer(Protocol):
         """Deal with an event; None is `Outcome()`. May run again for the same event if the process ends before its end is stored.
 
         Raises:
-            TargetError: the target does not answer: the lane waits, and tries it again.
+            TargetError: the target does not answer: the lane waits, and tries it again; so it does where the core itself is `Unavailable`.
             EventRefused: it never will: the row is parked, and the lane goes on.
             Exception: anything else is a bug; the third in a row parks the row, and so does the third attempt that takes too long.
         """

@@ -10,8 +10,6 @@ from typing import Literal, Protocol
 from crust.events.event import Event
 from crust.host.store import Store, holding
 
-RESERVED = frozenset({"relay"})  # names of consumers that the core has itself
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

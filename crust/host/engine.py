@@ -14,7 +14,7 @@ from crust import settings
 from crust.broker.base import Broker
 from crust.clock import Clock
 from crust.errors import CrustError, Invalid
-from crust.host.consumer import RESERVED, Consumer
+from crust.host.consumer import Consumer
 from crust.host.dispatch import Dispatch
 from crust.host.schedule import Schedule
 from crust.host.store import NAME, Store
@@ -24,6 +24,7 @@ from crust.host.work import Work
 from crust.log import Consumers, Leases, Log
 from crust.log.tasks import first_to_end
 from crust.models.database import Database
+from crust.settings.tree import RESERVED
 from crust.telemetry import Metrics, get_logger
 
 log = get_logger(__name__)

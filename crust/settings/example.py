@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from crust.settings.tree import Settings, section_of
+from crust.settings.tree import PLUGINS, PluginInstance, Settings, section_of
 
 
 def example_toml() -> str:
@@ -19,12 +19,20 @@ def example_toml() -> str:
         "# Lists are separated by commas there.",
     ]
     for name, field in Settings.model_fields.items():
+        if name == PLUGINS:
+            continue
         if section := section_of(field):
             lines += ["", *_comment(section.__doc__ or ""), f"[{name}]"]
             lines += [line for key, inner in section.model_fields.items() for line in _example(key, inner)]
         else:
             lines += _example(name, field)
+    lines += ["", *_comment(PluginInstance.__doc__ or ""), f"# [{PLUGINS}.welcome]"]
+    lines += [line.replace("#", "# ", 1) if line[1:2] != " " else line for line in _instance()]
     return "\n".join(lines) + "\n"
+
+
+def _instance() -> list[str]:
+    return [line for key, inner in PluginInstance.model_fields.items() for line in _example(key, inner) if line]
 
 
 def _comment(text: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from crust.settings.tree import Settings, leaves, section_of
+from crust.settings.tree import PLUGINS, PluginInstance, Settings, leaves, section_of
 
 ENV_PREFIX = "CRUST_"
 NOT_SETTINGS = re.compile(r"CRUST_(CONFIG$|TEST_)")  # variables that are ours but no settings
@@ -66,7 +66,17 @@ def explain(config: Path | None = None, **options: object) -> list[Effective]:
     sources = _sources(config, options)
     settings = _merge(sources)
     origins = {path: source.name for source in sources for path in source.paths()}
-    return [Effective(path, _shown(path, _get(settings, path)), origins.get(path, "default")) for path, _ in leaves()]
+    of_plugins = [Effective(path, value, "file") for path, value in _of_plugins(settings)]
+    return [Effective(path, _shown(path, _get(settings, path)), origins.get(path, "default")) for path, _ in leaves()] + of_plugins
+
+
+def _of_plugins(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """What stands in the tables of plugins. Their own settings may be secrets, of which only the plugin knows."""
+    for name, instance in settings.plugins.items():
+        for key in sorted(instance.model_fields_set - {"config"}):
+            yield f"{PLUGINS}.{name}.{key}", getattr(instance, key)
+        for key in instance.config:
+            yield f"{PLUGINS}.{name}.config.{key}", "***"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,7 @@ class _Source:
             yield from (f"{key}.{inner}" for inner in value) if isinstance(value, dict) else (key,)
 
     def label(self, location: tuple[int | str, ...]) -> str:
-        keys = [part for part in location if isinstance(part, str)]
+        keys = [part for part in location if isinstance(part, str) and part != "[key]"]
         if self.name == "environment":
             return ENV_PREFIX + "__".join(keys).upper()
         if self.name == "option":
@@ -175,6 +185,8 @@ def _expected(detail: Any) -> str:
 
 def _no_such_setting(location: tuple[int | str, ...]) -> str:
     paths = [path for path, _ in leaves()]
+    if location[0] == PLUGINS:
+        paths = [f"{PLUGINS}.{location[1]}.{key}" for key in PluginInstance.model_fields]
     close = difflib.get_close_matches(".".join(map(str, location)).replace("__", "."), paths, n=1)
     return "no such setting" + (f"; is {close[0]} meant?" if close else "")
 

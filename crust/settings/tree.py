@@ -6,7 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -16,6 +16,10 @@ TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 GRANT = re.compile(r"[A-Za-z0-9_-]{1,64} +(\d+|\*)\.(public|private|direct|none|\*)")
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")  # one part of a DNS name
 
+INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")  # the name of a bot user, too
+PLUGINS = "plugins"  # the one table of tables
+RESERVED = frozenset({"relay", "host"})  # names under which the core itself reads events, and keeps documents
+
 
 def _dns_name(value: str) -> str:
     name = value.lower()
@@ -23,6 +27,12 @@ def _dns_name(value: str) -> str:
     if len(name) > 253 or labels[-1].isdigit() or not all(LABEL.fullmatch(label) for label in labels):
         raise ValueError("should be a DNS name, such as chat.example.org")
     return name
+
+
+def _instance_name(value: str) -> str:
+    if not INSTANCE.fullmatch(value) or value in RESERVED:
+        raise ValueError("should be 1 to 32 small letters, digits, dots, hyphens or underscores, with a letter or digit at both ends")
+    return value
 
 
 def _split(url: str) -> SplitResult:
@@ -299,6 +309,23 @@ class Metrics(Section):
     )
 
 
+class PluginInstance(Section):
+    """A plugin at work, under a name of your choice, as often as you like: small letters, digits, dots, hyphens, underscores."""
+
+    use: str = Field(default="", description="Which plugin, as crust plugins list names them; empty: the one of the table's own name")
+    enabled: bool = Field(default=True, description="Whether it is at work")
+    organisations: list[str] = Field(
+        default=[], description="Names or ids of the organisations that it sees and acts in; empty: the home organisation"
+    )
+    on_error: Literal["allow", "reject"] = Field(
+        default="allow", description="What becomes of messages and the like while it cannot say, as a filter, whether they may pass"
+    )
+    run_in: Literal["any", "serve", "worker"] = Field(
+        default="any", description="Which processes handle its events; filters run wherever messages are posted"
+    )
+    config: dict[str, Any] = Field(default={}, description="The plugin's own settings, as crust plugins show describes them")
+
+
 class Log(Section):
     """What the process tells of itself, on standard error."""
 
@@ -340,6 +367,9 @@ class Settings(Section):
         default="auto",
         description="The event loop; auto: with uvicorn uvloop, if it is there (an extra), else asyncio's; Hypercorn gains little by it",
     )
+    plugins_dir: str = Field(
+        default="", description="Folder of Python modules and packages with plugins of your own; empty: only installed ones"
+    )
     trusted_proxies: Annotated[list[Annotated[str, AfterValidator(_network)]], Listed] = Field(
         default=[], description="Addresses or networks of proxies whose forwarding headers count"
     )
@@ -359,6 +389,7 @@ class Settings(Section):
     websocket: Websocket = Field(default_factory=Websocket)
     log: Log = Field(default_factory=Log)
     metrics: Metrics = Field(default_factory=Metrics)
+    plugins: dict[Annotated[str, AfterValidator(_instance_name)], PluginInstance] = Field(default={}, repr=False)
 
     @property
     def effective_public_url(self) -> str:
@@ -389,7 +420,9 @@ def section_of(field: FieldInfo) -> type[Section] | None:
 
 
 def leaves(model: type[Section] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Every setting, by its TOML path."""
+    """Every setting, by its TOML path; those of plugins, which have names of their own, aside."""
     for name, field in model.model_fields.items():
+        if name == PLUGINS:
+            continue
         section = section_of(field)
         yield from leaves(section, f"{name}.") if section else [(prefix + name, field)]

@@ -27,6 +27,9 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name)
 
 
+INSTANCE = "should be 1 to 32 small letters, digits, dots, hyphens or underscores, with a letter or digit at both ends"
+
+
 def written(text: str, name: str = "config.toml") -> Path:
     path = Path(name).absolute()
     path.write_text(text)
@@ -283,3 +286,21 @@ def test_importing_settings_is_cheap() -> None:
     """pydantic-settings, which takes its time, is imported only once settings are read."""
     code = "import sys, crust.settings; sys.exit('pydantic_settings' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=EXAMPLE.parent, check=True, timeout=30)
+
+
+def test_plugins_have_tables_of_their_own_names() -> None:
+    """Each is an instance; what is wrong in one is refused by its path, with the nearest right name; their own settings are not shown."""
+    settings = load(written('[plugins.welcome]\n[plugins.irc-libera]\nuse = "irc"\n[plugins.irc-libera.config]\nnick = "crust"\n'))
+    assert [(name, each.use, each.enabled) for name, each in settings.plugins.items()] == [
+        ("welcome", "", True),
+        ("irc-libera", "irc", True),
+    ]
+    assert {each.path: each.value for each in explain() if each.path.startswith("plugins.")} == {
+        "plugins.irc-libera.use": "irc",
+        "plugins.irc-libera.config.nick": "***",
+    }
+    assert problems('[plugins.a]\nenable = true\n[plugins."b c"]\n[plugins.relay]\n[plugins.d]\nrun_in = "core"\n') == [
+        "plugins.a.enable: no such setting; is plugins.a.enabled meant?",
+        *(f"plugins.{name}: {INSTANCE}, but is {name!r}" for name in ("b c", "relay")),
+        "plugins.d.run_in: should be 'any', 'serve' or 'worker', but is 'core'",
+    ]

@@ -1,0 +1,114 @@
+"""`crust plugins`: which plugins there are, what is configured, and whether it can be at work."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App
+
+from crust.cli.common import Config, Json, print_json, print_rows
+from crust.errors import NotFound
+from crust.host.kinds import CannotLoad, kinds
+from crust.host.registration import HOOKS, Wanted, implemented, registered
+from crust.plugin import CAPABILITIES, Plugin
+from crust.settings import Settings, load
+
+app = App(name="plugins", help="What plugins there are and how they are: list, show, check.")
+
+COLUMNS = ["name", "plugin", "state", "reason"]
+
+
+@app.command(name="list")
+async def list_(*, json: Json = False, config: Config = None) -> None:
+    """Every instance that is configured, with its state, and the plugins that are there besides."""
+    print_rows(listed(load(config)), COLUMNS, json=json)
+
+
+def listed(settings: Settings) -> list[dict[str, Any]]:
+    wanted, refused = registered(settings, disabled=True)
+    states: dict[str, tuple[str, str | None]] = {each.name: ("enabled" if each.settings.enabled else "disabled", None) for each in wanted}
+    states |= {each.name: ("refused", "; ".join(each.problems)) for each in refused}
+    used = [{"name": name, "plugin": each.use or name, **_state(*states[name])} for name, each in settings.plugins.items()]
+    there = kinds(settings.plugins_dir).keys() - {each["plugin"] for each in used}
+    return [*used, *({"name": None, "plugin": kind, **_state("not configured", None)} for kind in sorted(there))]
+
+
+def _state(state: str, reason: str | None) -> dict[str, Any]:
+    return {"state": state, "reason": reason}
+
+
+@app.command
+def show(name: str, *, json: Json = False, config: Config = None) -> None:
+    """A plugin, or an instance of it: what it does, what it may see and do, and how it is configured."""
+    settings = load(config)
+    wanted, refused = registered(settings, disabled=True)
+    if found := [each for each in refused if each.name == name]:
+        raise NotFound(f"{name} cannot be at work: {'; '.join(found[0].problems)}")
+    instance = next((each for each in wanted if each.name == name), None)
+    description = described(instance.plugin if instance else _loaded(name, settings), instance)
+    if json:
+        print_json(description)
+    else:
+        _print(description)
+
+
+def _loaded(kind: str, settings: Settings) -> type[Plugin[Any]]:
+    there = kinds(settings.plugins_dir)
+    if kind not in there:
+        raise NotFound(f"There is neither an instance nor a plugin {kind}.")
+    try:
+        return there[kind].load()
+    except CannotLoad as error:
+        raise NotFound(f"The plugin {kind} cannot be shown: {error}") from None
+
+
+def described(plugin: type[Plugin[Any]], instance: Wanted | None) -> dict[str, Any]:
+    """A plugin in words; of an instance with the values in force, of which secret ones are masked."""
+    values = instance.config.model_dump(mode="json") if instance else {}
+    return {
+        "about": inspect.getdoc(plugin) or "",
+        "api": getattr(plugin, "api", None),
+        "capabilities": {name: CAPABILITIES.get(name, "unknown") for name in sorted(plugin.capabilities)},
+        "hooks": {name: (inspect.getdoc(HOOKS[name]) or "").partition("\n")[0] for name in sorted(implemented(plugin) & HOOKS.keys())},
+        "config": {
+            name: {
+                "description": field.description or "",
+                "required": field.is_required(),
+                "default": None if field.is_required() else repr(field.get_default(call_default_factory=True)),
+                **({"value": values[name]} if instance else {}),
+            }
+            for name, field in plugin.config_model.model_fields.items()
+        },
+    }
+
+
+def _print(description: dict[str, Any]) -> None:
+    print(description["about"])
+    for title, part in (("it may", "capabilities"), ("it implements", "hooks")):
+        print(f"\n{title}:")
+        for name, meaning in description[part].items():
+            print(f"  {name:22} {meaning}")
+    print("\nits settings:" if description["config"] else "\nit has no settings of its own")
+    for name, field in description["config"].items():
+        now = f"is {field['value']!r}" if "value" in field else "has to be set" if field["required"] else f"by default {field['default']}"
+        print(f"  {name:22} {field['description']} ({now})")
+
+
+@app.command
+def check(*, config: Config = None) -> None:
+    """Say whether every enabled instance can be at work; if not, all that is wrong, and what to do."""
+    problems = problems_in(config)
+    for problem in problems:
+        print(problem)
+    if problems:
+        sys.exit(1)
+    print("the plugins are good")
+
+
+def problems_in(config: Path | None) -> list[str]:
+    """What is wrong, a line each."""
+    _, refused = registered(load(config))
+    return [problem for each in refused for problem in each.problems]

@@ -1,0 +1,158 @@
+"""What the settings want to be at work, and whether it can be. Nothing runs here.
+
+    wanted, refused = registered(settings)
+
+Whatever is wrong with an instance refuses that instance, by its name and with what to do; the others are none the worse.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
+
+from pydantic import ValidationError
+
+from crust.host.kinds import CannotLoad, Kind, kinds
+from crust.plugin import API, CAPABILITIES, Plugin, PluginConfig
+from crust.plugin.hooks import SPECS
+from crust.settings import PluginInstance, Settings
+
+FAMILIES = ("on_", "filter_", "register_")
+MARK = "crust_impl"  # what `hookimpl` leaves on a function
+HOOKS: Mapping[str, Callable[..., Any]] = {
+    name: function for spec in SPECS for name, function in vars(spec).items() if isinstance(function, FunctionType)
+}
+"""Every hook's specification, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An instance that can be: its name, settings, plugin and configuration. `hooks` are those that it implements."""
+
+    name: str
+    settings: PluginInstance
+    kind: str
+    plugin: type[Plugin[Any]]
+    config: PluginConfig
+    hooks: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An instance that cannot be, and why: each problem begins with the place that it is to be mended in."""
+
+    name: str
+    kind: str
+    problems: tuple[str, ...]
+
+
+def registered(settings: Settings, *, disabled: bool = False) -> tuple[list[Wanted], list[Refused]]:
+    """Everything that is configured and enabled, in the order of the settings.
+
+    Args:
+        disabled: what is not enabled, too.
+    """
+    there = kinds(settings.plugins_dir)
+    wanted: list[Wanted] = []
+    refused: list[Refused] = []
+    for name, instance in settings.plugins.items():
+        if instance.enabled or disabled:
+            one = _registered(name, instance, there)
+            wanted.append(one) if isinstance(one, Wanted) else refused.append(one)
+    return wanted, refused
+
+
+def _registered(name: str, instance: PluginInstance, there: Mapping[str, Kind]) -> Wanted | Refused:
+    kind = instance.use or name
+    if kind not in there:
+        listed = ", ".join(there) or "none"
+        return Refused(name, kind, (f"plugins.{name}.use: there is no plugin {kind!r}{meant(kind, there)}; there are: {listed}",))
+    try:
+        plugin = there[kind].load()
+    except CannotLoad as error:
+        return Refused(name, kind, (f"plugins.{name}: the plugin {kind} is left out: {error}",))
+    if problems := [f"plugins.{name}: the plugin {kind} is left out: {problem}" for problem in problems_of(plugin)]:
+        return Refused(name, kind, tuple(problems))
+    try:
+        config = plugin.config_model.model_validate(instance.config)
+    except ValidationError as error:
+        return Refused(name, kind, tuple(_config_problems(name, plugin.config_model, error)))
+    return Wanted(name, instance, kind, plugin, config, implemented(plugin))
+
+
+def _config_problems(name: str, model: type[PluginConfig], error: ValidationError) -> Iterator[str]:
+    for detail in error.errors(include_url=False, include_input=False):  # what was given may be a secret
+        path = ".".join(["plugins", name, "config", *map(str, detail["loc"])])
+        if detail["type"] == "extra_forbidden":
+            yield f"{path}: no such setting{meant(str(detail['loc'][-1]), model.model_fields)}"
+        elif detail["type"] == "missing":
+            yield f"{path}: has to be set"
+        else:
+            yield f"{path}: {detail['msg'].removeprefix('Value error, ').replace('Input should be', 'should be')}"
+
+
+def meant(word: str, among: Iterable[str]) -> str:
+    """The nearest right word, as the end of a sentence; nothing, if none is near."""
+    close = difflib.get_close_matches(word, list(among), n=1)
+    return f"; is {close[0]} meant?" if close else ""
+
+
+# ---- a class
+
+
+def problems_of(plugin: type[Plugin[Any]]) -> list[str]:
+    """What keeps a class from being a plugin of this Crust."""
+    problems = []
+    generation = getattr(plugin, "api", None)
+    if generation != API:
+        problems.append(
+            "it does not say which generation of the interface it is for: add `api = 1` to its class"
+            if generation is None
+            else f"it is for generation {generation} of the interface, and this Crust has {API}: install the versions that fit"
+        )
+    model: type[Any] = plugin.config_model  # an author's type checker would have said so
+    if not issubclass(model, PluginConfig):
+        problems.append("its configuration has to derive from crust.plugin.PluginConfig")
+    unknown = sorted(set(plugin.capabilities) - CAPABILITIES.keys())
+    problems += [f"there is no capability {capability!r}{meant(capability, CAPABILITIES)}" for capability in unknown]
+    for name, function in sorted(functions(plugin).items()):
+        problems += problems_of_hook(name, function)
+    if "filter_sign_in" in implemented(plugin) and "sign-in:filter" not in plugin.capabilities:
+        problems.append("filter_sign_in takes the capability sign-in:filter")
+    return problems
+
+
+def problems_of_hook(name: str, function: Callable[..., Any]) -> Iterator[str]:
+    """What is wrong with one method, if it is a hook or seems to be meant as one."""
+    options = getattr(function, MARK, None)
+    if options is None:
+        if name in HOOKS or name.startswith(FAMILIES):
+            yield f"{name} is not marked with @hookimpl"
+        return
+    if name not in HOOKS or options.get("specname"):
+        yield f"there is no hook {options.get('specname') or name}{meant(name, HOOKS)}"
+        return
+    if options.get("wrapper") or options.get("hookwrapper"):
+        yield f"{name} is a wrapper, which the host does not have"
+    wants = inspect.iscoroutinefunction(HOOKS[name])
+    if inspect.iscoroutinefunction(function) != wants:
+        yield f"{name} has to be {'`async def`' if wants else 'a plain `def`'}"
+    known = list(inspect.signature(HOOKS[name]).parameters)
+    for argument in list(inspect.signature(function).parameters)[1:]:
+        if argument not in known:
+            yield f"{name} has no argument {argument!r}; it is called with {', '.join(known[1:]) or 'none'}"
+
+
+def functions(plugin: type[Plugin[Any]]) -> dict[str, Callable[..., Any]]:
+    """The methods of a class, inherited ones included."""
+    found = ((name, inspect.getattr_static(plugin, name)) for name in dir(plugin) if not name.startswith("__"))
+    return {name: value for name, value in found if isinstance(value, FunctionType)}
+
+
+def implemented(plugin: type[Plugin[Any]]) -> frozenset[str]:
+    """The hooks that a class implements."""
+    return frozenset(name for name, function in functions(plugin).items() if hasattr(function, MARK))

@@ -1,0 +1,167 @@
+"""Every hook that there is. A plugin implements those that it wants, marked with `@hookimpl`; an implementation may take fewer arguments.
+
+`def` or `async def` is part of the contract: a hook of the other colour is refused when the plugin is loaded, as is a misspelt one.
+
+- `filter_*` (async) run in the core before something happens: 1 s each and 2 s for all of them. They give back a changed draft,
+  `Reject` or None. Exceptions mean a bug: then `on_error` of the instance decides. They run in every process, `startup` or not.
+- `on_*` (async) run after it has happened, in order in each channel, at least once. An exception means another try, later the event
+  is parked; `TargetError` that what it speaks to is away, `EventRefused` that this event never can be dealt with.
+- `startup`, `shutdown`, `run`, `health` (async) run in one process at a time, that in which events are handled too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pluggy
+
+from crust.events import objects
+from crust.plugin.base import PROJECT
+from crust.plugin.drafts import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
+from crust.plugin.happened import Happened
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+
+
+class Filters:
+    """Before it happens."""
+
+    @hookspec
+    async def filter_message_post(self, draft: MessageDraft) -> MessageDraft | Reject | None:
+        """A message is to be posted, with or without a file. May change `contents`."""
+
+    @hookspec
+    async def filter_message_edit(self, draft: EditDraft) -> EditDraft | Reject | None:
+        """A message is to be changed. May change `contents`."""
+
+    @hookspec
+    async def filter_message_delete(self, draft: DeleteDraft) -> Reject | None:
+        """A message is to be removed by somebody; what retention removes is not asked about."""
+
+    @hookspec
+    async def filter_upload(self, draft: UploadDraft) -> Reject | None:
+        """A file is to be put on a message."""
+
+    @hookspec
+    async def filter_channel_join(self, draft: JoinDraft) -> Reject | None:
+        """Somebody is to join a public channel by themselves."""
+
+    @hookspec
+    async def filter_sign_in(self, draft: SignInDraft) -> Reject | None:
+        """Somebody is to sign in with a right password. Takes the capability sign-in:filter; organisations do not matter here."""
+
+
+class Events:
+    """After it has happened. What the instance's own bot did is left out."""
+
+    @hookspec
+    async def on_message_posted(self, event: Happened[objects.Message]) -> None:
+        """Something was said, or a channel tells what happened to it (its `type` says which)."""
+
+    @hookspec
+    async def on_message_edited(self, event: Happened[objects.MessageEdited]) -> None:
+        """A message says something else now, or bears more files: see `changed`."""
+
+    @hookspec
+    async def on_message_removed(self, event: Happened[objects.MessageRemoved]) -> None:
+        """A message was taken away."""
+
+    @hookspec
+    async def on_file_uploaded(self, event: Happened[objects.Message]) -> None:
+        """A message bears new files, from its beginning or since now."""
+
+    @hookspec
+    async def on_reaction_added(self, event: Happened[objects.Reacted]) -> None:
+        """Somebody put an emoji on a message."""
+
+    @hookspec
+    async def on_reaction_removed(self, event: Happened[objects.Reacted]) -> None:
+        """Somebody took their emoji away."""
+
+    @hookspec
+    async def on_channel_created(self, event: Happened[objects.Channel]) -> None:
+        """There is a new channel."""
+
+    @hookspec
+    async def on_channel_edited(self, event: Happened[objects.ChannelEdited]) -> None:
+        """It has another name, topic or type."""
+
+    @hookspec
+    async def on_channel_archived(self, event: Happened[objects.ChannelEdited]) -> None:
+        """It can be read, and changed no more."""
+
+    @hookspec
+    async def on_channel_unarchived(self, event: Happened[objects.ChannelEdited]) -> None:
+        """It is in use again."""
+
+    @hookspec
+    async def on_channel_removed(self, event: Happened[objects.Removed]) -> None:
+        """It is gone."""
+
+    @hookspec
+    async def on_channel_moved(self, event: Happened[objects.ChannelEdited]) -> None:
+        """It belongs to another team or organisation."""
+
+    @hookspec
+    async def on_channel_merged(self, event: Happened[objects.ChannelMerged]) -> None:
+        """Another channel has become part of it."""
+
+    @hookspec
+    async def on_channel_shared(self, event: Happened[objects.ChannelEdited]) -> None:
+        """It belongs to one more team."""
+
+    @hookspec
+    async def on_channel_unshared(self, event: Happened[objects.ChannelEdited]) -> None:
+        """It belongs to one team less."""
+
+    @hookspec
+    async def on_member_joined(self, event: Happened[objects.Member]) -> None:
+        """Somebody came into a channel, or (without `channel_id`) into an organisation."""
+
+    @hookspec
+    async def on_member_parted(self, event: Happened[objects.Member]) -> None:
+        """Somebody left, or was removed."""
+
+    @hookspec
+    async def on_member_role(self, event: Happened[objects.Member]) -> None:
+        """Somebody has another role."""
+
+    @hookspec
+    async def on_user_created(self, event: Happened[objects.User]) -> None:
+        """There is a new account."""
+
+    @hookspec
+    async def on_user_edited(self, event: Happened[objects.User]) -> None:
+        """Somebody has another name or picture."""
+
+    @hookspec
+    async def on_user_suspended(self, event: Happened[objects.User]) -> None:
+        """Somebody may not sign in any more."""
+
+    @hookspec
+    async def on_event(self, event: Happened[Any]) -> None:
+        """Anything that the instance may see, pins, teams and organisations included; after the hook that is made for it."""
+
+
+class Life:
+    """Supervised: one process at a time; what ends or raises is started again after a while, and given up after the fifth crash."""
+
+    @hookspec
+    async def startup(self) -> None:
+        """Before the first event is handled. `TargetError`: what it needs is away; it is tried again."""
+
+    @hookspec
+    async def shutdown(self) -> None:
+        """After the last event, within some seconds."""
+
+    @hookspec
+    async def run(self) -> None:
+        """Work beside the handlers, for ever: a connection, say. That it ends counts as a crash."""
+
+    @hookspec
+    async def health(self) -> str | None:
+        """Asked every 30 s: None, or in one sentence what is not as it should be, which operators are shown."""
+
+
+SPECS = (Filters, Events, Life)
+"""All of them."""

@@ -8,10 +8,10 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from crust import servers
 from crust.api import channels, files, messages, metrics, organisations, server, teams, users
@@ -26,17 +26,22 @@ from crust.broker.rabbit import RabbitBroker
 from crust.clock import Clock, SystemClock
 from crust.errors import Unavailable
 from crust.events.event import Event
+from crust.host.chain import FilterChain
 from crust.host.desk import Counts, Desk
+from crust.host.engine import Engine
+from crust.host.registration import Wanted, registered
 from crust.log import Consumers, Head, Leases, Log, head_of
 from crust.models.database import Database
 from crust.models.migrate import migrate, serving
+from crust.servers.listening import listening
 from crust.servers.loops import running
 from crust.services.actor import Actor
 from crust.services.core import Core
+from crust.services.filters import Filters
 from crust.services.invitations import NewAccount
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle, TokenBuckets
-from crust.settings import Settings
+from crust.settings import Settings, SettingsError
 from crust.telemetry import Metrics, get_logger
 from crust.telemetry.exposition import CONTENT_TYPE, Exposition
 from crust.web import docs, invitation, setup
@@ -47,7 +52,9 @@ from crust.ws.services import Services
 
 log = get_logger(__name__)
 
-UNSENT = 131_072  # bytes that the kernel takes before they can be sent; by itself it takes megabytes from a client that reads nothing
+Place = Literal["serve", "worker"]
+"""Kinds of processes, as `run_in` names them."""
+Hosted = Callable[[], Coroutine[Any, Any, None]]
 NOUNS = (organisations, teams, users, channels, messages, files, server)
 """The modules of the API, each of which registers its calls."""
 
@@ -75,11 +82,14 @@ class Node:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, clock: Clock | None = None, *, connected: bool = False) -> AsyncIterator[Node]:
+async def opened(
+    settings: Settings, clock: Clock | None = None, *, connected: bool = False, filters: Filters | None = None
+) -> AsyncIterator[Node]:
     """Connect, migrate, and run what writes, for the length of a block.
 
     Args:
         connected: take part in RabbitMQ, if the settings name one, as servers do. Commands need not: what they write is found in the log.
+        filters: have a say before something happens; left out, nobody has.
 
     Raises:
         StartRefused: the database cannot be used, or would have to be migrated under a running server.
@@ -99,7 +109,7 @@ async def opened(settings: Settings, clock: Clock | None = None, *, connected: b
         broker: Broker = LocalBroker()
         if connected and settings.broker_url:
             broker = RabbitBroker(settings, name, clock, log, consumers, leases, metrics)
-        core = Core(settings, clock, database, log, known, LoginThrottle(settings.limits, clock), name, broker.tell)
+        core = Core(settings, clock, database, log, known, LoginThrottle(settings.limits, clock), name, broker.tell, filters)
         async with log.running():
             await broker.start()
             try:
@@ -117,33 +127,79 @@ def node_name() -> str:
 # ---- the server
 
 
-async def serve(settings: Settings, clock: Clock | None = None, through: Callable[[Broker], Broker] | None = None) -> None:
+async def serve(
+    settings: Settings, clock: Clock | None = None, through: Callable[[Broker], Broker] | None = None, *, strict: bool = False
+) -> None:
     """Serve until SIGTERM or SIGINT; then close the sockets with a word when to come back, and finish what is in hand.
 
     Args:
         settings: what to serve, and where.
         clock: another than the machine's own.
         through: what stands between the broker and those who read from it here; `crust torture` puts faults there.
+        strict: refuse to start when a plugin cannot be at work; else it is left out, with a word in the log.
 
     Raises:
         StartRefused: the database cannot be used, or is being migrated.
-        SettingsError: the server that the settings name is not installed.
+        SettingsError: the server that the settings name is not installed; or a plugin cannot be at work, and `strict`.
         OSError: the address cannot be listened on.
     """
-    run, stop = servers.chosen(settings), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    run, stop = servers.chosen(settings), asked_to_stop()
+    wanted, chain = plugins_of(settings, strict=strict), FilterChain(clock or SystemClock())
     with listening(settings.host, settings.port) as listener:
         port: int = listener.getsockname()[1]
         settings = settings.model_copy(update={"port": port})
-        async with opened(settings, clock, connected=True) as node:
+        async with opened(settings, clock, connected=True, filters=chain) as node:
             with serving(node.database):
                 collect_seldom()
                 seen = node if through is None else replace(node, broker=through(node.broker))
-                await _serve(seen, run, listener, stop)
+                async with hosting(seen, wanted, chain, "serve") as plugins:
+                    await _serve(seen, plugins, run, listener, stop)
 
 
-async def _serve(node: Node, run: servers.Serve, listener: socket.socket, stop: asyncio.Event) -> None:
+def asked_to_stop() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def plugins_of(settings: Settings, *, strict: bool) -> list[Wanted]:
+    """The instances that can be at work; the others are named in the log.
+
+    Raises:
+        SettingsError: some cannot be, and `strict`.
+    """
+    wanted, refused = registered(settings)
+    problems = [problem for each in refused for problem in each.problems]
+    if problems and strict:
+        raise SettingsError(problems)
+    for problem in problems:
+        log.error("a plugin is left out", problem=problem)
+    return wanted
+
+
+@asynccontextmanager
+async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, place: Place) -> AsyncIterator[Hosted]:
+    """Have plugins ready for the length of a block: their filters are asked, and the rest of them lives as long as what is given runs."""
+    if not wanted:
+        yield nothing
+        return
+    from crust.host.plugins import PluginHost  # with the client for outgoing HTTP, which nobody else needs
+
+    engine = Engine(
+        node.database, node.log, node.broker, node.leases, node.consumers, node.clock, node.settings.delivery, node.metrics
+    )  # fmt: skip
+    host = PluginHost(node.core, engine, node.leases, wanted, chain, place)
+    async with host.ready():
+        yield host.run
+
+
+async def nothing() -> None:
+    """What a process without plugins has of them."""
+
+
+async def _serve(node: Node, plugins: Hosted, run: servers.Serve, listener: socket.socket, stop: asyncio.Event) -> None:
     faces = Faces(node, await node.log.head())
     following = asyncio.create_task(faces.follow(), name="fan-out")
     beside = [
@@ -151,6 +207,7 @@ async def _serve(node: Node, run: servers.Serve, listener: socket.socket, stop: 
         asyncio.create_task(node.core.erasing.always(), name="erasing"),
         asyncio.create_task(node.core.retention.always(), name="retention"),
         asyncio.create_task(node.core.presence.tell_always(), name="presence"),
+        asyncio.create_task(plugins(), name="plugins"),
     ]
     await _invite_the_first(node)
 
@@ -297,12 +354,3 @@ async def _counts(desk: Desk) -> Counts:
             return await desk.counts()
     except (Unavailable, TimeoutError):
         return Counts({}, {})
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A listening socket, bound before anything else is started: an address in use is the commonest mistake."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=servers.BACKLOG)
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)  # of those that it accepts, too
-    return listener

@@ -4,40 +4,54 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cyclopts import App
 
-from crust.cli.common import Config, Json, print_json, print_rows
+from crust.cli.common import Config, Json, core, print_json, print_rows
 from crust.errors import NotFound
 from crust.host.kinds import CannotLoad, kinds
 from crust.host.registration import HOOKS, Wanted, implemented, registered
+from crust.host.states import LEASE, STATES, states_of
 from crust.plugin import CAPABILITIES, Plugin
+from crust.runtime import Node
 from crust.settings import Settings, load
 
 app = App(name="plugins", help="What plugins there are and how they are: list, show, check.")
 
+Shown = dict[str, Any]
+STOPPED: Shown = {"state": "stopped", "reason": None, "node": None, "since": None}
 COLUMNS = ["name", "plugin", "state", "reason"]
 
 
 @app.command(name="list")
 async def list_(*, json: Json = False, config: Config = None) -> None:
     """Every instance that is configured, with its state, and the plugins that are there besides."""
-    print_rows(listed(load(config)), COLUMNS, json=json)
+    async with core(config) as node:
+        lives = await lives_of(node)
+    print_rows(listed(node.settings, lives), COLUMNS, json=json)
 
 
-def listed(settings: Settings) -> list[dict[str, Any]]:
+async def lives_of(node: Node) -> Mapping[str, Shown]:
+    """What the instances were said to be last: of those whose process is gone, that they are stopped."""
+    held = {name.removeprefix(LEASE) for name, row in (await node.leases.all()).items() if name.startswith(LEASE) and row["held"]}
+    documents = await states_of(node.database, node.clock).collection(STATES).find(limit=1000)
+    return {each.key: dict(each.body) if each.key in held or each.body["state"] == "waiting" else STOPPED for each in documents}
+
+
+def listed(settings: Settings, lives: Mapping[str, Shown]) -> list[Shown]:
     wanted, refused = registered(settings, disabled=True)
-    states: dict[str, tuple[str, str | None]] = {each.name: ("enabled" if each.settings.enabled else "disabled", None) for each in wanted}
-    states |= {each.name: ("refused", "; ".join(each.problems)) for each in refused}
-    used = [{"name": name, "plugin": each.use or name, **_state(*states[name])} for name, each in settings.plugins.items()]
+    states = {each.name: lives.get(each.name, STOPPED) if each.settings.enabled else _state("disabled", None) for each in wanted}
+    states |= {each.name: _state("refused", "; ".join(each.problems)) for each in refused}
+    used = [{"name": name, "plugin": each.use or name, **states[name]} for name, each in settings.plugins.items()]
     there = kinds(settings.plugins_dir).keys() - {each["plugin"] for each in used}
     return [*used, *({"name": None, "plugin": kind, **_state("not configured", None)} for kind in sorted(there))]
 
 
-def _state(state: str, reason: str | None) -> dict[str, Any]:
-    return {"state": state, "reason": reason}
+def _state(state: str, reason: str | None) -> Shown:
+    return {"state": state, "reason": reason, "node": None, "since": None}
 
 
 @app.command

@@ -19,10 +19,11 @@ def serve(
     host: Annotated[str | None, Parameter(help="Address to listen on.")] = None,
     port: Annotated[int | None, Parameter(help="Port to listen on; 0 takes a free one.")] = None,
     server: Annotated[Literal["hypercorn", "uvicorn"] | None, Parameter(help="The server below; uvicorn is an extra.")] = None,
+    strict: Annotated[bool, Parameter(help="Refuse to start when a plugin cannot be at work.", negative="")] = False,
     config: Config = None,
 ) -> None:
     """Migrate the database, then serve the API and the websocket until SIGTERM or SIGINT."""
     settings = load(config, host=host, port=port, server=server)
     configure(settings.log.level, settings.log.format)
     with asyncio.Runner(loop_factory=loop_factory(settings)) as runner:
-        runner.run(run(settings))
+        runner.run(run(settings, strict=strict))

@@ -12,5 +12,9 @@ held.py       what is held back until then
 desk.py       what operators see of it all, and what they can do
 sweeping.py   removes what is old
 watchdog.py   ends a process that a handler has stopped
+registration.py, kinds.py  which plugins there are, and what is wrong with those that cannot be at work
+plugins.py    all instances of a process; instance.py  one of them, as a consumer; context.py, chat.py  what it has
+chain.py      the filters, asked before something happens
+supervisor.py, states.py  lets an instance live, one process at a time, and says how it is
 egress.py, addresses.py   the one client for outgoing HTTP
 """

@@ -14,6 +14,7 @@ from crust.models.tables import Channel, User
 from crust.services import keys, names, views
 from crust.services.accounts import like
 from crust.services.actor import Actor
+from crust.services.filters import Filters, where
 from crust.services.keys import Key
 from crust.services.members import Members
 from crust.services.paging import Part
@@ -59,8 +60,9 @@ def viewed(row: Row) -> views.ViewedChannel:
 class Channels:
     """See the module."""
 
-    def __init__(self, database: Database, log: Log, members: Members, ties: Ties, presence: PresenceService) -> None:
+    def __init__(self, database: Database, log: Log, members: Members, ties: Ties, presence: PresenceService, filters: Filters) -> None:
         self._database, self._log, self._members, self._ties, self._presence = database, log, members, ties, presence
+        self._filters = filters
 
     # ---- reading
 
@@ -309,7 +311,13 @@ class Channels:
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`.
+            Rejected: a filter refused it.
         """
+        if "channel_join" in self._filters.wanted:
+            row = await self.standing_row(actor, channel_id, "read")
+            if row["channel_role"] is None:
+                may("join", standing(row))
+                await self._filters.channel_join(actor, where(row))
         async with self._log.change() as change:
             row = await self.standing_row(actor, channel_id, "read")
             if row["channel_role"] is None:

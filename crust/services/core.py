@@ -18,9 +18,11 @@ from crust.services.actor import Actor
 from crust.services.archiving import Archiving
 from crust.services.audit import Audit
 from crust.services.avatars import Avatars
+from crust.services.bots import Bots
 from crust.services.channels import MEMBERS_MAX, Channels
 from crust.services.erasing import Erasing
 from crust.services.files import Files
+from crust.services.filters import Filters, NoFilters
 from crust.services.invitations import Invitations
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle
@@ -72,28 +74,30 @@ class Core:
         throttle: slows down who guesses passwords.
         node: the name of this process.
         tell: sends a control message to all nodes.
+        filters: have a say before something happens; left out, nobody has.
     """
 
     def __init__(
         self, settings: Settings, clock: Clock, database: Database, log: Log, known: Known, throttle: LoginThrottle,
-        node: str, tell: Callable[[Control], None],
+        node: str, tell: Callable[[Control], None], filters: Filters | None = None,
     ) -> None:  # fmt: skip
         self.settings, self.clock, self.database, self.log = settings, clock, database, log
-        self._tell = tell
+        self._tell, filters = tell, filters or NoFilters()
         self.known = known
         self.members = members = Members(database)
         self.passwords = Passwords(settings.passwords)
         self.presence = PresenceService(database, log, clock, node, tell)
-        self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, known, tell)
+        self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, known, tell, filters)
         self.tokens = Tokens(database, log, self.sessions)
         self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)
         organisations = settings.organisations
+        self.bots = Bots(database, log, self.accounts, members)
         self.invitations = Invitations(
             database, log, clock, members, self.accounts, self.sessions, settings.effective_public_url, organisations.invitation_days
         )
         self.audit = Audit(database, members)
         ties = Ties(database, members)
-        self.channels = Channels(database, log, members, ties, self.presence)
+        self.channels = Channels(database, log, members, ties, self.presence, filters)
         self.teams = Teams(database, log, members, ties, self.presence)
         self.moving = Moving(database, log, members, ties, self.channels, self.teams)
         self.merging = Merging(database, log, members, ties, self.channels)
@@ -105,11 +109,12 @@ class Core:
         self.marks = Marks(database, log, self.channels, tell)
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
         storage, spool = place(settings)
-        self.messages = Messages(database, log, self.channels, self.marks, known, storage, settings.limits.contents_characters)
+        contents_max = settings.limits.contents_characters
+        self.messages = Messages(database, log, self.channels, self.marks, known, storage, contents_max, filters)
         self.erasing = Erasing(database, log, self.messages)
         self.retention = Retention(database, log, clock, self.messages, settings.retention, settings.sessions.idle_days)
         pictures = Pictures()
-        self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files)
+        self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files, filters)
         self.avatars = Avatars(database, log, self.profiles, self.files, storage, spool, pictures)
         self.search = Search(database, self.messages)
 

@@ -17,10 +17,11 @@ from crust.files.pictures import USUAL, Busy, Dimensions, NoPicture, Pictures, o
 from crust.files.sniffing import PICTURES, SHOWN, TEXT, is_markup, media_type
 from crust.files.storage import Missing, Received, Spool, Storage, TooMuch, new_key
 from crust.models.database import Database, Row
-from crust.services import names
+from crust.services import keys, names
 from crust.services.actor import Actor
 from crust.services.attachments import NewFile, discard
 from crust.services.channels import Channels
+from crust.services.filters import Filters, Where, where
 from crust.services.keys import Key
 from crust.services.messages import Messages
 from crust.services.views import ViewedMessage
@@ -73,10 +74,11 @@ class Files:
 
     def __init__(
         self, database: Database, channels: Channels, messages: Messages, storage: Storage, spool: Spool, pictures: Pictures,
-        settings: FileSettings,
+        settings: FileSettings, filters: Filters,
     ) -> None:  # fmt: skip
         self._database, self._channels, self._messages = database, channels, messages
         self._storage, self._spool, self._pictures, self._settings = storage, spool, pictures, settings
+        self._filters = filters
 
     # ---- sending
 
@@ -116,6 +118,8 @@ class Files:
     async def send(self, actor: Actor, aim: Aim, received: Received, name: str, key: Key | None) -> ViewedMessage:
         """Put a received file on a message. Errors are those of `may_send`, `Messages.post` and `Messages.attach`."""
         await self.may_send(actor, aim)
+        if "upload" in self._filters.wanted and await keys.result(self._database, key) is None:
+            await self._filters.upload(actor, await self._where(actor, aim), name, received.size, media_type(received.head))
         file = await self._stored(received, name)
         try:
             message = await self._put(actor, aim, file, key)
@@ -127,6 +131,13 @@ class Files:
         if message.duplicate is True:
             await discard(self._storage, [file.key])
         return message
+
+    async def _where(self, actor: Actor, aim: Aim) -> Where:
+        """The channel that a file comes into."""
+        if aim.message_id is not None:
+            _, channel = await self._messages.may_attach(actor, aim.message_id)
+            return where(channel)
+        return where(await self._channels.standing_row(actor, aim.channel_id or 0, "post"))
 
     async def _put(self, actor: Actor, aim: Aim, file: NewFile, key: Key | None) -> ViewedMessage:
         if aim.message_id is not None:

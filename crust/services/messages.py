@@ -1,4 +1,4 @@
-"""Messages: saying, changing, taking back, pinning, reacting, flagging."""
+"""Messages: saying, changing, taking back."""
 
 from __future__ import annotations
 
@@ -10,44 +10,45 @@ import msgspec
 from crust.errors import Conflict, Gone, Invalid, NotFound
 from crust.events import objects
 from crust.files.storage import Storage
-from crust.log import Change, Log, NewEvent
+from crust.log import Change, Log
 from crust.models.database import Database, Row, inserting
 from crust.models.fields import decode_json, encode_json
-from crust.models.search_index import PINNED, SearchIndex, flagged_by
 from crust.models.tables import Flag, Mention, MessageVersion, Reaction
 from crust.services import keys, names, views
 from crust.services.actor import Actor
 from crust.services.attachments import Attachments, NewFile, discard, found_text
 from crust.services.channels import Channels
-from crust.services.history import History
+from crust.services.filters import Filters, Where, where
 from crust.services.keys import Key
 from crust.services.known import Known
+from crust.services.marking import Marking
 from crust.services.marks import Marks
 from crust.services.mentions import named
 from crust.services.posts import MENTION_COLUMNS, Post, Posted, Posts
-from crust.services.rights import may
-from crust.services.standing import channel_row, record_in_channel, standing
+from crust.services.standing import channel_row, record_in_channel
 from crust.services.views import ViewedMessage
 
 FILES_MAX = 20  # on one message
 
 
-class Messages(History):
+class Messages(Marking):
     """See the module.
 
     Args:
         storage: where the bytes of files lie.
         contents_max: the most characters of a message.
+        filters: have a say.
     """
 
     def __init__(
-        self, database: Database, log: Log, channels: Channels, marks: Marks, known: Known, storage: Storage, contents_max: int
-    ) -> None:
-        super().__init__(database, channels)
-        self._log, self._marks, self._storage, self._contents_max = log, marks, storage, contents_max
+        self, database: Database, log: Log, channels: Channels, marks: Marks, known: Known, storage: Storage, contents_max: int,
+        filters: Filters,
+    ) -> None:  # fmt: skip
+        super().__init__(database, log, channels)
+        self._marks, self._storage, self._contents_max = marks, storage, contents_max
+        self._known, self._filters = known, filters
         self._posts = Posts(database, known)
         self._attachments = Attachments(database)
-        self._index = SearchIndex(database.dialect)
 
     # ---- posting
 
@@ -71,9 +72,17 @@ class Messages(History):
             Invalid, TooLarge: the contents are empty or too long.
             NotFound, Forbidden, Gone: as in `rights.may`; Gone also where the key's message was removed since.
             IdempotencyMismatch: the key was used for another message.
+            Rejected: a filter refused it.
             Unavailable: it is not known whether it was stored; the same key makes a repeat safe.
         """
         contents = names.contents(contents, self._contents_max) if contents.strip() or file is None else ""
+        if "message_post" in self._filters.wanted:
+            first = await keys.result(self._database, key)
+            if first is not None:
+                return await self._first(actor, first)
+            place = await self._where(actor, channel_id)
+            filtered = await self._filters.message_post(actor, place, contents, reply_to, file.name if file else None)
+            contents = contents if filtered == contents else names.contents(filtered, self._contents_max)
         post = Post(
             actor=actor, channel_id=channel_id, contents=contents, reply_to=reply_to, named=named(contents),
             client_msg_id=client_msg_id, key=key, file=file, type="MESSAGE" if file is None else "FILE",
@@ -84,6 +93,13 @@ class Messages(History):
         if posted.mentioned:
             await self._marks.tell(int(posted.message.channel_id), posted.mentioned)
         return views.viewed_message(posted.message)
+
+    async def _where(self, actor: Actor, channel_id: int) -> Where:
+        """The channel that somebody may post to, mostly without asking the database."""
+        place = self._known.place(channel_id)
+        if place is None or not (self._known.follows and self._known.posts_in(channel_id, actor.user_id)):
+            place = await self._channels.standing_row(actor, channel_id, "post")
+        return where(place)
 
     async def _first(self, actor: Actor, message_id: int) -> ViewedMessage:
         try:
@@ -124,8 +140,8 @@ class Messages(History):
             raise Invalid(f"A message bears at most {FILES_MAX} files.", field="message_id")
         return row, channel
 
-    async def edit(self, actor: Actor, message_id: int, contents: str, version: int | None) -> ViewedMessage:
-        """Say it better; what it said before is kept as a version.
+    async def edit(self, actor: Actor, message_id: int, contents: str, version: int | None, key: Key | None = None) -> ViewedMessage:
+        """Say it better; what it said before is kept as a version. With a key that was used before, nothing is done.
 
         Args:
             version: what the caller believes to be the current one; None overwrites whatever it is.
@@ -134,9 +150,15 @@ class Messages(History):
             Invalid, TooLarge: the contents are empty or too long.
             NotFound, Forbidden, Gone: as in `rights.may`.
             Conflict: `version` is stale.
+            Rejected: a filter refused it.
         """
         contents = names.contents(contents, self._contents_max)
+        if "message_edit" in self._filters.wanted and await keys.result(self._database, key) is None:
+            channel = await self.seen(actor, await self.row(message_id), "edit message")
+            contents = names.contents(await self._filters.message_edit(actor, where(channel), message_id, contents), self._contents_max)
         async with self._log.change() as change:
+            if await keys.result(self._database, key) is not None:
+                return await self.read_one(actor, message_id)
             row = await self.row(message_id)
             channel = await self.seen(actor, row, "edit message")
             if row["type"] not in ("MESSAGE", "FILE"):
@@ -144,6 +166,7 @@ class Messages(History):
             if version is not None and version != row["version"]:
                 raise Conflict(f"The message is at version {row['version']} by now.", field="version")
             new = await self._edit(change, channel, row, contents) if contents != row["contents"] else []
+            keys.keep(change, key, message_id)
         if new:
             await self._marks.tell(channel["id"], new)
         return await self.read_one(actor, message_id)
@@ -177,13 +200,22 @@ class Messages(History):
         change.write(inserting("mention", MENTION_COLUMNS, rows))
         return list(people)
 
-    async def remove(self, actor: Actor, message_id: int) -> None:
+    async def remove(self, actor: Actor, message_id: int, key: Key | None = None) -> None:
         """Take a message back: what it said is gone from every table, earlier events included, in the same change; then its files' bytes.
+
+        With a key that was used before, nothing is done.
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`.
+            Rejected: a filter refused it.
         """
+        if "message_delete" in self._filters.wanted and await keys.result(self._database, key) is None:
+            channel = await self.seen(actor, await self.row(message_id), "remove message")
+            await self._filters.message_delete(actor, where(channel), message_id)
         async with self._log.change() as change:
+            if await keys.result(self._database, key) is not None:
+                return
+            keys.keep(change, key, message_id)
             row = await self.row(message_id)
             channel = await self.seen(actor, row, "remove message")
             bare = await self._remove(change, channel, row, by=actor.user_id)
@@ -230,12 +262,6 @@ class Messages(History):
         await self._database.execute(sql, change.now, row["id"])
         return bare
 
-    def _note(self, change: Change, act: str, channel: Row, row: Row, actor: Actor, whose: int) -> None:
-        """Put into the record that somebody took away what was another one's, without what it said."""
-        if whose != actor.user_id:
-            details = {"channel_id": str(channel["id"]), "user_id": str(whose)}
-            change.audit(act, organisation_id=channel["organisation_id"], object_=row["id"], **details)
-
     async def _blank(self, row: Row) -> None:
         """Take the contents out of everything but the message's own row."""
         blank = msgspec.structs.replace(views.message(row), contents=None, mentions=[], channels=[], pinned=False, attachments=())
@@ -245,84 +271,3 @@ class Messages(History):
             await self._database.execute(sql, msgspec.json.encode(body).decode(), row["id"], event)
         for table in (MessageVersion, Mention, Flag, Reaction):
             await table.filter(message_id=row["id"]).delete()
-
-    # ---- pins and reactions, for all; flags, for oneself
-
-    async def pin(self, actor: Actor, message_id: int) -> None:
-        """Pin a message for all in its channel; again is no error.
-
-        Raises:
-            NotFound, Forbidden, Gone: as in `rights.may`.
-        """
-        async with self._log.change() as change:
-            row = await self.row(message_id)
-            channel = await self.seen(actor, row, "pin")
-            if row["pinned_by"] is None:
-                await self._set_pin(change, channel, row, actor.user_id, "added")
-
-    async def unpin(self, actor: Actor, message_id: int) -> None:
-        """Take a pin away; again is no error.
-
-        Raises:
-            NotFound, Forbidden, Gone: as in `rights.may`.
-        """
-        async with self._log.change() as change:
-            row = await self.row(message_id)
-            channel = await self.seen(actor, row, "read")
-            if row["pinned_by"] is not None:
-                may("unpin", standing(channel, own=row["pinned_by"] == actor.user_id))
-                self._note(change, "pin removed", channel, row, actor, row["pinned_by"])
-                await self._set_pin(change, channel, row, actor.user_id, "removed")
-
-    async def _set_pin(self, change: Change, channel: Row, row: Row, user_id: int, event: str) -> None:
-        pinned_by = user_id if event == "added" else None
-        await self._database.execute("UPDATE message SET pinned_by = $1 WHERE id = $2", pinned_by, row["id"])
-        change.write(self._index.labelling(row["id"], PINNED, on=event == "added"))
-        body = objects.Pin(message_id=str(row["id"]), user_id=str(user_id))
-        record_in_channel(change, channel, "pin", event, body, object_=row["id"])
-
-    async def react(self, actor: Actor, message_id: int, emoji: str) -> None:
-        """Put an emoji on a message, for all to see; again is no error.
-
-        Raises:
-            Invalid: it is none, or there are too many different ones on the message.
-            NotFound, Forbidden, Gone: as in `rights.may`.
-        """
-        emoji = names.emoji(emoji)
-        async with self._log.change() as change:
-            row = await self.row(message_id)
-            channel = await self.seen(actor, row, "react")
-            await self._reactions.add(change, channel, row, actor.user_id, emoji)
-
-    async def unreact(self, actor: Actor, message_id: int, emoji: str) -> None:
-        """Take one's emoji from a message; again is no error.
-
-        Raises:
-            Invalid: it is none.
-            NotFound, Forbidden, Gone: as in `rights.may`.
-        """
-        emoji = names.emoji(emoji)
-        async with self._log.change() as change:
-            row = await self.row(message_id)
-            channel = await self.seen(actor, row, "unreact")
-            await self._reactions.remove(change, channel, row, actor.user_id, emoji)
-
-    async def flag(self, actor: Actor, message_id: int, *, flagged: bool) -> None:
-        """Mark a message for oneself, or take the mark away; again is no error.
-
-        Raises:
-            NotFound: as in `read_one`.
-        """
-        async with self._log.change() as change:
-            await self.seen(actor, await self.row(message_id), "flag")
-            existing = await Flag.get_or_none(user_id=actor.user_id, message_id=message_id)
-            if flagged == (existing is not None):
-                return
-            if existing is None:
-                await Flag.create(id=change.next_id(), user_id=actor.user_id, message_id=message_id, at=change.now)
-            else:
-                await existing.delete()
-            change.write(self._index.labelling(message_id, flagged_by(actor.user_id), on=flagged))
-            body = objects.Flag(message_id=str(message_id))
-            event = "added" if flagged else "removed"
-            change.record(NewEvent(type="flag", event=event, body=body, recipient=actor.user_id, object=message_id))

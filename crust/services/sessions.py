@@ -19,6 +19,7 @@ from crust.models.database import Database, Row
 from crust.models.tables import Session, User
 from crust.services import names
 from crust.services.actor import Actor
+from crust.services.filters import Filters
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle
 from crust.services.paging import WHOLE, Part
@@ -58,10 +59,10 @@ class Sessions:
 
     def __init__(
         self, database: Database, log: Log, clock: Clock, lifetimes: settings.Sessions, passwords: Passwords, throttle: LoginThrottle,
-        known: Known, tell: Callable[[Control], None],
+        known: Known, tell: Callable[[Control], None], filters: Filters,
     ) -> None:  # fmt: skip
         self._database, self._log, self._clock, self._lifetimes, self._known = database, log, clock, lifetimes, known
-        self._passwords, self._throttle, self._tell = passwords, throttle, tell
+        self._passwords, self._throttle, self._tell, self._filters = passwords, throttle, tell, filters
         self._touches: set[asyncio.Task[None]] = set()
 
     # ---- in
@@ -74,6 +75,7 @@ class Sessions:
         Raises:
             Unauthenticated: that answer.
             RateLimited: too many failures before.
+            Rejected: a filter refused it.
         """
         self._throttle.begin(name, address)
         user = await self._named(names.fold(name.strip()))
@@ -81,6 +83,8 @@ class Sessions:
         if user is None or not right or user.suspended_at is not None:
             raise Unauthenticated(WRONG)
         self._throttle.succeeded(name, address)
+        if "sign_in" in self._filters.wanted:
+            await self._filters.sign_in(user.id, user.username, address, client_id)
         stronger = await self._stronger(user, password)
         return await self._start(user, stronger, client_id or secrets.token_urlsafe(16), address, agent)
 

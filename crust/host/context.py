@@ -1,0 +1,84 @@
+"""What the host hands to a plugin as `self.ctx`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from crust.clock import Clock
+from crust.errors import TargetError
+from crust.host.chat import Access, InstanceChat, InstanceFiles, calls
+from crust.host.consumer import outside
+from crust.host.egress import ANSWER_BYTES, TIMEOUT_S, Answer, Egress, EgressError, Unreachable
+from crust.host.store import Store
+from crust.plugin import HttpRefused, Logger, PluginConfig
+
+
+class InstanceTasks:
+    """See `crust.plugin.Tasks`."""
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def start(self, work: Coroutine[Any, Any, Any], *, name: str) -> None:
+        context = outside()
+        context.run(calls.set, None)
+        task = asyncio.get_running_loop().create_task(self._logged(work, name), name=name, context=context)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _logged(self, work: Coroutine[Any, Any, Any], name: str) -> None:
+        try:
+            await work
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # the boundary: nobody waits for it
+            self._log.error("a task of a plugin raised", task=name, exc_info=error)
+
+    async def stop(self) -> None:
+        """End them all."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+class InstanceHttp:
+    """See `crust.plugin.Http`."""
+
+    def __init__(self, access: Access, egress: Egress) -> None:
+        self._access, self._egress = access, egress
+
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None, redirects: int = 0,
+        timeout: float = TIMEOUT_S, answer_bytes: int = ANSWER_BYTES,
+    ) -> Answer:  # fmt: skip
+        self._access.need("http:request")
+        try:
+            return await self._egress.request(
+                method, url, headers=headers, body=body, redirects=redirects, timeout=timeout, answer_bytes=answer_bytes
+            )
+        except Unreachable as error:
+            raise TargetError(str(error)) from error
+        except EgressError as error:
+            raise HttpRefused(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceContext:
+    """See `crust.plugin.Context`."""
+
+    name: str
+    config: PluginConfig
+    log: Logger
+    chat: InstanceChat
+    store: Store
+    files: InstanceFiles
+    http: InstanceHttp
+    tasks: InstanceTasks
+    clock: Clock
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.now() / 1000, UTC)

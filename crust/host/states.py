@@ -1,0 +1,17 @@
+"""Where the states of instances are kept for operators, whichever process they live in."""
+
+from __future__ import annotations
+
+from crust.clock import Clock
+from crust.host.store import Store
+from crust.models.database import Database
+
+HOST = "host"  # whose documents they are; no instance has that name
+STATES = "plugins"  # the collection
+LEASE = "plugin/"  # before an instance's name: the lease under which it lives
+MOST = 65_536  # bytes of one
+
+
+def states_of(database: Database, clock: Clock) -> Store:
+    """The documents that tell of the states, by the names of the instances: state, reason, node, since."""
+    return Store(database, clock, HOST, {}, MOST)

@@ -1,0 +1,196 @@
+"""Lets an instance live: under its lease, so in one process at a time; started again when it ends, given up when it does so too often.
+
+waiting      for its organisation, its lease, or for what it speaks to
+starting → running → (degraded: it says itself that something is wrong)
+restarting   it crashed, and is started again soon
+failed       it crashed five times in ten minutes, and rests until its process is started again
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from crust.clock import Clock
+from crust.errors import Conflict, CrustError, NotFound, TargetError, Unavailable
+from crust.host.context import InstanceTasks
+from crust.host.engine import Engine
+from crust.host.instance import Instance
+from crust.host.states import LEASE, STATES
+from crust.host.store import Store
+from crust.log import Lease, Leases
+from crust.log.leases import LeaseLost
+from crust.log.tasks import first_to_end
+from crust.telemetry import get_logger
+
+log = get_logger(__name__)
+
+STARTUP_S = 60.0
+SHUTDOWN_S = 5.0  # of the 20 that a process has to end in
+HEALTH_S = 30.0  # between two questions
+CRASHES, WITHIN_S = 5, 600.0
+WAITS_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # before it is started again; the last one holds from then on
+LOOK_S = 5.0  # between two looks for what it waits for, such as its organisation
+REASON_MAX = 500
+
+
+class Crash(Exception):
+    """The plugin ended, or raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What tests have shorter."""
+
+    waits: tuple[float, ...] = WAITS_S
+    health: float = HEALTH_S
+    look: float = LOOK_S
+
+
+class Supervisor:
+    """See the module.
+
+    Args:
+        instance: whom it lets live.
+        begin: brings the instance to its bot and makes its plugin; raises NotFound or Conflict as long as that cannot be.
+        engine: delivers events to it.
+        store: where its state is kept for operators.
+    """
+
+    def __init__(
+        self, instance: Instance, begin: Callable[[Instance], Coroutine[Any, Any, None]], tasks: InstanceTasks, engine: Engine,
+        leases: Leases, store: Store, clock: Clock, times: Times,
+    ) -> None:  # fmt: skip
+        self._instance, self._begin, self._tasks, self._engine, self._leases = instance, begin, tasks, engine, leases
+        self._states, self._clock, self._times = store.collection(STATES), clock, times
+        self._crashes: deque[float] = deque()
+        self._name = instance.name
+        self.state = "waiting"
+
+    async def run(self) -> None:
+        """Let it live, for ever; whatever happens to it harms nobody else."""
+        await self._found()
+        while True:
+            try:
+                await self._leases.keep(LEASE + self._name, self._live_always)
+            except Exception:  # the boundary: a bug of the host itself, which the other instances have no part in
+                log.exception("a plugin's supervisor raised; it begins again", plugin=self._name)
+                await asyncio.sleep(self._times.look)
+
+    async def _found(self) -> None:
+        """Wait until it has its bot."""
+        while self._instance.access.bot is None:
+            try:
+                await self._begin(self._instance)
+            except (NotFound, Conflict) as error:
+                await self._say("waiting", error.message)
+            except Unavailable:
+                log.warning("a plugin waits for the database", plugin=self._name)
+            if self._instance.access.bot is None:
+                await asyncio.sleep(self._times.look)
+
+    async def _live_always(self, lease: Lease) -> None:
+        waited = 0
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self._live()
+                reason = "its run() has ended"
+            except TargetError as error:  # nobody's bug: what it speaks to is away
+                reason = str(error)
+                waited = 0 if self._clock.monotonic() - began > WITHIN_S else waited + 1
+                await self._say("waiting", reason)
+                await asyncio.sleep(self._wait(waited))
+                continue
+            except (Unavailable, LeaseLost):
+                raise
+            except Crash as crash:
+                log.warning("a plugin crashed", plugin=self._name, exc_info=crash.__cause__)
+                reason = str(crash)
+            if self._too_often():
+                await self._say("failed", reason)
+                await asyncio.Event().wait()
+            await self._say("restarting", reason)
+            await asyncio.sleep(self._wait(len(self._crashes)))
+
+    def _too_often(self) -> bool:
+        now = self._clock.monotonic()
+        self._crashes.append(now)
+        while self._crashes[0] < now - WITHIN_S:
+            self._crashes.popleft()
+        return len(self._crashes) >= CRASHES
+
+    def _wait(self, times: int) -> float:
+        return self._times.waits[min(times, len(self._times.waits)) - 1]
+
+    async def _live(self) -> None:
+        """One life, from startup to shutdown."""
+        await self._say("starting")
+        try:
+            async with asyncio.timeout(STARTUP_S):
+                await self._hook("startup")
+        except TimeoutError:
+            raise Crash(f"startup() took longer than {STARTUP_S:g} s") from None
+        try:
+            await self._say("running")
+            await first_to_end(self._deliver(), self._hook("run", asyncio.Event().wait), self._ask_always())
+        finally:
+            await self._end()
+
+    async def _deliver(self) -> None:
+        try:
+            await self._engine.run(self._instance)
+        except CrustError as error:
+            if isinstance(error, Unavailable):
+                raise
+            raise Crash(error.message) from error
+
+    async def _ask_always(self) -> None:
+        """Ask how it is, again and again; without the hook, just wait."""
+        while True:
+            await asyncio.sleep(self._times.health)
+            if "health" in self._instance.wanted.hooks:
+                try:
+                    async with asyncio.timeout(self._times.health):
+                        wrong = await self._hook("health")
+                except TimeoutError:
+                    wrong = "it does not say how it is"
+                await self._say("degraded" if wrong else "running", str(wrong) if wrong else None)
+
+    async def _end(self) -> None:
+        await self._tasks.stop()
+        try:
+            async with asyncio.timeout(SHUTDOWN_S):
+                await self._hook("shutdown")
+        except (TimeoutError, Crash, TargetError) as error:
+            log.warning("a plugin did not shut down well", plugin=self._name, exc_info=error)
+
+    async def _hook(self, name: str, otherwise: Callable[[], Coroutine[Any, Any, Any]] | None = None) -> Any:
+        """Call a hook that may not be there.
+
+        Raises:
+            TargetError: the hook did.
+            Crash: it raised anything else.
+        """
+        if name not in self._instance.wanted.hooks:
+            return await otherwise() if otherwise else None
+        try:
+            return await self._instance.call(name)
+        except (TargetError, Unavailable):
+            raise
+        except (Exception, SystemExit) as error:  # the boundary: a plugin's bug
+            raise Crash(f"{name}() raised {type(error).__name__}: {error}") from error
+
+    async def _say(self, state: str, reason: str | None = None) -> None:
+        """Let operators know; the same again is not written again."""
+        if (state, reason) == (self.state, None) and state == "running":
+            return
+        self.state = state
+        (log.error if state == "failed" else log.info)("a plugin is", plugin=self._name, state=state, reason=reason)
+        now = {"state": state, "reason": reason and reason[:REASON_MAX], "node": self._leases.owner, "since": self._clock.now()}
+        with suppress(CrustError):  # it is in the log, too
+            await self._states.put(self._name, now)

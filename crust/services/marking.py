@@ -1,0 +1,116 @@
+"""What is put on messages: pins and reactions, for all; flags, for oneself."""
+
+from __future__ import annotations
+
+from crust.events import objects
+from crust.log import Change, Log, NewEvent
+from crust.models.database import Database, Row
+from crust.models.search_index import PINNED, SearchIndex, flagged_by
+from crust.models.tables import Flag
+from crust.services import keys, names
+from crust.services.actor import Actor
+from crust.services.channels import Channels
+from crust.services.history import History
+from crust.services.keys import Key
+from crust.services.rights import may
+from crust.services.standing import record_in_channel, standing
+
+
+class Marking(History):
+    """See the module."""
+
+    def __init__(self, database: Database, log: Log, channels: Channels) -> None:
+        super().__init__(database, channels)
+        self._log = log
+        self._index = SearchIndex(database.dialect)
+
+    def _note(self, change: Change, act: str, channel: Row, row: Row, actor: Actor, whose: int) -> None:
+        """Put into the record that somebody took away what was another one's, without what it said."""
+        if whose != actor.user_id:
+            details = {"channel_id": str(channel["id"]), "user_id": str(whose)}
+            change.audit(act, organisation_id=channel["organisation_id"], object_=row["id"], **details)
+
+    async def pin(self, actor: Actor, message_id: int) -> None:
+        """Pin a message for all in its channel; again is no error.
+
+        Raises:
+            NotFound, Forbidden, Gone: as in `rights.may`.
+        """
+        async with self._log.change() as change:
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "pin")
+            if row["pinned_by"] is None:
+                await self._set_pin(change, channel, row, actor.user_id, "added")
+
+    async def unpin(self, actor: Actor, message_id: int) -> None:
+        """Take a pin away; again is no error.
+
+        Raises:
+            NotFound, Forbidden, Gone: as in `rights.may`.
+        """
+        async with self._log.change() as change:
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "read")
+            if row["pinned_by"] is not None:
+                may("unpin", standing(channel, own=row["pinned_by"] == actor.user_id))
+                self._note(change, "pin removed", channel, row, actor, row["pinned_by"])
+                await self._set_pin(change, channel, row, actor.user_id, "removed")
+
+    async def _set_pin(self, change: Change, channel: Row, row: Row, user_id: int, event: str) -> None:
+        pinned_by = user_id if event == "added" else None
+        await self._database.execute("UPDATE message SET pinned_by = $1 WHERE id = $2", pinned_by, row["id"])
+        change.write(self._index.labelling(row["id"], PINNED, on=event == "added"))
+        body = objects.Pin(message_id=str(row["id"]), user_id=str(user_id))
+        record_in_channel(change, channel, "pin", event, body, object_=row["id"])
+
+    async def react(self, actor: Actor, message_id: int, emoji: str, key: Key | None = None) -> None:
+        """Put an emoji on a message, for all to see; again is no error. With a key that was used before, nothing is done.
+
+        Raises:
+            Invalid: it is none, or there are too many different ones on the message.
+            NotFound, Forbidden, Gone: as in `rights.may`.
+        """
+        emoji = names.emoji(emoji)
+        async with self._log.change() as change:
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "react")
+            if await keys.result(self._database, key) is not None:
+                return
+            keys.keep(change, key, message_id)
+            await self._reactions.add(change, channel, row, actor.user_id, emoji)
+
+    async def unreact(self, actor: Actor, message_id: int, emoji: str, key: Key | None = None) -> None:
+        """Take one's emoji from a message; again is no error. With a key that was used before, nothing is done.
+
+        Raises:
+            Invalid: it is none.
+            NotFound, Forbidden, Gone: as in `rights.may`.
+        """
+        emoji = names.emoji(emoji)
+        async with self._log.change() as change:
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "unreact")
+            if await keys.result(self._database, key) is not None:
+                return
+            keys.keep(change, key, message_id)
+            await self._reactions.remove(change, channel, row, actor.user_id, emoji)
+
+    async def flag(self, actor: Actor, message_id: int, *, flagged: bool) -> None:
+        """Mark a message for oneself, or take the mark away; again is no error.
+
+        Raises:
+            NotFound: as in `read_one`.
+        """
+        async with self._log.change() as change:
+            await self.seen(actor, await self.row(message_id), "flag")
+            existing = await Flag.get_or_none(user_id=actor.user_id, message_id=message_id)
+            if flagged == (existing is not None):
+                return
+            if existing is None:
+                await Flag.create(id=change.next_id(), user_id=actor.user_id, message_id=message_id, at=change.now)
+            else:
+                await existing.delete()
+            change.write(self._index.labelling(message_id, flagged_by(actor.user_id), on=flagged))
+            body = objects.Flag(message_id=str(message_id))
+            event = "added" if flagged else "removed"
+            change.record(NewEvent(type="flag", event=event, body=body, recipient=actor.user_id, object=message_id))

@@ -96,7 +96,7 @@ class FilterChain:
     # ---- asking
 
     async def _run(self, hook: str, draft: D) -> D:
-        end = self._clock.monotonic() + self._together
+        end = asyncio.get_running_loop().time() + self._together
         for link, filter_ in self._links.get(hook, ()):
             if link.concerns(draft):
                 draft = await self._ask(link, hook, filter_, draft, end)
@@ -104,11 +104,11 @@ class FilterChain:
 
     async def _ask(self, link: Link, hook: str, filter_: Filter, draft: D, end: float) -> D:
         """The draft as one filter leaves it."""
-        now = self._clock.monotonic()
-        if now >= end or now < link.closed_at:  # those before took the chain's time, or it is left alone for a while
+        left = end - asyncio.get_running_loop().time()
+        if left <= 0 or self._clock.monotonic() < link.closed_at:  # those before took the chain's time, or it is left alone for a while
             return undecided(link, draft)
         try:
-            async with asyncio.timeout(min(self._seconds, end - now)):
+            async with asyncio.timeout(min(self._seconds, left)):
                 said = checked(draft, await filter_(draft))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()

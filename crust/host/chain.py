@@ -124,7 +124,8 @@ class FilterChain:
 
     def _failed(self, link: Link, hook: str, draft: D, error: BaseException) -> D:
         link.failures += 1
-        log.warning("a filter failed", plugin=link.name, hook=hook, in_a_row=link.failures, on_error=link.on_error, exc_info=error)
+        trace = None if isinstance(error, TimeoutError) else error  # of one that takes too long it tells nothing, and takes time itself
+        log.warning("a filter failed", plugin=link.name, hook=hook, in_a_row=link.failures, on_error=link.on_error, exc_info=trace)
         if link.failures >= FAILURES:
             link.closed_at = self._clock.monotonic() + OPEN_S
             link.failures = FAILURES - 1  # one more failure after that time, and it is left alone again

@@ -1,0 +1,46 @@
+"""Greets whoever comes into a channel."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from crust.plugin import Happened, Member, Plugin, PluginConfig, hookimpl
+
+
+class Config(PluginConfig):
+    """What newcomers are told, and where."""
+
+    greeting: str = Field("Welcome, {name}!", description="The greeting; {name} is the newcomer's name, {mention} calls them")
+    channels: list[str] = Field([], description="Names of the channels in which it greets; empty: in all public ones")
+
+    @field_validator("greeting")
+    @classmethod
+    def _has_known_places(cls, value: str) -> str:
+        try:
+            filled = value.format(name="Ana", mention="@ana")
+        except (IndexError, KeyError, ValueError, AttributeError):
+            raise ValueError("has places other than {name} and {mention}; braces of your own are written twice") from None
+        if not filled.strip():
+            raise ValueError("should say something")
+        return value
+
+
+class Welcome(Plugin[Config]):
+    """Greets whoever comes into a public channel, once for each time that they come."""
+
+    api = 1
+    capabilities = frozenset({"read:public", "message:post", "channel:join"})
+
+    @hookimpl
+    async def on_member_joined(self, event: Happened[Member]) -> None:
+        """Say the greeting, unless it is a program that came."""
+        user = event.body.user
+        if not event.channel_id or user.kind != "person" or not await self._greets_in(event.channel_id):
+            return
+        await self.ctx.chat.join(event.channel_id)
+        greeting = self.ctx.config.greeting.format(name=user.name, mention=f"@{user.username}")
+        await self.ctx.chat.post(event.channel_id, greeting)
+
+    async def _greets_in(self, channel_id: str) -> bool:
+        channels = self.ctx.config.channels
+        return not channels or (await self.ctx.chat.channel(channel_id)).name.casefold() in {name.casefold() for name in channels}

@@ -13,6 +13,7 @@ app = App(name="crust", help="A team-chat core that other networks plug into.", 
 # Named as texts, so that only the command that is run is imported: all of them take a second, `crust --help` a quarter of one.
 for _name, _place, _help in (
     ("serve", "crust.cli.serve:serve", "Migrate the database, then serve until SIGTERM or SIGINT."),
+    ("worker", "crust.cli.worker:worker", "Let plugins handle events in a process of their own, beside servers."),
     ("init", "crust.cli.database:init", "Write a commented config.toml, if there is none, and make the database."),
     ("migrate", "crust.cli.database:migrate", "Bring the database up to date, as serve and all other commands do too."),
     ("config", "crust.cli.config:app", "Check the settings, or show those in force."),

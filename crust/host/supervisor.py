@@ -36,6 +36,7 @@ CRASHES, WITHIN_S = 5, 600.0
 WAITS_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # before it is started again; the last one holds from then on
 LOOK_S = 5.0  # between two looks for what it waits for, such as its organisation
 REASON_MAX = 500
+EVENTS = "on_"  # how hooks begin that are called with events
 
 
 class Crash(Exception):
@@ -142,6 +143,8 @@ class Supervisor:
             await self._end()
 
     async def _deliver(self) -> None:
+        if not any(hook.startswith(EVENTS) for hook in self._instance.wanted.hooks):
+            await asyncio.Event().wait()  # it wants to hear of nothing: then nobody reads the log for it, or keeps it from getting short
         try:
             await self._engine.run(self._instance)
         except CrustError as error:

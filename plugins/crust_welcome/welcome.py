@@ -33,9 +33,9 @@ class Welcome(Plugin[Config]):
 
     @hookimpl
     async def on_member_joined(self, event: Happened[Member]) -> None:
-        """Say the greeting, unless it is a program that came."""
-        user = event.body.user
-        if not event.channel_id or user.kind != "person" or not await self._greets_in(event.channel_id):
+        """Say the greeting, unless it is a program that came, or who made the channel."""
+        user, channel = event.body.user, event.channel_id
+        if not channel or user.kind != "person" or event.body.role == "owner" or not await self._greets_in(channel):
             return
         await self.ctx.chat.join(event.channel_id)
         greeting = self.ctx.config.greeting.format(name=user.name, mention=f"@{user.username}")

@@ -35,6 +35,7 @@ async def test_it_greets_newcomers_once(settings: Settings) -> None:
     async with hosted(settings, FOLDER, {"greeter": instance("welcome", config=config)}) as at:
         await at.settled("greeter")
         channels = at.node.core.channels
+        await channel(at.node, ben, name="room")
         await channels.join(ben, room)
         await channels.join(ben, other)
         await channels.invite(ana, room, int(bot.id))

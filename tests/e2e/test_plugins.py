@@ -1,0 +1,128 @@
+"""Plugins as an operator has them: in one process, and in workers beside servers, which are killed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.server import Server, call
+from tests.support.wire import seconds_until
+
+FOLDER = Path(__file__).parents[2] / "plugins"
+CONFIG = f"""
+plugins_dir = "{FOLDER}"
+[plugins.welcome]
+run_in = "{{place}}"
+[plugins.words]
+use = "wordfilter"
+[plugins.words.config]
+words = ["darn"]
+[plugins.broken]
+use = "nowhere"
+"""
+
+
+def serving(folder: Path, place: str, environment: dict[str, str] | None = None) -> Server:
+    """A server with these plugins, and a member beside its administrator."""
+    (folder / "config.toml").write_text(CONFIG.format(place=place))
+    server = Server(folder, environment)
+    server.add_user("ana", "--admin")
+    return server
+
+
+def room_of(client: httpx.Client) -> str:
+    made = call(client, "POST", "/channel/edit", name="room", topic="talk", type="public")
+    return str(made["id"])
+
+
+def said(client: httpx.Client, room: str) -> list[str]:
+    found = call(client, "GET", "/message/read", channel_id=room)
+    return [message["contents"] for message in found if message["type"] == "MESSAGE"]  # type: ignore[index]  # a list of objects
+
+
+def states(server: Server) -> dict[str, str]:
+    return {row["name"]: row["state"] for row in json.loads(server.run("plugins", "list", "--json").stdout)}
+
+
+def test_in_one_process(tmp_path: Path) -> None:
+    """What is good is at work, what is not is named and left out; asked to be strict, the server does not start."""
+    server = serving(tmp_path, "any")
+    try:
+        server.start()
+        ana = server.sign_in("ana")
+        room = room_of(ana)
+        seconds_until(lambda: states(server)["welcome"] == "running", 20)
+        assert states(server) == {"welcome": "running", "words": "running", "broken": "refused"}
+        server.add_user("ben")
+        ben = server.sign_in("ben")
+        call(ben, "POST", "/channel/join", id=room)
+        seconds_until(lambda: said(ana, room) == ["Welcome, ben!"], 20)
+        refused = ana.post("/message/edit", data={"channel_id": room, "contents": "darn"})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "rejected")
+        assert server.stop() == 0
+        assert states(server)["welcome"] == "stopped"
+        strict = server.run("serve", "--port", "0", "--strict")
+        assert strict.returncode == 1
+        assert "plugins.broken.use: there is no plugin 'nowhere'" in strict.stderr
+        assert "there is no plugin" in server.log()
+    finally:
+        server.close()
+
+
+@contextmanager
+def worker(server: Server) -> Iterator[subprocess.Popen[bytes]]:
+    with (server.folder / "worker.log").open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "crust.cli.main", "worker"], env=server.environment, cwd=server.folder, stdout=out, stderr=out
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait(20)
+
+
+def test_a_worker_says_what_it_needs(tmp_path: Path) -> None:
+    """On SQLite, and without RabbitMQ, there is nothing for it to do."""
+    done = Server(tmp_path).run("worker")
+    assert done.returncode == 1
+    assert "database_url: a worker shares PostgreSQL" in done.stderr
+    assert "broker_url: a worker hears of events through" in done.stderr
+
+
+@pytest.mark.postgres
+@pytest.mark.rabbit
+@pytest.mark.timeout(120)
+def test_in_a_worker(tmp_path: Path, postgres_url: str, rabbit_url: str) -> None:
+    """The filter is asked in the server, events are handled in the worker; killed, its successor goes on, and greets nobody twice."""
+    server = serving(tmp_path, "worker", {"CRUST_DATABASE_URL": postgres_url, "CRUST_BROKER_URL": rabbit_url})
+    try:
+        server.start()
+        ana = server.sign_in("ana")
+        room = room_of(ana)
+        assert ana.post("/message/edit", data={"channel_id": room, "contents": "darn"}).status_code == 422
+        with worker(server) as first:
+            seconds_until(lambda: states(server)["welcome"] == "running", 30)
+            join(server, room, "ben")
+            seconds_until(lambda: said(ana, room) == ["Welcome, ben!"], 20)
+            first.kill()
+            first.wait(10)
+        join(server, room, "cid")
+        with worker(server) as second:
+            seconds_until(lambda: said(ana, room) == ["Welcome, ben!", "Welcome, cid!"], 60)
+            second.terminate()
+            assert second.wait(20) == 0
+    finally:
+        server.close()
+
+
+def join(server: Server, room: str, name: str) -> None:
+    server.add_user(name)
+    call(server.sign_in(name), "POST", "/channel/join", id=room)

@@ -70,7 +70,7 @@ def test_the_tour_works_as_written(server: Server) -> None:
     assert "message created" in output, "the log"
 
 
-@pytest.mark.parametrize("section", ["Configuration", "Operations"])
+@pytest.mark.parametrize("section", ["Configuration", "Operations", "Plugins"])
 def test_other_commands_work_as_written(server: Server, section: str) -> None:
     """They need nothing but the installation, and some a server that there has been."""
     server.add_user("ana", "--admin")

@@ -152,7 +152,7 @@ async def serve(
             with serving(node.database):
                 collect_seldom()
                 seen = node if through is None else replace(node, broker=through(node.broker))
-                async with hosting(seen, wanted, chain, "serve") as plugins:
+                async with hosting(seen, wanted, chain, "serve", strict=strict) as plugins:
                     await _serve(seen, plugins, run, listener, stop)
 
 
@@ -180,8 +180,12 @@ def plugins_of(settings: Settings, *, strict: bool) -> list[Wanted]:
 
 
 @asynccontextmanager
-async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, place: Place) -> AsyncIterator[Hosted]:
-    """Have plugins ready for the length of a block: their filters are asked, and the rest of them lives as long as what is given runs."""
+async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, place: Place, *, strict: bool = False) -> AsyncIterator[Hosted]:
+    """Have plugins ready for the length of a block: their filters are asked, and the rest of them lives as long as what is given runs.
+
+    Raises:
+        SettingsError: one could not be made, and `strict`.
+    """
     if not wanted:
         yield nothing
         return
@@ -192,6 +196,8 @@ async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, plac
     )  # fmt: skip
     host = PluginHost(node.core, engine, node.leases, wanted, chain, place)
     async with host.ready():
+        if strict and host.refused:
+            raise SettingsError([problem for each in host.refused for problem in each.problems])
         yield host.run
 
 

@@ -34,7 +34,7 @@ async def work(settings: Settings, clock: Clock | None = None, *, strict: bool =
         log.warning("no plugin is configured and enabled: there is nothing to do")
     async with opened(settings, clock, connected=True, filters=chain) as node:
         with serving(node.database):
-            async with hosting(node, wanted, chain, "worker") as plugins:
+            async with hosting(node, wanted, chain, "worker", strict=strict) as plugins:
                 log.info("working", plugins=[each.name for each in wanted if each.settings.run_in != "serve"])
                 await (first_to_end(plugins(), stop.wait()) if wanted else stop.wait())
                 log.info("stopping")

@@ -23,6 +23,7 @@ app = App(name="plugins", help="What plugins there are and how they are: list, s
 
 Shown = dict[str, Any]
 STOPPED: Shown = {"state": "stopped", "reason": None, "node": None, "since": None}
+UNLEASED = ("waiting", "refused")  # states in which an instance lives nowhere
 COLUMNS = ["name", "plugin", "state", "reason"]
 
 
@@ -38,7 +39,7 @@ async def lives_of(node: Node) -> Mapping[str, Shown]:
     """What the instances were said to be last: of those whose process is gone, that they are stopped."""
     held = {name.removeprefix(LEASE) for name, row in (await node.leases.all()).items() if name.startswith(LEASE) and row["held"]}
     documents = await states_of(node.database, node.clock).collection(STATES).find(limit=1000)
-    return {each.key: dict(each.body) if each.key in held or each.body["state"] == "waiting" else STOPPED for each in documents}
+    return {each.key: dict(each.body) if each.key in held or each.body["state"] in UNLEASED else STOPPED for each in documents}
 
 
 def listed(settings: Settings, lives: Mapping[str, Shown]) -> list[Shown]:

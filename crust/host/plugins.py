@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
-from crust.errors import Conflict, NotFound, Unavailable
+from crust.errors import Conflict, CrustError, NotFound, Unavailable
 from crust.host.chain import FilterChain, Link
 from crust.host.chat import Access, InstanceChat, InstanceFiles
 from crust.host.context import InstanceContext, InstanceHttp, InstanceTasks
@@ -22,7 +22,7 @@ from crust.host.egress import Egress
 from crust.host.engine import Engine
 from crust.host.instance import Instance, in_order, registry, takes, visibilities
 from crust.host.registration import Refused, Wanted
-from crust.host.states import states_of
+from crust.host.states import STATES, states_of
 from crust.host.supervisor import Supervisor, Times
 from crust.log import Leases
 from crust.services.core import Core
@@ -69,6 +69,7 @@ class PluginHost:
             self._install()
             for instance in self.instances:
                 await self._try_to_begin(instance)
+            await self._say_refused()
             yield
         finally:
             self._chain.install([])
@@ -91,6 +92,14 @@ class PluginHost:
             return
         self.instances.append(instance)
         self._tasks[wanted.name] = tasks
+
+    async def _say_refused(self) -> None:
+        """Let operators know of those that could not be made."""
+        collection = states_of(self._core.database, self._core.clock).collection(STATES)
+        for each in self.refused:
+            now = {"state": "refused", "reason": "; ".join(each.problems), "node": self._leases.owner, "since": self._core.clock.now()}
+            with suppress(CrustError):  # it is in the log, too
+                await collection.put(each.name, now)
 
     def _install(self) -> None:
         """Put the filters into the chain, in their order."""

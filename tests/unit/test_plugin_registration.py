@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from crust.host.instance import EVERY, HOOK_OF, UPLOADED
 from crust.host.registration import HOOKS, registered
 from crust.plugin import CAPABILITIES, Plugin, hooks
 from crust.settings import Settings
@@ -136,6 +137,12 @@ def test_every_hook_is_described() -> None:
         assert inspect.getdoc(function), name
         assert inspect.iscoroutinefunction(function) != name.startswith("register_"), name
         assert "return" in function.__annotations__, name
+
+
+def test_every_event_hook_is_called_for_something() -> None:
+    """And everything that is called is a hook."""
+    called = {*HOOK_OF.values(), UPLOADED, EVERY}
+    assert called == {name for name in HOOKS if name.startswith("on_")}
 
 
 def test_capabilities_are_described_and_the_interface_imports_nothing_else() -> None:

@@ -56,7 +56,7 @@ def registered(settings: Settings, *, disabled: bool = False) -> tuple[list[Want
     Args:
         disabled: what is not enabled, too.
     """
-    there = kinds(settings.plugins_dir)
+    there = kinds(settings.plugins_dir) if settings.plugins else {}  # who has none does not pay for a look through what is installed
     wanted: list[Wanted] = []
     refused: list[Refused] = []
     for name, instance in settings.plugins.items():

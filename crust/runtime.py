@@ -26,6 +26,7 @@ from crust.broker.rabbit import RabbitBroker
 from crust.clock import Clock, SystemClock
 from crust.errors import Unavailable
 from crust.events.event import Event
+from crust.host.desk import Counts, Desk
 from crust.log import Consumers, Head, Leases, Log, head_of
 from crust.models.database import Database
 from crust.models.migrate import migrate, serving
@@ -147,6 +148,7 @@ async def _serve(node: Node, run: servers.Serve, listener: socket.socket, stop: 
     following = asyncio.create_task(faces.follow(), name="fan-out")
     beside = [
         asyncio.create_task(node.core.files.sweep_always(), name="sweep of files"),
+        asyncio.create_task(node.core.erasing.always(), name="erasing"),
         asyncio.create_task(node.core.retention.always(), name="retention"),
         asyncio.create_task(node.core.presence.tell_always(), name="presence"),
     ]
@@ -202,6 +204,7 @@ class Faces:
         self.hub = Hub(head.position, settings.websocket.crowd, node.metrics)
         self._follower = Follower(node.log, node.broker, head.position)
         self._received = head.position
+        node.broker.on_control(core.known.control)  # before sockets are closed: who is out there is out everywhere
         node.broker.on_control(self.hub.control)
         node.broker.on_control(core.presence.control)
 
@@ -216,14 +219,16 @@ class Faces:
                 return "the database does not answer"
             return None
 
-        async def enrol(secret: str, form: Mapping[str, str]) -> None:
+        async def enrol(secret: str, form: Mapping[str, str], address: str) -> None:
             account = NewAccount(secret, form["username"], form["name"] or None, form["email"] or None, form["password"])
-            await core.invitations.enrol(account)
+            await core.invitations.enrol(account, address)
 
         self.gateway = Gateway(Services(settings, core, self.hub, limiter, invoke, node.metrics), identity)
         self.app = create_app(settings, registry, core.sessions.authenticate, identity, ready)
         self.app.register_blueprint(setup.blueprint(core.accounts.create_first, settings.effective_public_url))
-        self.app.register_blueprint(invitation.blueprint(core.invitations.organisation, enrol, settings.effective_public_url))
+        self.app.register_blueprint(
+            invitation.blueprint(core.invitations.organisation, enrol, identity.address, settings.effective_public_url)
+        )
         self.app.register_blueprint(docs.blueprint(lambda: openapi(registry), description.description))
         self.gateway.install(self.app)
         self._add_metrics(identity)
@@ -231,17 +236,20 @@ class Faces:
     def _add_metrics(self, identity: Identity) -> None:
         node, shown = self._node, self._node.metrics
         exposition = Exposition(shown)
+        desk = Desk(node.database, node.log, node.leases, node.consumers, node.clock)
         head: int | None = None
         lags: dict[str, float] = {}
+        counts = Counts({}, {})
 
         async def scrape() -> tuple[bytes, str]:
-            nonlocal head, lags
-            head, lags = await _position(node.log), await _lags(node.consumers)
+            nonlocal head, lags, counts
+            head, lags, counts = await _position(node.log), await _lags(node.consumers), await _counts(desk)
             return exposition.text(), CONTENT_TYPE
 
         shown.waiting.read = lambda: node.log.waiting
         shown.log_position.read = lambda: head
         shown.consumer_lag.read = lambda: lags
+        shown.delivery_rows.read, shown.delivery_lanes.read = lambda: counts.rows, lambda: counts.lanes
         shown.fan_out_lag.read = lambda: None if head is None else max(0, head - self.hub.offset)
         self.app.register_blueprint(metrics.blueprint(scrape, identity, node.settings.metrics.token))
 
@@ -280,6 +288,15 @@ async def _lags(consumers: Consumers) -> dict[str, float]:
             return {each.name: float(each.lag) for each in await consumers.all()}
     except (Unavailable, TimeoutError):
         return {}
+
+
+async def _counts(desk: Desk) -> Counts:
+    """What waits for plugins and bridges; nothing while the database does not say."""
+    try:
+        async with asyncio.timeout(HEAD_S):
+            return await desk.counts()
+    except (Unavailable, TimeoutError):
+        return Counts({}, {})
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -2,15 +2,18 @@
 
     python examples/every_call.py http://127.0.0.1:8400 ana bob        # their passwords: PASSWORD, and PASSWORD_2 for the second
 
-It makes organisations of its own and removes them again, so ana has to administer the server. It prints each call with how it was answered,
-and ends with status 1 if one was refused. Python's standard library is all that it needs.
+It makes organisations of its own and removes them again, so ana has to administer the server; what stays are two
+accounts, of a guest that is in none, and of somebody who is suspended. It can be run again and again. It prints each call with how it was
+answered, and ends with status 1 if one was refused. Python's standard library is all that it needs.
 """
 
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +33,12 @@ class Client:
         self._headers = {"X-Client-ID": "every-call"}
         self.me = self.post("/user/login", username=username, password=password)
         self._headers["X-Session-ID"] = self.me["session_id"]
+
+    def in_session(self, session_id: str) -> Client:
+        """The same, but for who asks."""
+        other = copy.copy(self)
+        other._headers = {**self._headers, "X-Session-ID": session_id}
+        return other
 
     def get(self, path: str, **fields: object) -> Any:
         return self._call("GET", path, "query", fields)
@@ -75,7 +84,8 @@ def organisations(ana: Client, bob_id: str) -> str:
     ana.get("/organisation/members", id=own["id"])
     link = ana.post("/organisation/invite", id=own["id"], role="guest", uses=2)
     secret = link["url"].partition("token=")[2]
-    ana.post("/user/register", invitation=secret, username=f"every-{own['id'][-8:]}", password=os.environ["PASSWORD"])
+    guest = ana.post("/user/register", invitation=secret, username=f"every-{own['id']}", password=os.environ["PASSWORD"])
+    ana.in_session(guest["session_id"]).post("/user/logout")
     ana.post("/organisation/accept", invitation=secret)
     ana.get("/organisation/invitations", id=own["id"])
     ana.delete("/organisation/invitation", id=link["id"])
@@ -129,7 +139,7 @@ def channels(ana: Client, bob: Client, organisation: str, teams: tuple[str, str]
 
 
 def messages(ana: Client, bob: Client, channel: str) -> None:
-    first = ana.post("/message/edit", channel_id=channel, contents="Hello **everybody**", client_msg_id="first")["id"]
+    first = ana.post("/message/edit", channel_id=channel, contents="Hello **everybody**", client_msg_id=f"first-{channel}")["id"]
     ana.post("/message/edit", id=first, contents="Hello *everybody*")
     reply = bob.post("/message/edit", channel_id=channel, contents="Hello ana", reply_to=first)["id"]
     ana.get("/message/read", channel_id=channel)
@@ -156,10 +166,14 @@ def files(ana: Client, channel: str) -> None:
 
 def people(ana: Client, bob: Client) -> None:
     ana.get("/user/search", query="b")
+    added = ana.post("/user/add", username=f"added-{secrets.token_hex(4)}")["id"]  # as an administrator of the server, as the next two
+    ana.post("/user/suspend", id=added)
+    ana.post("/user/unsuspend", id=added)
     ana.get("/user/me")
     ana.get("/user/read", id=bob.me["user"]["id"])
     ana.post("/user/edit", name=ana.me["user"]["name"])
     ana.post("/user/presence", status="away", text="Making every call")
+    ana.post("/user/presence", status="available")
     sessions = bob.get("/user/sessions")
     bob.delete("/user/session", id=next(session["id"] for session in sessions if session["current"]))
 

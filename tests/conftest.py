@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,14 @@ SERVICES = (
         " or start one: python3 tests/support/rabbit.py /tmp/crust-rabbit & then, once it is there,"
         " export CRUST_TEST_RABBIT_URL=$(cat /tmp/crust-rabbit/url)",
     ),
+    Service(
+        "nginx",
+        "nginx",
+        "PATH",
+        shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "",
+        lambda: None,
+        "install it (apt-get install nginx-light); tests start their own",
+    ),
 )
 
 
@@ -103,21 +112,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """The URL of an empty PostgreSQL database that is this test's own. A test may ask for it while its loop runs, too."""
-    with _database() as url:
+    with database() as url:
         yield url
 
 
 @pytest.fixture
 def another_postgres_url() -> Iterator[str]:
     """The same once more."""
-    with _database() as url:
+    with database() as url:
         yield url
 
 
 @contextmanager
-def _database() -> Iterator[str]:
+def database(template: str = "template1") -> Iterator[str]:
+    """The URL of a database that is there for the length of a block: a copy of another one that nobody is connected to, or empty."""
     name = f"crust_test_{secrets.token_hex(8)}"
-    _run(f"CREATE DATABASE {name}")
+    _run(f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield urlunsplit(urlsplit(POSTGRES_URL)._replace(path=f"/{name}"))
     finally:

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any, cast
 
 import msgspec
-from quart import Quart, Request, Response, g, request
+from quart import Quart, Request, Response, g, request, websocket
 from werkzeug.exceptions import HTTPException
 
 from crust.api.calls import Context, Cookie, Outcome, Registry
@@ -80,6 +80,7 @@ def create_app(settings: Settings, registry: Registry, authenticate: Authenticat
         return finished(response)
 
     app.before_request(begin)
+    app.before_websocket(refuse_slashes_of_upgrade)
     app.register_error_handler(Exception, failed)
     return app
 
@@ -181,6 +182,21 @@ async def begin() -> None:
     g.began = perf_counter()
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    refuse_slashes(request.scope["path"])
+
+
+async def refuse_slashes_of_upgrade() -> None:
+    """The same for what wants to become a websocket."""
+    refuse_slashes(websocket.scope["path"])
+
+
+def refuse_slashes(path: str) -> None:
+    """
+    Raises:
+        NotFound: it begins with a slash too many. Werkzeug takes such ones away before it looks for a route, and from `request.path`.
+    """
+    if path.startswith("//"):
+        raise NotFound("There is no such path.")
 
 
 def checked_key(value: str | None) -> str | None:

@@ -181,7 +181,11 @@ class Registry:
         if call.method != "GET" and (actor := context.actor) is not None:
             asked_by.set(By(actor.user_id, actor.username, actor.client_id, context.address))
         with unavailable(self.metrics.database_unavailable):
-            result = await call.handler(context, params)
+            try:
+                result = await call.handler(context, params)
+            except CrustError as error:
+                error.field = called(error.field, call)
+                raise
         cookies: Sequence[Cookie] = ()
         if isinstance(result, Answer):
             result, cookies = result.value, result.cookies
@@ -210,6 +214,13 @@ class Registry:
         if rate == "none":
             return None
         return self.limiter.take(rate, str(context.actor.session_id) if context.actor else site(context.address))
+
+
+def called(field: str | None, call: Call) -> str | None:
+    """What a call calls a field: a service's `channel_id` is the `id` of those calls of `/channel` that have no other."""
+    fields = call.params.__struct_fields__
+    own = f"{call.path.split('/')[1]}_id"
+    return "id" if field == own and own not in fields and "id" in fields else field
 
 
 def envelope(result: Any) -> bytes:

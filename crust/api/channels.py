@@ -7,75 +7,73 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
+from crust.api.fields import AlsoArchived, AtHome, Query, TheChannel, ThePerson, TheTeam, WithinOrganisation, WithinTeam
+from crust.api.lists import Listed
 from crust.api.params import Id
 from crust.services.core import Core
 from crust.services.keys import request_key
 from crust.services.names import NAME_MAX
 from crust.services.views import ChannelPage, MovedChannel, ViewedChannel, ViewedMember
 
-Limit = Annotated[int, Meta(ge=1, le=200, description="How many at most.")]
-Query = Annotated[str, Meta(max_length=NAME_MAX, description="What a name, or one of its words, begins with.")]
 Type = Literal["public", "private", "direct"]
 
 
 class ChannelEdit(Struct, kw_only=True):
     id: Annotated[Id | None, Meta(description="The channel to change; left out: make one.")] = None
-    name: str
-    topic: str
-    type: Type | None = None
-    organisation_id: Id | None = None
+    name: Annotated[str, Meta(description=f"What it is called, at most {NAME_MAX} characters; a direct one has none, so empty.")]
+    topic: Annotated[str, Meta(description="What it is about; may be empty.")]
+    type: Annotated[Type | None, Meta(description="Who sees it, when making one; left out: public. It stays as it is.")] = None
+    organisation_id: AtHome = None
     team_id: Annotated[Id | None, Meta(description="The team that it belongs to, when making one.")] = None
-    members: Annotated[list[Id], Meta(max_length=1000, description="User ids, when making one.")] = []
+    members: Annotated[list[Id], Meta(max_length=1000, description="User ids, when making one; a direct one has exactly one.")] | None = (
+        None
+    )
 
 
 class ChannelId(Struct, kw_only=True):
-    id: Id
+    id: TheChannel
 
 
 class ChannelUser(Struct, kw_only=True):
-    id: Id
-    user_id: Id
+    id: TheChannel
+    user_id: ThePerson
 
 
 class ChannelTeam(Struct, kw_only=True):
-    id: Id
-    team_id: Id
+    id: TheChannel
+    team_id: TheTeam
 
 
 class ChannelMove(Struct, kw_only=True):
-    id: Id
-    team_id: Annotated[Id | None, Meta(description="The team that it is to belong to, alone.")] = None
-    organisation_id: Id | None = None
+    id: TheChannel
+    team_id: Annotated[Id | None, Meta(description="The team that it is to belong to, alone; required without organisation_id.")] = None
+    organisation_id: Annotated[Id | None, Meta(description="The organisation that it is to belong to; required without team_id.")] = None
 
 
 class ChannelMerge(Struct, kw_only=True):
-    destination: Id
-    source: Id
+    destination: Annotated[Id, Meta(description="The channel that stays.")]
+    source: Annotated[Id, Meta(description="The channel whose messages and members it gets, and that is archived.")]
 
 
 class ChannelMute(Struct, kw_only=True):
-    id: Id
+    id: TheChannel
     muted: Annotated[bool, Meta(description="false: no longer.")] = True
 
 
-class ChannelSearch(Struct, kw_only=True):
+class ChannelSearch(Listed, kw_only=True):
     query: Query = ""
-    team_id: Id | None = None
-    organisation_id: Id | None = None
-    type: Type | None = None
-    archived: bool = False
-    after: Id | None = None
-    limit: Limit = 50
+    team_id: WithinTeam = None
+    organisation_id: WithinOrganisation = None
+    type: Annotated[Type | None, Meta(description="Only those of this type.")] = None
+    archived: AlsoArchived = False
 
 
-class ChannelMembers(Struct, kw_only=True):
-    id: Id
-    after: Id | None = None
-    limit: Limit = 50
+class ChannelMembers(Listed, kw_only=True):
+    id: TheChannel
 
 
 class ChannelView(Struct, kw_only=True):
-    id: Id
+    id: TheChannel
     message_id: Annotated[Id | None, Meta(description="Up to which all is read; left out: everything.")] = None
 
 
@@ -88,20 +86,23 @@ class ChannelCalls:
     async def edit(self, context: Context, params: ChannelEdit) -> ViewedChannel:
         """Make a channel, or give one another name or topic.
 
-        What changed is told in the channel by a CREATE, RENAME or TOPIC message. Making a direct channel that exists returns it.
+        What changed is told in the channel by a CREATE, RENAME or TOPIC message. Making a direct channel that exists returns it. With `id`,
+        all but name and topic may be left out; where it is not what is already, it is refused: other calls change it.
         """
         if params.id is not None:
             return await self._core.channels.change(
-                context.caller, params.id, name=params.name, topic=params.topic, type_=params.type, team_id=params.team_id
-            )
+                context.caller, params.id, name=params.name, topic=params.topic, type_=params.type,
+                organisation_id=params.organisation_id, team_id=params.team_id, members=params.members,
+            )  # fmt: skip
+        members = params.members or []
         key = request_key(
             context.caller.scope, context.idempotency_key,
-            "channel/edit", params.name, params.topic, params.type, params.organisation_id, params.members,
+            "channel/edit", params.name, params.topic, params.type, params.organisation_id, members,
             *([] if params.team_id is None else [params.team_id]),
         )  # fmt: skip
         return await self._core.channels.create(
             context.caller, name=params.name, topic=params.topic, type_=params.type or "public",
-            organisation_id=params.organisation_id, team_id=params.team_id, members=params.members, key=key,
+            organisation_id=params.organisation_id, team_id=params.team_id, members=members, key=key,
         )  # fmt: skip
 
     async def read(self, context: Context, params: ChannelId) -> ChannelPage:
@@ -112,7 +113,7 @@ class ChannelCalls:
         """The channels that one may see and whose name, or one of its words, begins with `query`."""
         found = await self._core.channels.search(
             context.caller, params.query, organisation_id=params.organisation_id, team_id=params.team_id, type_=params.type,
-            archived=params.archived, after=params.after or 0, limit=params.limit + 1,
+            archived=params.archived, part=params.part,
         )  # fmt: skip
         return Page.of(found, params.limit)
 
@@ -166,7 +167,7 @@ class ChannelCalls:
 
     async def members(self, context: Context, params: ChannelMembers) -> Page[ViewedMember]:
         """Who is in a channel, by user id."""
-        found = await self._core.channels.members(context.caller, params.id, params.after or 0, params.limit + 1)
+        found = await self._core.channels.members(context.caller, params.id, params.part)
         return Page.of(found, params.limit)
 
     async def view(self, context: Context, params: ChannelView) -> None:

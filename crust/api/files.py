@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Registry
+from crust.api.fields import ReplyTo, TheFile
 from crust.api.messages import ClientMessageId
 from crust.api.params import Id, convert
 from crust.api.users import Nothing
@@ -23,24 +24,24 @@ class MessageAttach(Struct, kw_only=True):
     channel_id: Annotated[Id | None, Meta(description="Where to post; required without message_id.")] = None
     name: Annotated[str | None, Meta(description="What the file is called; a form says it beside the file.")] = None
     contents: Annotated[str, Meta(description="Markdown that is posted with the file.")] = ""
-    reply_to: Id | None = None
+    reply_to: ReplyTo = None
     client_msg_id: ClientMessageId | None = None
 
 
 class FileRead(Struct, kw_only=True):
-    id: Id
+    id: TheFile
     download: Annotated[bool, Meta(description="To be saved, whatever it is.")] = False
 
 
 class FilePreview(Struct, kw_only=True):
-    id: Id
+    id: TheFile
     size: Annotated[
         int, Meta(ge=1, le=SIZES[-1], description=f"Pixels of the longer side, at least; made are {', '.join(map(str, SIZES))}.")
     ] = USUAL
 
 
 class AvatarRead(Struct, kw_only=True):
-    id: Id
+    id: Annotated[Id, Meta(description="The avatar, by the id in a user's `avatar`.")]
 
 
 class FileCalls:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
-from crust.api.channels import Limit
+from crust.api.fields import ReplyTo, TheMessage
+from crust.api.lists import Listed
 from crust.api.params import Id
 from crust.errors import Invalid
 from crust.services.core import Core
@@ -28,36 +29,36 @@ class MessageEdit(Struct, kw_only=True):
     id: Annotated[Id | None, Meta(description="The message to change; left out: post one.")] = None
     channel_id: Annotated[Id | None, Meta(description="Where to post; required without id.")] = None
     contents: Annotated[str, Meta(description="Markdown.")]
-    reply_to: Id | None = None
+    reply_to: ReplyTo = None
     client_msg_id: ClientMessageId | None = None
-    version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    version: (
+        Annotated[int, Meta(ge=1, le=2**31 - 1, description="The version that one has read; the edit is refused where there is a newer.")]
+        | None
+    ) = None
 
 
 class MessageId(Struct, kw_only=True):
-    id: Id
+    id: TheMessage
 
 
-class MessagePart(Struct, kw_only=True):
-    id: Id
-    after: Id | None = None
-    limit: Limit = 50
+class MessagePart(Listed, kw_only=True):
+    id: TheMessage
 
 
 class MessageReact(Struct, kw_only=True):
-    id: Id
+    id: TheMessage
     emoji: Annotated[str, Meta(description="An emoji or a :shortcode:, 1 to 64 characters without spaces.")]
 
 
-class MessageRead(Struct, kw_only=True):
+class MessageRead(Listed, kw_only=True):
+    before: Annotated[Id | None, Meta(description="Only what has a smaller id; the oldest first all the same.")] = None
     id: Annotated[Id | None, Meta(description="One message; left out: a page of a channel.")] = None
-    channel_id: Id | None = None
-    before: Id | None = None
-    after: Id | None = None
-    around: Id | None = None
-    limit: Limit = 50
+    channel_id: Annotated[Id | None, Meta(description="The channel to read; required without id.")] = None
+    around: Annotated[Id | None, Meta(description="What was said before and after this message.")] = None
 
 
-class MessageSearch(Struct, kw_only=True):
+class MessageSearch(Listed, kw_only=True):
+    after: Annotated[Id | None, Meta(description="Only what has a greater id; the newest first all the same.")] = None
     query: Annotated[
         str,
         Meta(
@@ -67,15 +68,12 @@ class MessageSearch(Struct, kw_only=True):
     ] = ""
     message_type: Annotated[
         Type | None,
-        Meta(description="history: CREATE, TOPIC and RENAME; attachment: FILE; media: those with an image, audio or video; or a type."),
+        Meta(description="history: CREATE, TOPIC and RENAME; attachment: FILE; media: FILE with an image, audio or video; or a type."),
     ] = None
-    channel_id: Id | None = None
-    user_id: Annotated[Id | None, Meta(description="Whose.")] = None
-    before: Id | None = None
-    after: Id | None = None
-    pinned: bool = False
-    flagged: Annotated[bool, Meta(description="By oneself.")] = False
-    limit: Limit = 50
+    channel_id: Annotated[Id | None, Meta(description="Only those in this channel.")] = None
+    user_id: Annotated[Id | None, Meta(description="Only those of this person.")] = None
+    pinned: Annotated[bool, Meta(description="Only pinned ones.")] = False
+    flagged: Annotated[bool, Meta(description="Only those that one has flagged.")] = False
 
 
 class MessageCalls:
@@ -102,7 +100,10 @@ class MessageCalls:
         )
 
     async def read(self, context: Context, params: MessageRead) -> ViewedMessage | Page[ViewedMessage]:
-        """One message by id, or a page of a channel, oldest first: the newest, those before or after an id, or around one."""
+        """One message by id, or a page of a channel, oldest first: the newest, those before or after an id, or around one.
+
+        Without `after`, `next` is what to pass as `before`.
+        """
         if params.id is not None:
             return await self._core.messages.read_one(context.caller, params.id)
         if params.channel_id is None:
@@ -113,7 +114,7 @@ class MessageCalls:
         return Page(page.messages, page.next)
 
     async def search(self, context: Context, params: MessageSearch) -> Page[FoundMessage]:
-        """The messages that one may see and that have all these words, newest first.
+        """The messages that one may see, those of archived channels too, and that have all these words, newest first.
 
         Case and accents do not count. In `snippet` the matches stand between U+E000 and U+E001. `next` is what to pass as `before`.
         """
@@ -125,17 +126,17 @@ class MessageCalls:
 
     async def thread(self, context: Context, params: MessagePart) -> Page[ViewedMessage]:
         """The replies in a message's thread, oldest first."""
-        found = await self._core.messages.thread(context.caller, params.id, params.after or 0, params.limit + 1)
+        found = await self._core.messages.thread(context.caller, params.id, params.part)
         return Page.of(found, params.limit)
 
     async def history(self, context: Context, params: MessagePart) -> Page[FormerVersion]:
         """What a message said before its edits, oldest first."""
-        found = await self._core.messages.versions(context.caller, params.id, params.after or 0, params.limit + 1)
+        found = await self._core.messages.versions(context.caller, params.id, params.part)
         return Page.of(found, params.limit)
 
-    async def delivery(self, context: Context, params: MessageId) -> list[Delivery]:
+    async def delivery(self, context: Context, params: MessagePart) -> Page[Delivery]:
         """Where bridges have delivered a message, and how that went."""
-        return await self._core.messages.deliveries(context.caller, params.id)
+        return Page.of(await self._core.messages.deliveries(context.caller, params.id, params.part), params.limit)
 
     async def remove(self, context: Context, params: MessageId) -> None:
         """Take a message back; nobody can read it any more, anywhere."""

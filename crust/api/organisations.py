@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
-from crust.api.channels import Limit, Query
+from crust.api.fields import AlsoArchived, Invited, Query, TheOrganisation, ThePerson
+from crust.api.lists import Listed
 from crust.api.params import Id
 from crust.errors import Invalid
 from crust.services.core import Core
 from crust.services.keys import request_key
+from crust.services.names import NAME_MAX
 from crust.services.views import MadeInvitation, ViewedAct, ViewedInvitation, ViewedMember, ViewedOrganisation
 
 Role = Literal["owner", "admin", "member", "guest"]
@@ -19,38 +21,29 @@ Role = Literal["owner", "admin", "member", "guest"]
 
 class OrganisationEdit(Struct, kw_only=True):
     id: Annotated[Id | None, Meta(description="The organisation to rename; left out: make one.")] = None
-    name: str
+    name: Annotated[str, Meta(description=f"What it is called, at most {NAME_MAX} characters.")]
 
 
 class OrganisationId(Struct, kw_only=True):
-    id: Id
+    id: TheOrganisation
 
 
-class OrganisationSearch(Struct, kw_only=True):
+class OrganisationSearch(Listed, kw_only=True):
     query: Query = ""
-    archived: Annotated[bool, Meta(description="Whether archived ones are found too.")] = False
-    after: Id | None = None
-    limit: Limit = 50
+    everywhere: Annotated[bool, Meta(description="Also those that one is not in; for the server's administrators.")] = False
+    archived: AlsoArchived = False
 
 
 class OrganisationInvite(Struct, kw_only=True):
-    id: Id
+    id: TheOrganisation
     user_id: Annotated[Id | None, Meta(description="Who; or their address; or neither, for a link that whoever has it comes in by.")] = None
     email: Annotated[str, Meta(max_length=254, description="Somebody's address, instead of user_id.")] | None = None
-    role: Role = "member"
+    role: Annotated[Role, Meta(description="The role that whoever comes in has.")] = "member"
     uses: Annotated[int, Meta(ge=1, le=1000, description="How many may come in by a link; by one for an address, one.")] = 1
 
 
-class OrganisationPart(Struct, kw_only=True):
-    id: Id
-    after: Id | None = None
-    limit: Limit = 50
-
-
-class OrganisationAudit(Struct, kw_only=True):
-    id: Id
-    before: Id | None = None
-    limit: Limit = 50
+class OrganisationPart(Listed, kw_only=True):
+    id: TheOrganisation
 
 
 class InvitationId(Struct, kw_only=True):
@@ -58,18 +51,18 @@ class InvitationId(Struct, kw_only=True):
 
 
 class InvitationAccept(Struct, kw_only=True):
-    invitation: Annotated[str, Meta(max_length=200, description="What stands behind `token=` in the link.")]
+    invitation: Invited
 
 
 class OrganisationRole(Struct, kw_only=True):
-    id: Id
-    user_id: Id
-    role: Role
+    id: TheOrganisation
+    user_id: ThePerson
+    role: Annotated[Role, Meta(description="The role that they are to have.")]
 
 
 class OrganisationUser(Struct, kw_only=True):
-    id: Id
-    user_id: Id
+    id: TheOrganisation
+    user_id: ThePerson
 
 
 class OrganisationCalls:
@@ -96,7 +89,7 @@ class OrganisationCalls:
     async def search(self, context: Context, params: OrganisationSearch) -> Page[ViewedOrganisation]:
         """The organisations that one is in and whose name, or one of its words, begins with `query`."""
         found = await self._core.organisations.search(
-            context.caller, params.query, archived=params.archived, after=params.after or 0, limit=params.limit + 1
+            context.caller, params.query, archived=params.archived, part=params.part, everywhere=params.everywhere
         )
         return Page.of(found, params.limit)
 
@@ -110,25 +103,35 @@ class OrganisationCalls:
 
     async def members(self, context: Context, params: OrganisationPart) -> Page[ViewedMember]:
         """Who is in an organisation, by user id."""
-        found = await self._core.organisations.members(context.caller, params.id, params.after or 0, params.limit + 1)
+        found = await self._core.organisations.members(context.caller, params.id, params.part)
         return Page.of(found, params.limit)
 
     async def invite(self, context: Context, params: OrganisationInvite) -> MadeInvitation | None:
-        """Bring somebody who has an account into an organisation; who is in it stays as they are.
+        """Bring somebody whom one knows from another organisation into this one; who is in it stays as they are.
 
-        For an address that nobody here has, and for nobody in particular, a link is made, which is what to send them: who opens it comes
-        in, with a new account or their own.
+        For any other address, and for nobody in particular, a link is made, which is what to send them: who opens it comes in, with a new
+        account or their own. With Idempotency-Key a repeat gives the same invitation, with `duplicate` and another link: the one before is
+        over.
         """
         if params.user_id is not None and params.email is not None:
             raise Invalid("Only one of user_id and email is taken.", field="user_id")
-        if params.user_id is None and (params.email is None or not await self._core.accounts.has_address(params.email)):
-            return await self._core.invitations.make(context.caller, params.id, role=params.role, email=params.email, uses=params.uses)
-        await self._core.organisations.invite(context.caller, params.id, user_id=params.user_id, email=params.email, role=params.role)
+        who = {"user_id": params.user_id, "email": params.email}
+        key = request_key(context.caller.scope, context.idempotency_key, "organisation/invite", params.id, who, params.role, params.uses)
+        if (again := await self._core.invitations.again(context.caller, params.id, params.role, key)) is not None:
+            return again.invitation
+        known = None if params.email is None else await self._core.organisations.known(context.caller, user_id=None, email=params.email)
+        if params.user_id is None and known is None:
+            return await self._core.invitations.make(
+                context.caller, params.id, role=params.role, email=params.email, uses=params.uses, key=key
+            )
+        await self._core.organisations.invite(
+            context.caller, params.id, user_id=params.user_id, email=params.email, role=params.role, key=key
+        )
         return None
 
     async def invitations(self, context: Context, params: OrganisationPart) -> Page[ViewedInvitation]:
         """An organisation's links that still hold, without their secrets."""
-        found = await self._core.invitations.all(context.caller, params.id, params.after or 0, params.limit + 1)
+        found = await self._core.invitations.all(context.caller, params.id, params.part)
         return Page.of(found, params.limit)
 
     async def revoke(self, context: Context, params: InvitationId) -> None:
@@ -140,9 +143,9 @@ class OrganisationCalls:
         organisation_id = await self._core.invitations.accept(context.caller, params.invitation)
         return await self._core.organisations.read(context.caller, organisation_id)
 
-    async def audit(self, context: Context, params: OrganisationAudit) -> Page[ViewedAct]:
-        """Who administered an organisation, newest first; for its owners and admins. `next` is what to pass as `before`."""
-        found = await self._core.audit.of_organisation(context.caller, params.id, params.before, params.limit + 1)
+    async def audit(self, context: Context, params: OrganisationPart) -> Page[ViewedAct]:
+        """Who administered an organisation, newest first; for its owners and admins."""
+        found = await self._core.audit.of_organisation(context.caller, params.id, params.part)
         return Page.of(found, params.limit)
 
     async def role(self, context: Context, params: OrganisationRole) -> None:
@@ -164,7 +167,7 @@ def register(registry: Registry, core: Core) -> None:
     registry.add("POST", "/organisation/archive", calls.archive)
     registry.add("POST", "/organisation/unarchive", calls.unarchive)
     registry.add("GET", "/organisation/members", calls.members)
-    registry.add("POST", "/organisation/invite", calls.invite)
+    registry.add("POST", "/organisation/invite", calls.invite, creates=True)
     registry.add("GET", "/organisation/invitations", calls.invitations)
     registry.add("DELETE", "/organisation/invitation", calls.revoke)
     registry.add("POST", "/organisation/accept", calls.accept)

@@ -262,10 +262,15 @@ def _text(value: Any) -> Any:
 
 
 def _list_of(kind: schema.Type) -> Reader:
-    """One value is a list of one; `name[]=` is the empty list, unless it is a list of texts."""
+    """One value is a list of one; a form may bear it all as JSON, `name=["1","2"]`; `name[]=` is the empty list.
+
+    A list of texts is none of the last two: there such a text is an item.
+    """
     read, text = _reader(kind), isinstance(kind, schema.StrType)
 
     def read_list(value: Any) -> list[Any]:
+        if isinstance(value, str) and value.startswith("[") and not text:
+            value = strict_json.read(value)
         items = value if isinstance(value, list) else [value]
         return [read(item) for item in items if text or item != ""]
 

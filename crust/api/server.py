@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from crust.api.calls import Context, Page, Registry
-from crust.api.channels import Limit
-from crust.api.params import Id
+from crust.api.lists import Listed
 from crust.services.core import Core
 from crust.services.views import ViewedAct
-
-
-class ServerAudit(Struct, kw_only=True):
-    before: Id | None = None
-    limit: Limit = 50
 
 
 class ServerCalls:
@@ -22,9 +14,9 @@ class ServerCalls:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def audit(self, context: Context, params: ServerAudit) -> Page[ViewedAct]:
-        """Who administered the server and its accounts, newest first; for its administrators. `next` is what to pass as `before`."""
-        found = await self._core.audit.of_server(context.caller, params.before, params.limit + 1)
+    async def audit(self, context: Context, params: Listed) -> Page[ViewedAct]:
+        """Who administered the server and its accounts, newest first; for its administrators."""
+        found = await self._core.audit.of_server(context.caller, params.part)
         return Page.of(found, params.limit)
 
 

@@ -7,40 +7,40 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from crust.api.calls import Context, Page, Registry
-from crust.api.channels import Limit, Query
+from crust.api.fields import AlsoArchived, AtHome, Query, TheTeam, WithinOrganisation
+from crust.api.lists import Listed
 from crust.api.params import Id
 from crust.services.core import Core
 from crust.services.keys import request_key
+from crust.services.names import NAME_MAX
 from crust.services.views import MovedTeam, TeamPage, ViewedTeam
 
 
 class TeamEdit(Struct, kw_only=True):
     id: Annotated[Id | None, Meta(description="The team to change; left out: make one.")] = None
-    name: str
+    name: Annotated[str, Meta(description=f"What it is called, at most {NAME_MAX} characters.")]
     members: Annotated[list[Id], Meta(max_length=1000, description="User ids, all of them; left out: as they are.")] | None = None
-    organisation_id: Annotated[Id | None, Meta(description="Where to make one; left out: at home.")] = None
+    organisation_id: AtHome = None
 
 
 class TeamId(Struct, kw_only=True):
-    id: Id
+    id: TheTeam
 
 
-class TeamSearch(Struct, kw_only=True):
+class TeamSearch(Listed, kw_only=True):
     query: Query = ""
-    organisation_id: Id | None = None
-    archived: Annotated[bool, Meta(description="Whether archived ones are found too.")] = False
-    after: Id | None = None
-    limit: Limit = 50
+    organisation_id: WithinOrganisation = None
+    archived: AlsoArchived = False
 
 
 class TeamMove(Struct, kw_only=True):
-    id: Id
-    organisation_id: Id
+    id: TheTeam
+    organisation_id: Annotated[Id, Meta(description="The organisation that it is to belong to.")]
 
 
 class TeamMerge(Struct, kw_only=True):
-    destination: Id
-    source: Id
+    destination: Annotated[Id, Meta(description="The team that stays.")]
+    source: Annotated[Id, Meta(description="The team whose members and channels it gets, and that is archived.")]
 
 
 class TeamCalls:
@@ -67,8 +67,7 @@ class TeamCalls:
     async def search(self, context: Context, params: TeamSearch) -> Page[ViewedTeam]:
         """The teams of one's organisations whose name, or one of its words, begins with `query`."""
         found = await self._core.teams.search(
-            context.caller, params.query, organisation_id=params.organisation_id, archived=params.archived, after=params.after or 0,
-            limit=params.limit + 1,
+            context.caller, params.query, organisation_id=params.organisation_id, archived=params.archived, part=params.part,
         )  # fmt: skip
         return Page.of(found, params.limit)
 

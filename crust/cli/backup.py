@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from crust.cli.common import Config, configured
 from crust.cli.progress import progress
-from crust.operations.backup import back_up
+from crust.operations.backup import back_up, set_aside
 from crust.operations.backup import restore as restored
 from crust.operations.replacing import name_of_now
 
@@ -21,7 +21,7 @@ async def backup(folder: Path, *, config: Config = None) -> None:
     """
     settings = configured(config)
     made = await back_up(settings, folder, progress)
-    progress("")
+    progress.end()
     print(f"{folder}: {len(made.parts)} files, {made.size / 2**20:.1f} MiB, up to position {made.position} of the log")
 
 
@@ -35,7 +35,7 @@ async def restore(
     settings = configured(config)
     name = name_of_now() if replace else ""
     found = await restored(settings, folder, progress, replace=name)
-    progress("")
-    if replace:
-        print(f"what was there is now in {name}: a folder beside it, with PostgreSQL a schema; remove it when it is not needed")
+    progress.end()
+    if places := set_aside(settings, name) if replace else []:
+        print(f"what was there is now in {' and '.join(places)}; remove it when it is not needed")
     print(f"restored the server {found.server_name} as it was at {found.made_at}; now: crust serve")

@@ -27,13 +27,13 @@ PasswordStdin = Annotated[bool, Parameter(help="Read the password from standard 
 async def core(config: Path | None) -> AsyncIterator[Node]:
     """A migrated database and the services over it, beside a running server if there is one."""
     settings = configured(config)
-    asked_by.set(COMMAND_LINE)
     async with opened(settings) as node:
         yield node
 
 
 def configured(config: Path | None) -> Settings:
-    """The settings, with logs of what goes wrong alone: a command says the rest itself."""
+    """The settings, with logs of what goes wrong alone: a command says the rest itself. From here on, it is the command line that asks."""
+    asked_by.set(COMMAND_LINE)
     settings = load(config)
     configure("warning", settings.log.format)
     return settings

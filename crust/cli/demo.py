@@ -12,6 +12,7 @@ from cyclopts.validators import Number
 
 from crust.cli.common import Config, core
 from crust.cli.progress import progress
+from crust.operations.progress import Step
 from crust.services.demo import Demo, Resident
 
 SECRET_FILE = 0o600
@@ -34,15 +35,15 @@ async def demo(
         people: list[Resident] = []
         async for some in made.people(users):
             people += some
-            progress(f"{len(people)} of {users} people")
+            progress(Step("people", len(people), users))
         places = await made.channels(people, channels)
         said = 0
         async for count in made.talk(people, places, messages):
             said += count
-            progress(f"{said} of {messages} messages")
+            progress(Step("messages", said, messages))
     if sessions is not None:
         write_sessions(sessions, people)
-    progress("")
+    progress.end()
     print(
         f"{len(people)} people, {len(places)} channels, {said} messages. Sign in as {people[0].actor.username} with the password {password}"
     )

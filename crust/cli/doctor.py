@@ -16,11 +16,11 @@ async def doctor(*, json: Json = False, config: Config = None) -> None:
     configure("error", "auto")
     found: list[Finding] = []
     async for finding in examine(config, progress):
-        progress("")
+        progress.end()
         found.append(finding)
         if not json:
             print(f"{finding.state:5}  {finding.check}: {finding.found}" + (f"\n       {finding.fix}" if finding.fix else ""))
-    progress("")
+    progress.end()
     if json:
         print_json([finding._asdict() for finding in found])
     if any(finding.state == "wrong" for finding in found):

@@ -21,7 +21,9 @@ for _name, _place, _help in (
     ("audit", "crust.cli.audit:app", "Who administered the server and its organisations."),
     ("retention", "crust.cli.retention:app", "What is old, by the settings, and its removal."),
     ("events", "crust.cli.events:app", "Look into the event log; describe what RabbitMQ carries of it."),
-    ("consumers", "crust.cli.consumers:consumers", "List who reads the log: offset, lag, and which process does it."),
+    ("consumers", "crust.cli.consumers:app", "List who reads the log: offset, lag, and which process does it."),
+    ("delivery", "crust.cli.delivery:app", "What is delivered to plugins and bridges: look, try again now, drop."),
+    ("parked", "crust.cli.delivery:parked", "What is tried no more: look, try again."),
     ("broker", "crust.cli.broker:app", "Check what has to be on RabbitMQ, or repair it."),
     ("backup", "crust.cli.backup:backup", "Write the whole server, as it is now, into a folder."),
     ("restore", "crust.cli.backup:restore", "Make the server that a backup is of."),
@@ -38,7 +40,10 @@ for _name, _place, _help in (
 def main() -> None:
     """Run a command; what goes wrong for a reason that people can mend is one line on standard error, and exit status 1."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, and not when Python ends, an error of it can be reported
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the end of the line: a bug is raised again by `report`
         from crust.cli.failure import report
 

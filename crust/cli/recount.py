@@ -23,9 +23,9 @@ async def recount(
     """
     async with core(config) as node:
         work = Recount(node.core, dry=dry_run)
-        async for text in work.run():
-            progress(text)
-    progress("")
+        async for step in work.run():
+            progress(step)
+    progress.end()
     if json:
         shown = [{"part": each.part, "id": str(each.id), "stored": each.stored, "counted": each.counted} for each in work.shown]
         print_json({"looked": work.looked, "wrong": +work.wrong, "shown": shown})

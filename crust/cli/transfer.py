@@ -14,8 +14,9 @@ from cyclopts import Parameter
 from crust.cli.common import Config, Json, configured, core, print_json
 from crust.cli.progress import progress
 from crust.operations import importing
+from crust.operations.exporting import RECORDS, written
 from crust.operations.exporting import export as exported
-from crust.operations.exporting import written
+from crust.operations.progress import Step
 
 File = Annotated[Path, Parameter(help="The file; - for standard output or input.", allow_leading_hyphen=True)]
 STANDARD = Path("-")
@@ -30,11 +31,16 @@ async def export(
 ) -> None:
     """Write everything that people share, as it is now, one record a line. The server may run meanwhile."""
     settings = configured(config)
+    if settings.sqlite_path is None or settings.sqlite_path.exists():
+        async with core(config) as node:
+            await node.core.erasing.run()  # what was removed is not written out
     count = 0
     with output(file) as out:
-        async for count in exported(settings, out, passwords=passwords, files=files):
-            progress(f"{count:,} records")
-    progress("")
+        async for step in exported(settings, out, passwords=passwords, files=files):
+            progress(step)
+            if step.what == RECORDS and step.done is not None:
+                count = step.done
+    progress.end()
     print(f"{count} records", file=sys.stderr)
 
 
@@ -51,20 +57,21 @@ async def import_(
 ) -> None:
     """Take in what was exported, into an empty server or one that has a part of it already; again is no harm."""
     with source(file) as lines:
+        total = importing.total(lines)
         if check:
             for count in importing.check(lines):
-                progress(f"{count:,} records")
+                progress(Step(RECORDS, count, total))
             made, kept = Counter[str](), Counter[str]()
         else:
             async with core(config) as node:
                 work = importing.Import(node.core, map_users=map_users)
                 async for count in work.run(lines):
-                    progress(f"{count:,} records")
+                    progress(Step(RECORDS, count, total))
                 if files is not None:
-                    async for count in work.files(node.settings, files):
-                        progress(f"{count:,} files")
+                    async for step in work.files(node.settings, files):
+                        progress(step)
             made, kept = work.made, work.kept
-    progress("")
+    progress.end()
     if json:
         print_json({"made": +made, "kept": +kept})
     else:

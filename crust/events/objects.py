@@ -161,7 +161,10 @@ class Attachment(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """A message. `type`: CREATE, TOPIC, RENAME, MESSAGE or FILE; `replies` and `version` are absolute."""
+    """A message. `type`: CREATE, TOPIC, RENAME, MESSAGE or FILE; `replies` and `version` are absolute.
+
+    `mentions` are the people that it calls, `channels` those that it names by `#name`.
+    """
 
     id: IdText
     channel_id: IdText
@@ -173,6 +176,7 @@ class Message(Struct, frozen=True, kw_only=True):
     attachments: tuple[Attachment, ...]
     reactions: tuple[Reaction, ...]
     mentions: list[IdText]
+    channels: list[IdText]
     preview: dict[str, Any] | None
     pinned: bool
     client_msg_id: str | None

@@ -120,7 +120,7 @@ class Spool:
 
     def new_path(self) -> Path:
         """A path in the folder that nothing has."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self._folder)
         return self._folder / secrets.token_hex(16)
 
     async def sweep(self, age_s: float) -> int:
@@ -184,7 +184,7 @@ class Folder:
 
     def _keep(self, source: Path, target: Path) -> None:
         """The bytes first, then the name: a name never stands for less than the whole file, and outlives a loss of power."""
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(target.parent)
         sync(source)
         source.replace(target)
         sync(target.parent)
@@ -252,6 +252,13 @@ def entries(folder: Path) -> Iterator[os.DirEntry[str]]:
                 yield entry
     except FileNotFoundError:
         return
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are not there, for this user alone. (The mode of `mkdir` does not count for parents.)"""
+    if not folder.is_dir():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def sync(path: Path) -> None:

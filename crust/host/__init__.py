@@ -1,0 +1,16 @@
+"""The host of plugins and bridges.
+
+consumer.py   what the host asks of whoever consumes events, and what it hands to them
+engine.py     delivers events to consumers: what to start, once a process
+dispatch.py   from the log to rows: one for each event and lane
+work.py       from rows to handlers: each lane in order, lanes side by side
+attempt.py    one run of a handler, and what came of it
+schedule.py   what a failure means: when to try again, when to park
+rows.py       the rows: what is due, what is claimed, how it ended
+store.py      documents of an instance; inside a handler they are written with the handler's end
+held.py       what is held back until then
+desk.py       what operators see of it all, and what they can do
+sweeping.py   removes what is old
+watchdog.py   ends a process that a handler has stopped
+egress.py, addresses.py   the one client for outgoing HTTP
+"""

@@ -6,6 +6,8 @@ is in it, and no secret.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +39,16 @@ SERVER = By(0, "the server")
 COMMAND_LINE = By(0, "the command line")
 asked_by: ContextVar[By] = ContextVar("asked_by", default=SERVER)
 """Set where a request comes in; a change that it leads to runs in the same task."""
+
+
+@contextmanager
+def asking(by: By) -> Iterator[None]:
+    """For the length of a block it is this one who asks."""
+    token = asked_by.set(by)
+    try:
+        yield
+    finally:
+        asked_by.reset(token)
 
 
 def administrative(type_: str, event: str, body: Struct, by: By) -> bool:

@@ -78,9 +78,20 @@ class Change:
         )
         self.events.append(event)
         if new.type in ADMINISTRATED and audit.administrative(new.type, new.event, new.body, asked_by.get()):
-            details = audit.shown(new.body, new.visibility)
-            self.audit(f"{new.type} {new.event}", organisation_id=new.organisation, object_=new.object, **details)
+            self._note(new)
         return self.position
+
+    def _note(self, new: NewEvent) -> None:
+        """Put an event into the record. What becomes of an account is told to each of its organisations, and is one act on the server."""
+        act, details = f"{new.type} {new.event}", audit.shown(new.body, new.visibility)
+        if new.type == "user" and new.organisation != NONE and not self._repeats(new):
+            self.audit(act, object_=new.object, **details)
+        self.audit(act, organisation_id=new.organisation, object_=new.object, **details)
+
+    def _repeats(self, new: NewEvent) -> bool:
+        """Whether the event, which was just recorded, is the one before it told to another organisation."""
+        last = self.events[-2] if len(self.events) > 1 else None
+        return last is not None and (last.type, last.event, last.object) == (new.type, new.event, new.object)
 
     def audit(self, act: str, *, organisation_id: int = NONE, object_: int = NONE, **details: Any) -> None:
         """Note an administrative act, and who asked for this change. `details` must bear no secret, and nothing that anybody said."""

@@ -5,9 +5,11 @@ These transactions go without the log's row, through the same gate as all others
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from crust.errors import Conflict, NotFound
 from crust.log.leases import NOW, Lease, LeaseLost, Leases
 from crust.models.database import Database
 
@@ -25,6 +27,14 @@ class ConsumerState:
     since: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a consumer stood when it was looked at, and for how long it had said nothing then."""
+
+    offset: int
+    silent_ms: int
+
+
 class Consumers:
     """The offsets of all consumers."""
 
@@ -32,34 +42,67 @@ class Consumers:
         self._database, self._leases = database, leases
         self._now = NOW[database.dialect]
 
-    async def begin(self, name: str) -> None:
-        """Make a consumer that is not there yet; it begins at the log's head."""
+    async def begin(self, name: str, after: int | None = None) -> None:
+        """Make a consumer that is not there yet.
+
+        Args:
+            after: the position after which it begins; left out, it is the log's head.
+        """
         if await self._database.fetch("SELECT 1 FROM consumer WHERE name = $1", name):
             return
         sql = (
-            f"INSERT INTO consumer (name, position, at) SELECT $1, position, {self._now} FROM log WHERE id = 1"
+            "INSERT INTO consumer (name, position, at)"
+            f" SELECT CAST($1 AS text), coalesce(CAST($2 AS bigint), position), {self._now} FROM log WHERE id = 1"
             " ON CONFLICT (name) DO NOTHING"
         )
-        if self._database.dialect == "postgres":
-            sql = sql.replace("$1", "$1::text", 1)
         async with self._database.transaction():
-            await self._database.execute(sql, name)
+            await self._database.execute(sql, name, after)
 
     async def offset(self, name: str) -> int:
         """Up to where a consumer has dealt with everything."""
         (row,) = await self._database.fetch("SELECT position FROM consumer WHERE name = $1", name)
         return int(row["position"])
 
+    async def place(self, name: str) -> Place:
+        """The same, and when it last said that it was there."""
+        (row,) = await self._database.fetch(f"SELECT position, {self._now} - at AS silent FROM consumer WHERE name = $1", name)
+        return Place(row["position"], row["silent"])
+
     async def move(self, lease: Lease, old: int, new: int) -> None:
-        """Say that the consumer with the lease's name has dealt with everything up to `new`.
+        """Say that the consumer with the lease's name has dealt with everything up to `new`; the same as `old`, that it is still there.
 
         Raises:
             LeaseLost: the lease, or the offset, is another's by now; nothing was written.
+        """
+        async with self.moving(lease, old, new):
+            pass
+
+    @asynccontextmanager
+    async def moving(self, lease: Lease, old: int, new: int) -> AsyncIterator[None]:
+        """The same, in one transaction with whatever the block writes.
+
+        Raises:
+            LeaseLost: as in `move`; the block is not run.
         """
         sql = f"UPDATE consumer SET position = $3, at = {self._now} WHERE name = $1 AND position = $2"
         async with self._leases.writing(lease):
             if not await self._database.execute(sql, lease.name, old, new):
                 raise LeaseLost(f"{lease.name}: its offset is not {old} any more")
+            yield
+
+    async def forget(self, name: str) -> None:
+        """Be done with a consumer that is to read no more: its offset holds the log back no longer. Should it come again, it is new.
+
+        Raises:
+            NotFound: there is none of that name.
+            Conflict: a process has its lease, and would go on.
+        """
+        lease = (await self._leases.all()).get(name)
+        if lease and lease["held"]:
+            raise Conflict(f"{name} is at work, in the process {lease['owner']}: take it out of the settings first.")
+        async with self._database.transaction():
+            if not await self._database.execute("DELETE FROM consumer WHERE name = $1", name):
+                raise NotFound(f"There is no consumer {name}.")
 
     async def all(self) -> Sequence[ConsumerState]:
         """Every consumer with what is left for it to do."""

@@ -26,6 +26,9 @@ class Snapshot(Protocol):
     def rows(self, sql: str) -> AsyncIterator[Sequence[Row]]:
         """What a query gives, some rows at a time. One query at a time."""
 
+    async def count(self, sql: str) -> int:
+        """The one number `n` that a query gives."""
+
     async def write_to(self, folder: Path) -> dict[str, list[str]]:
         """Write everything into files in a folder.
 
@@ -91,6 +94,9 @@ class SqliteSnapshot:
         while some := await asyncio.to_thread(cursor.fetchmany, TOGETHER):
             yield cast("Sequence[Row]", some)
 
+    async def count(self, sql: str) -> int:
+        return await counted(self.rows(sql))
+
     async def write_to(self, folder: Path) -> dict[str, list[str]]:
         await asyncio.to_thread(self._write_to, folder / "crust.db")
         return {}
@@ -116,12 +122,19 @@ class PostgresSnapshot:
         while some := await cursor.fetch(TOGETHER):
             yield cast("Sequence[Row]", some)
 
+    async def count(self, sql: str) -> int:
+        return await counted(self.rows(sql))
+
     async def write_to(self, folder: Path) -> dict[str, list[str]]:
         """With COPY, in its binary form: what PostgreSQL itself reads back."""
         tables = {table: columns for table, columns in (await columns_of(self._connection)).items() if table != MIGRATIONS}
         for table, columns in tables.items():
             await self._connection.copy_from_table(table, output=folder / f"{table}.copy", columns=columns, format="binary")
         return tables
+
+
+async def counted(found: AsyncIterator[Sequence[Row]]) -> int:
+    return sum([int(row["n"]) async for rows in found for row in rows])
 
 
 async def columns_of(connection: asyncpg.Connection) -> dict[str, list[str]]:

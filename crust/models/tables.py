@@ -288,7 +288,8 @@ class ChannelMember(Model):
 class Message(Model):
     """A message, or the tombstone of one (`removed_at` set, contents empty). `replies` counts the living answers.
 
-    `attachments` is what is shown of its files, as JSON, so that nobody who reads a message has to look for them.
+    `attachments` is what is shown of its files, as JSON, so that nobody who reads a message has to look for them; `channels` are the ids of
+    those that it names.
     """
 
     id = IdField(primary_key=True)
@@ -308,6 +309,7 @@ class Message(Model):
     removed_at = TimeField(null=True)
     reactions = fields.IntField(db_default=0)
     attachments = fields.TextField(db_default="[]")
+    channels = fields.TextField(db_default="[]")
 
     class Meta:
         table = "message"
@@ -416,6 +418,10 @@ class Consumer(Model):
 
     class Meta:
         table = "consumer"
+
+
+# What is delivered to whom (`delivery`, `lane`) and what plugins keep (`document`, `document_field`) have keys of several columns, which no
+# model can have: migration 0010_delivery makes them, and `crust.host` reads and writes them.
 
 
 # The docstrings are for readers of this file. As table comments they would be part of the schema, and each correction a migration.

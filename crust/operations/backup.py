@@ -24,19 +24,19 @@ from crust.models.database import Database
 from crust.models.migrate import alone, applied, migrate, new_epoch, shipped
 from crust.models.snapshot import APPLICATION, Snapshot, columns_of, snapshot_of
 from crust.operations import manifest
-from crust.operations.bytes import copied_in, copied_out
+from crust.operations.bytes import copied_in, copied_out, kept_count
 from crust.operations.manifest import Manifest, Part, part_of
+from crust.operations.noting import BACKED_UP, RESTORED, note_in
+from crust.operations.progress import Progress, Step
 from crust.operations.replacing import files_aside, schema_aside
 from crust.settings import Settings
 
 PARTIAL = ".partial"  # at the end of the name of what is not whole yet
 PRIVATE = 0o700  # a backup holds everything, secrets' hashes included
 SQLITE_FILE = "crust.db"
+ACTS = "0007_accounts"  # the migration since which there is a record of acts: what is older is backed up, too, before it is migrated
 FILES = "files"  # the folder of people's files in a backup
 OPEN = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1)"
-
-Progress = Callable[[str], None]
-"""Is told, now and then, how far it is."""
 
 PutFiles = Callable[[], Awaitable[None]]
 """Puts people's files in their place."""
@@ -55,11 +55,14 @@ async def back_up(settings: Settings, folder: Path, progress: Progress) -> Manif
     """
     with being_made(folder) as partial:
         async with snapshot_of(settings) as (database, taken):
-            progress("the database")
+            if ACTS in await applied(database):
+                await note_in(database, settings, BACKED_UP)
+            progress(Step("the database"))
             (partial / "database").mkdir(mode=PRIVATE)
             tables = await taken.write_to(partial / "database")
             epoch, position = await head_of(taken)
-            missing = [key async for key, there in told(copied_out(taken, settings, partial / FILES), progress) if not there]
+            copied = told(copied_out(taken, settings, partial / FILES), progress, await kept_count(taken))
+            missing = [key async for key, there in copied if not there]
             made = Manifest(
                 format=manifest.FORMAT,
                 crust=__version__,
@@ -77,12 +80,12 @@ async def back_up(settings: Settings, folder: Path, progress: Progress) -> Manif
     return made
 
 
-async def told(copied: AsyncIterator[tuple[str, bool]], progress: Progress) -> AsyncIterator[tuple[str, bool]]:
+async def told(copied: AsyncIterator[tuple[str, bool]], progress: Progress, total: int) -> AsyncIterator[tuple[str, bool]]:
     """The same, with word of how far it is."""
     count = 0
     async for each in copied:
         count += 1
-        progress(f"{count} files")
+        progress(Step("files", count, total))
         yield each
 
 
@@ -135,13 +138,13 @@ async def restore(settings: Settings, folder: Path, progress: Progress, *, repla
     done = 0
     for size in manifest.check(folder, found):
         done += size
-        progress(f"checked {done / 2**20:.0f} of {found.size / 2**20:.0f} MiB")
+        progress(Step("checked, in KiB", done // 1024, found.size // 1024))
 
     async def put_files() -> None:
         names = [name.removeprefix(f"{FILES}/") for name in found.parts if name.startswith(f"{FILES}/")]
-        async for _ in told(copied_in(settings, folder / FILES, names), progress):
+        async for _ in told(copied_in(settings, folder / FILES, names), progress, len(names)):
             pass
-        progress("the database")
+        progress(Step("the database"))
 
     if found.dialect == "sqlite":
         await restore_sqlite(settings, folder, put_files, replace)
@@ -149,7 +152,16 @@ async def restore(settings: Settings, folder: Path, progress: Progress, *, repla
         await restore_postgres(settings, folder, found, put_files, replace)
     async with Database(settings).opened() as database:
         await migrate(database)
+        await note_in(database, settings, RESTORED, made_at=found.made_at)
     return found
+
+
+def set_aside(settings: Settings, name: str) -> list[str]:
+    """Where that lies which `restore` has set aside under this name."""
+    kept = [*([settings.sqlite_path] if settings.sqlite_path else []), *kept_files(settings)]
+    folders = sorted({path.absolute().parent / name for path in kept})
+    schemas = [] if settings.sqlite_path else [f"the schema {name} of the database"]
+    return [*(str(folder) for folder in folders if folder.is_dir()), *schemas]
 
 
 def fits(found: Manifest, settings: Settings) -> None:

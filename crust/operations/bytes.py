@@ -8,16 +8,21 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from crust.files.place import place
-from crust.files.storage import Missing, Storage
+from crust.files.storage import Missing, Storage, make_private
 from crust.models.database import Row
 from crust.models.snapshot import Snapshot
 from crust.settings import Settings
 
 KEPT = """
-SELECT f.key, f.size FROM file f LEFT JOIN message x ON x.id = f.message_id
-WHERE f.message_id IS NULL OR x.removed_at IS NULL ORDER BY f.id
+SELECT f.key, f.size FROM file f LEFT JOIN message x ON x.id = f.message_id LEFT JOIN channel c ON c.id = x.channel_id
+WHERE f.message_id IS NULL OR (x.removed_at IS NULL AND c.removed_at IS NULL) ORDER BY f.id
 """
 """The files that somebody may still read: those of messages, and avatars. Previews are made anew."""
+
+
+async def kept_count(taken: Snapshot) -> int:
+    """How many files `copied_out` will give."""
+    return await taken.count(f"SELECT count(*) AS n FROM ({KEPT}) kept")  # a constant
 
 
 async def copied_out(taken: Snapshot, settings: Settings, folder: Path) -> AsyncIterator[tuple[str, bool]]:
@@ -34,7 +39,7 @@ async def copied_out(taken: Snapshot, settings: Settings, folder: Path) -> Async
 async def _copied_out(storage: Storage, row: Row, target: Path) -> bool:
     try:
         async with storage.local(row["key"]) as source:
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(target.parent)
             return await asyncio.to_thread(_same, source, target, int(row["size"]))
     except (Missing, FileNotFoundError):
         return False

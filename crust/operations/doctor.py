@@ -10,7 +10,7 @@ from crust.models.database import Database, StartRefused
 from crust.models.migrate import applied
 from crust.operations import soundness, surroundings
 from crust.operations.findings import Finding, good, note, wrong
-from crust.operations.soundness import Progress
+from crust.operations.progress import Progress
 from crust.settings import Settings, SettingsError, load
 
 

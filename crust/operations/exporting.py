@@ -20,15 +20,18 @@ from crust.models.database import StartRefused
 from crust.models.migrate import pending
 from crust.models.snapshot import Snapshot, snapshot_of
 from crust.operations.backup import PARTIAL, head_of
-from crust.operations.bytes import copied_out
+from crust.operations.bytes import copied_out, kept_count
+from crust.operations.noting import EXPORTED, note_in
+from crust.operations.progress import Step
 from crust.operations.records import FORMAT, KINDS, Kind
 from crust.settings import Settings
 
 HEADER, END = "crust", "end"  # the kinds of the first and the last line
+RECORDS = "records"
 
 
-async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False, files: Path | None = None) -> AsyncIterator[int]:
-    """Write it all; gives, now and then, how many records have been written.
+async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False, files: Path | None = None) -> AsyncIterator[Step]:
+    """Write it all; gives, now and then, how many `records` have been written, and then how many `files`.
 
     Args:
         out: where to.
@@ -41,19 +44,21 @@ async def export(settings: Settings, out: BinaryIO, *, passwords: bool = False, 
     async with snapshot_of(settings) as (database, taken):
         if names := await pending(database):
             raise StartRefused(f"the database lacks {names[0]}: crust migrate brings it up to date")
+        await note_in(database, settings, EXPORTED, passwords=passwords)
         epoch, position = await head_of(taken)
         head = {"format": FORMAT, "crust": __version__, "server_name": settings.server_name, "exported_at": rfc3339(SystemClock().now())}
         out.write(line({"record": HEADER, **head, "epoch": epoch, "position": position}))
-        count = 0
+        count, total = 0, sum([await taken.count(f'SELECT count(*) AS n FROM "{kind.table}"') for kind in KINDS])
         for kind in KINDS:
             async for lines in records(taken, kind, passwords=passwords):
                 out.write(b"".join(lines))
                 count += len(lines)
-                yield count
+                yield Step(RECORDS, count, total)
         out.write(line({"record": END, "records": count}))
         if files is not None:
+            done, of = 0, await kept_count(taken)
             async for _ in copied_out(taken, settings, files):
-                yield count
+                yield Step("files", done := done + 1, of)
 
 
 async def records(taken: Snapshot, kind: Kind, *, passwords: bool) -> AsyncIterator[list[bytes]]:

@@ -11,6 +11,7 @@ reads them.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
@@ -28,7 +29,9 @@ from crust.operations.bytes import copied_in
 from crust.operations.documents import document
 from crust.operations.exporting import END, HEADER
 from crust.operations.mapping import Mapped
+from crust.operations.noting import IMPORTED
 from crust.operations.parts import tell_channels
+from crust.operations.progress import Step
 from crust.operations.records import FORMAT, KINDS, Kind, Wrong
 from crust.services.core import Core
 from crust.services.standing import channel_row
@@ -37,6 +40,7 @@ from crust.strict_json import BadJson, read_bytes
 
 TOGETHER = 500  # lines of one change
 AHEAD_MS = 86_400_000  # how much later than now an id may be: the clock of the server that made it may be wrong. All new ids come after it
+LAST_BYTES = 256  # in which the last line has room
 LINE_BYTES = 1_048_576  # the longest line: a message of 16,000 characters takes a tenth of it
 BY_NAME = {kind.name: kind for kind in KINDS}
 
@@ -73,6 +77,23 @@ def lines(file: BinaryIO) -> Iterator[Numbered]:
             yield found
     if not ended:
         raise Invalid(f"The file ends in line {number}, and not with a line that says so: a part of it is missing.")
+
+
+def total(file: BinaryIO) -> int | None:
+    """How many records a file says, in its last line, that it has; None where it does not, or is read as it comes. The place stays."""
+    if not file.seekable():
+        return None
+    place = file.tell()
+    try:
+        file.seek(max(place, file.seek(0, os.SEEK_END) - LAST_BYTES))
+        last = file.read(LAST_BYTES).rpartition(b"\n{")[2]
+        found = read_bytes(b"{" + last)
+    except BadJson:
+        return None
+    finally:
+        file.seek(place)
+    records = found.get("records") if isinstance(found, dict) and found.get("record") == END else None
+    return records if isinstance(records, int) else None
 
 
 def read(number: int, text: bytes) -> Numbered:
@@ -125,9 +146,10 @@ def rows(kind: Kind, records: Sequence[Numbered], now: int) -> dict[int, dict[st
 
 
 def _names(folder: Path) -> Iterator[str]:
-    """What lies below a folder."""
+    """The files below a folder."""
     for path in folder.rglob("*"):
-        yield path.relative_to(folder).as_posix()
+        if path.is_file():
+            yield path.relative_to(folder).as_posix()
 
 
 class Import:
@@ -141,6 +163,7 @@ class Import:
         self._core, self._database = core, core.database
         self._index = SearchIndex(core.database.dialect)
         self._mapped = Mapped(core.database) if map_users else None
+        self._noted = False  # in the first change: what is refused at once is no act
         self.made: Counter[str] = Counter()
         self.kept: Counter[str] = Counter()
 
@@ -158,19 +181,26 @@ class Import:
                 new = await self._new(kind, found)
                 await self._check_references(kind, new)
                 await self._write(change, kind, list(new.values()))
+                if not self._noted:
+                    change.audit(IMPORTED, map_users=self._mapped is not None)
+            self._noted = True
             self.made[kind.name] += len(new)
             self.kept[kind.name] += len(some) - len(new)
             yield self.made.total() + self.kept.total()
 
-    async def files(self, settings: Settings, folder: Path) -> AsyncIterator[int]:
-        """Put the bytes of files that have a record here into the storage; gives, now and then, how many. What is stored already stays."""
+    async def files(self, settings: Settings, folder: Path) -> AsyncIterator[Step]:
+        """Put the bytes of files that have a record here into the storage; gives, now and then, how many were dealt with.
+
+        What is stored already stays.
+        """
         d, count = self._database, 0
+        every = await asyncio.to_thread(lambda: sum(1 for _ in _names(folder)))
         names = _names(folder)
         while some := await asyncio.to_thread(lambda: list(islice(names, TOGETHER))):
             rows = await d.fetch(f"SELECT key FROM file WHERE key IN {d.any_of(1, 'text')}", d.as_list(some))
             async for _ in copied_in(settings, folder, [row["key"] for row in rows]):
-                count += 1
-            yield count
+                pass
+            yield Step("files", count := count + len(some), every)
 
     # ---- checking
 

@@ -262,7 +262,7 @@ KINDS = [
     Kind(
         "message", tables.Message, ["user_id", "created_at"],
         {"channel_id": "channel", "user_id": "user", "reply_to": "message", "pinned_by": "user"}, choices={"type": TYPES},
-        shapes={"attachments": list[Attachment]},
+        shapes={"attachments": list[Attachment], "channels": list[str]},
         counts={"channel_id": LAST_MESSAGE, "reply_to": REPLIES},
     ),
     Kind("file", tables.File, ["sha256"], {"message_id": "message", "user_id": "user"}, [["key"]], patterns={"key": KEY}),

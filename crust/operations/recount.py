@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator
 
+from crust.operations.noting import RECOUNTED, note
 from crust.operations.parts import PARTS, Difference, differences
+from crust.operations.progress import Step
 from crust.services.core import Core
 
 SHOWN = 20  # differences of each part that are kept to be shown
@@ -28,16 +30,18 @@ class Recount:
         self.wrong: Counter[str] = Counter()
         self.shown: list[Difference] = []
 
-    async def run(self) -> AsyncIterator[str]:
+    async def run(self) -> AsyncIterator[Step]:
         """Count everything; tells, now and then, where it is."""
         database = self._core.database
+        if not self._dry:
+            await note(self._core.log, RECOUNTED)
         for part in PARTS:
             async for count, found in differences(database, part):
                 self._note(part.name, count, found)
                 if found and not self._dry:
                     async with self._core.log.change() as change:
                         await part.mend(database, change, [each.id for each in found])
-                yield f"{part.name}: {self.looked[part.name]:,}"
+                yield Step(part.name, self.looked[part.name])
 
     def _note(self, name: str, count: int, found: list[Difference]) -> None:
         self.looked[name] += count

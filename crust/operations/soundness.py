@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from crust.clock import SystemClock, rfc3339
 from crust.ids import ID_COUNTER_BITS, ID_EPOCH_MS
@@ -11,13 +11,11 @@ from crust.models.migrate import applied, shipped
 from crust.models.snapshot import Snapshot, snapshot
 from crust.operations.findings import Finding, good, note, wrong
 from crust.operations.parts import PARTS, Difference, Part, differences
+from crust.operations.progress import Progress, Step
 
 CLOCK_MS = 2_000  # by which two machines' clocks may differ
 AHEAD_MS = 60_000  # by which the newest id may be ahead of the clock: it was set back meanwhile
 RESTORE = "restore a backup; before that, copy what there is"
-
-Progress = Callable[[str], None]
-"""Is told, now and then, how far it is."""
 
 
 async def examine(database: Database, progress: Progress) -> AsyncIterator[Finding]:
@@ -30,9 +28,9 @@ async def examine(database: Database, progress: Progress) -> AsyncIterator[Findi
         return
     async with snapshot(database) as taken:
         if database.dialect == "sqlite":
-            progress("the database file")
+            progress(Step("the database file"))
             yield await integrity(taken)
-        progress("the log")
+        progress(Step("the log"))
         yield await log(taken)
         yield await clock(database, taken)
     for part in PARTS:
@@ -123,7 +121,7 @@ async def in_step(database: Database, part: Part, progress: Progress) -> Finding
     async for count, found in differences(database, part):
         looked += count
         differing += found[: 3 - len(differing)] if len(differing) < 3 else []
-        progress(f"{part.name}: {looked:,}")
+        progress(Step(part.name, looked))
     if differing:
         shown = "; ".join(f"{each.id} has {each.stored}, and should have {each.counted}" for each in differing)
         return wrong(part.name, shown, "crust recount")

@@ -14,11 +14,14 @@ from crust.ids import hash_secret, new_secret
 from crust.log import Change, Log, NewEvent
 from crust.models.database import Database
 from crust.models.tables import Organisation, OrganisationMember, User
-from crust.services import names, views
+from crust.services import keys, names, views
 from crust.services.actor import Actor
+from crust.services.keys import Key
 from crust.services.members import Members
+from crust.services.paging import Part
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
+from crust.services.rights import may_administer
 from crust.services.sessions import Sessions
 
 LISTED = f"""
@@ -29,12 +32,11 @@ SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS}, u.email, u.is_admin, u.or
 """
 DIRECTORY = f"""
 SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS} FROM "user" u
-WHERE u.id > $1 AND (u.username_key LIKE $2 ESCAPE '!' OR u.name_key LIKE $2 ESCAPE '!' OR u.name_key LIKE $3 ESCAPE '!')
-AND u.id IN (
+WHERE (u.username_key LIKE $1 ESCAPE '!' OR u.name_key LIKE $1 ESCAPE '!' OR u.name_key LIKE $2 ESCAPE '!')
+AND ($4 OR u.id IN (
     SELECT theirs.user_id FROM organisation_member theirs JOIN organisation_member mine ON mine.organisation_id = theirs.organisation_id
-    WHERE mine.user_id = $4
-)
-ORDER BY u.id LIMIT $5
+    WHERE mine.user_id = $3
+))
 """
 
 
@@ -106,14 +108,37 @@ class Accounts:
                 raise Gone("This link has been used: the server has an administrator.")
             return await self.enrol(change, handle, shown, address, password_hash, is_admin=is_admin, kind="bot" if bot else "person")
 
+    async def add_by(
+        self, actor: Actor, username: str, *, password: str | None, email: str | None, name: str | None, key: Key | None
+    ) -> views.ViewedUser:
+        """The same, as an administrator of the server. With a key that was used for the same before: the one who was added then.
+
+        Raises:
+            Forbidden: the caller is none.
+            Invalid, Conflict: as in `add`.
+            IdempotencyMismatch: the key was used for another request.
+        """
+        may_administer(is_admin=actor.is_admin)
+        handle, shown = names.username(username), names.display(name or username)
+        address = None if email is None else names.email(email)
+        password_hash = None if password is None else await self.hashed(password)
+        async with self._log.change() as change:
+            repeated = await keys.result(self._database, key)
+            added = repeated or int((await self.enrol(change, handle, shown, address, password_hash)).id)
+            if repeated is None:
+                keys.keep(change, key, added)
+        viewed = await self.viewed(added)
+        return viewed if repeated is None else msgspec.structs.replace(viewed, duplicate=True)
+
     async def enrol(
         self, change: Change, handle: str, shown: str, address: str | None, password_hash: str | None, *, is_admin: bool = False,
-        kind: str = "person", place: Place | None = None,
+        kind: str = "person", place: Place | None = None, id_: int | None = None,
     ) -> objects.User:  # fmt: skip
         """Inside a change: the same for what was checked and hashed before.
 
         Args:
             place: the organisation that they come into, and by whom; left out, the home organisation.
+            id_: a new one that is theirs; left out, another one.
 
         Raises:
             Conflict: the name or the address is taken.
@@ -123,7 +148,7 @@ class Accounts:
             home = await self._home(change)
             place = Place(home, await self._home_role(home, is_admin=is_admin))
         user = await User.create(
-            id=change.next_id(), username=handle, username_key=names.fold(handle), name=shown, name_key=names.fold(shown),
+            id=id_ or change.next_id(), username=handle, username_key=names.fold(handle), name=shown, name_key=names.fold(shown),
             email=address, email_key=address and names.fold(address), kind=kind, password_hash=password_hash,
             is_admin=is_admin, organisation_id=place.organisation_id, presence_status="available",
             created_at=change.now, updated_at=change.now,
@@ -164,10 +189,6 @@ class Accounts:
             return "member"
         owned = await OrganisationMember.filter(organisation_id=home, role="owner").exists()
         return "admin" if owned else "owner"
-
-    async def has_address(self, email: str) -> bool:
-        """Whether an account can be found by this address, to be brought into an organisation."""
-        return await User.filter(email_key=names.fold(email.strip()), suspended_at=None).exclude(kind="ghost").exists()
 
     # ---- the first one
 
@@ -212,12 +233,28 @@ class Accounts:
         )
 
     async def viewed(self, user_id: int) -> views.ViewedUser:
-        """Somebody as others see them."""
-        (row,) = await self._database.fetch(PROFILE, user_id)
-        return views.viewed_user(row, self._presence.of(row))
+        """Somebody as others see them.
 
-    async def search(self, actor: Actor, query: str, after: int, limit: int) -> list[views.ViewedUser]:
-        """The people that share an organisation with the caller, whose username, name or one of its words begins with `query`."""
+        Raises:
+            NotFound: there is nobody like that.
+        """
+        rows = await self._database.fetch(PROFILE, user_id)
+        if not rows:
+            raise NotFound("There is no such user.", field="user_id")
+        return views.viewed_user(rows[0], self._presence.of(rows[0]))
+
+    async def search(self, actor: Actor, query: str, part: Part, *, everywhere: bool = False) -> list[views.ViewedUser]:
+        """The people that share an organisation with the caller, whose username, name or one of its words begins with `query`.
+
+        Args:
+            everywhere: everybody on the server, which is for its administrators.
+
+        Raises:
+            Forbidden: the caller is none.
+        """
+        if everywhere:
+            may_administer(is_admin=actor.is_admin)
         start = like(names.fold(query.strip())) + "%"
-        rows = await self._database.fetch(DIRECTORY, after, start, "% " + start, actor.user_id, limit)
+        sql = f"{DIRECTORY} AND {part.cut('u.id', 5)}"
+        rows = await self._database.fetch(sql, start, "% " + start, actor.user_id, everywhere, *part.values)
         return [views.viewed_user(row, self._presence.of(row)) for row in rows]

@@ -5,16 +5,16 @@ from __future__ import annotations
 import msgspec
 
 from crust.clock import rfc3339
-from crust.errors import Forbidden
-from crust.ids import MAX_ID
 from crust.models.database import Database, Row
 from crust.services import names
 from crust.services.actor import Actor
 from crust.services.members import Members
-from crust.services.rights import may_in_organisation
+from crust.services.paging import Part
+from crust.services.rights import may_administer, may_in_organisation
 from crust.services.views import ViewedAct
 
-ACTS = "SELECT id, user_id, username, client_id, address, act, organisation_id, object, details, at FROM audit WHERE id < $1"
+ON_ACCOUNTS = "act LIKE 'user %'"  # each of them once without an organisation, and once for each that it concerns
+ACTS = "SELECT id, user_id, username, client_id, address, act, organisation_id, object, details, at FROM audit WHERE"
 
 
 class Audit:
@@ -23,32 +23,32 @@ class Audit:
     def __init__(self, database: Database, members: Members) -> None:
         self._database, self._members = database, members
 
-    async def of_organisation(self, actor: Actor, organisation_id: int, before: int | None, limit: int) -> list[ViewedAct]:
+    async def of_organisation(self, actor: Actor, organisation_id: int, part: Part) -> list[ViewedAct]:
         """What was done in an organisation, for its owners and admins.
 
         Raises:
             NotFound, Forbidden: as in `rights.may_in_organisation`.
         """
         may_in_organisation("audit", await self._members.membership(actor.user_id, organisation_id))
-        sql = f"{ACTS} AND organisation_id = $2 ORDER BY id DESC LIMIT $3"
-        return list(map(viewed, await self._database.fetch(sql, before or MAX_ID, organisation_id, limit)))
+        sql = f"{ACTS} organisation_id = $1 AND {part.cut('id', 2, newest_first=True)}"
+        return list(map(viewed, await self._database.fetch(sql, organisation_id, *part.values)))
 
-    async def of_server(self, actor: Actor, before: int | None, limit: int) -> list[ViewedAct]:
-        """What was done to the server and to accounts, in no organisation, for the server's administrators.
+    async def of_server(self, actor: Actor, part: Part) -> list[ViewedAct]:
+        """What was done to the server and to accounts, for the server's administrators.
 
         Raises:
             Forbidden: the caller is none.
         """
-        if not actor.is_admin:
-            raise Forbidden("The server's administrators see who administered it.")
-        sql = f"{ACTS} AND (organisation_id = 0 OR act LIKE 'user %') ORDER BY id DESC LIMIT $2"
-        return list(map(viewed, await self._database.fetch(sql, before or MAX_ID, limit)))
+        may_administer(is_admin=actor.is_admin)
+        sql = f"{ACTS} organisation_id = 0 AND {part.cut('id', 1, newest_first=True)}"
+        return list(map(viewed, await self._database.fetch(sql, *part.values)))
 
     async def all(self, *, username: str | None, since: int, limit: int) -> list[ViewedAct]:
-        """Everything, for operators. `since`: in milliseconds since 1970; `username`: only theirs."""
-        sql = f"{ACTS} AND at >= $2 AND ($3 = '' OR lower(username) = $3) ORDER BY id DESC LIMIT $4"
+        """Everything, each act once, for operators. `since`: in milliseconds since 1970; `username`: only theirs."""
+        once = f"NOT (organisation_id <> 0 AND {ON_ACCOUNTS})"
+        sql = f"{ACTS} {once} AND at >= $1 AND ($2 = '' OR lower(username) = $2) ORDER BY id DESC LIMIT $3"
         wanted = "" if username is None else names.fold(username)
-        return list(map(viewed, await self._database.fetch(sql, MAX_ID, since, wanted, limit)))
+        return list(map(viewed, await self._database.fetch(sql, since, wanted, limit)))
 
 
 def viewed(row: Row) -> ViewedAct:

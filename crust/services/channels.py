@@ -16,6 +16,7 @@ from crust.services.accounts import like
 from crust.services.actor import Actor
 from crust.services.keys import Key
 from crust.services.members import Members
+from crust.services.paging import Part
 from crust.services.posts import system_message
 from crust.services.presence import PresenceService
 from crust.services.rights import may, may_in_organisation
@@ -35,7 +36,7 @@ SELECT {views.CHANNEL_COLUMNS}, m.role AS channel_role, m.last_read_id, m.muted,
 """
 MEMBERS = f"""
 SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS}, m.role, m.joined_at FROM channel_member m JOIN "user" u ON u.id = m.user_id
-WHERE m.channel_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3
+WHERE m.channel_id = $1
 """
 MINE = """
 SELECT c.id FROM channel_member m JOIN channel c ON c.id = m.channel_id WHERE m.user_id = $1 AND c.removed_at IS NULL
@@ -74,7 +75,7 @@ class Channels:
     async def _viewed_row(self, actor: Actor, channel_id: int) -> Row:
         rows = await self._database.fetch(f"{VIEWED} AND c.id = {THE_CHANNEL.format('$2')}", actor.user_id, channel_id)
         if not rows:
-            raise NotFound("There is no such channel.", field="id")
+            raise NotFound("There is no such channel.", field="channel_id")
         return rows[0]
 
     async def search(
@@ -85,43 +86,41 @@ class Channels:
         organisation_id: int | None,
         type_: str | None,
         archived: bool,
-        after: int,
-        limit: int,
+        part: Part,
         team_id: int | None = None,
     ) -> list[views.ViewedChannel]:
         """Channels that the caller may see and whose name, or one of its words, begins with `query`; by id."""
         start = like(names.fold(query.strip())) + "%"
-        named = " OR ".join(f"c.name_key LIKE ${n} ESCAPE '!'" for n in (3, 4, 5))
-        narrowed = "(c.archived_at IS NULL OR $6) AND (CAST($7 AS bigint) = 0 OR c.organisation_id = $7) AND ($8 = '' OR c.type = $8)"
-        narrowed += " AND (CAST($10 AS bigint) = 0 OR EXISTS (SELECT 1 FROM team_channel t WHERE t.channel_id = c.id AND t.team_id = $10))"
-        sql = f"{VIEWED} AND c.id > $2 AND ({named}) AND {narrowed} ORDER BY c.id LIMIT $9"
+        named = " OR ".join(f"c.name_key LIKE ${n} ESCAPE '!'" for n in (2, 3, 4))
+        narrowed = "(c.archived_at IS NULL OR $5) AND (CAST($6 AS bigint) = 0 OR c.organisation_id = $6) AND ($7 = '' OR c.type = $7)"
+        narrowed += " AND (CAST($8 AS bigint) = 0 OR EXISTS (SELECT 1 FROM team_channel t WHERE t.channel_id = c.id AND t.team_id = $8))"
+        sql = f"{VIEWED} AND ({named}) AND {narrowed} AND {part.cut('c.id', 9)}"
         rows = await self._database.fetch(
             sql,
             actor.user_id,
-            after,
             start,
             "% " + start,
             "%-" + start,
             archived,
             organisation_id or 0,
             type_ or "",
-            limit,
             team_id or 0,
+            *part.values,
         )
         return [viewed(row) for row in rows]
 
-    async def members(self, actor: Actor, channel_id: int, after: int = 0, limit: int = MEMBERS_MAX) -> list[views.ViewedMember]:
+    async def members(self, actor: Actor, channel_id: int, part: Part) -> list[views.ViewedMember]:
         """Who is in it, by user id.
 
         Raises:
             NotFound: as in `read`.
         """
         row = await self.standing_row(actor, channel_id, "read")
-        return await self.members_of(row["id"], after, limit)
+        return await self.members_of(row["id"], part)
 
-    async def members_of(self, channel_id: int, after: int, limit: int) -> list[views.ViewedMember]:
+    async def members_of(self, channel_id: int, part: Part) -> list[views.ViewedMember]:
         """The same, for whoever has checked the right to see it."""
-        rows = await self._database.fetch(MEMBERS, channel_id, after, limit)
+        rows = await self._database.fetch(f"{MEMBERS} AND {part.cut('m.user_id', 2)}", channel_id, *part.values)
         return [
             views.ViewedMember(
                 id=str(row["id"]),
@@ -144,7 +143,7 @@ class Channels:
         """
         rows = await self._database.fetch(STANDING, actor.user_id, channel_id)
         if not rows:
-            raise NotFound("There is no such channel.")
+            raise NotFound("There is no such channel.", field="channel_id")
         if rows[0]["suspended_at"] is not None:
             raise Forbidden("This account is suspended.")
         may(verb, standing(rows[0]))
@@ -200,7 +199,7 @@ class Channels:
     ) -> int:
         verb = "make direct channels" if type_ == "direct" else "make channels"
         may_in_organisation(verb, await self._members.membership(actor.user_id, organisation))
-        inside = await self._members.roles(organisation, others)
+        inside = await self._inside(organisation, others)
         if outside := [user_id for user_id in others if user_id not in inside]:
             raise Invalid(f"members names {outside[0]}, who is not in the organisation.", field="members")
         channel = await Channel.create(
@@ -221,6 +220,11 @@ class Channels:
         await self._members.join_all(change, row, others, by=actor.user_id)
         return int(channel.id)
 
+    async def _inside(self, organisation_id: int, user_ids: Sequence[int]) -> set[int]:
+        """Of these users, those of an organisation who can be brought into a channel: who is suspended is as good as not there."""
+        roles = await self._members.roles(organisation_id, user_ids)
+        return {user_id for user_id, user in (await self._members.users(list(roles))).items() if user.suspended_at is None}
+
     async def _organisation(self, actor: Actor, others: Sequence[int], type_: str, organisation_id: int | None, team_id: int | None) -> int:
         """Where a new channel belongs: to the organisation of its team, to the one that is named, or to the caller's."""
         if team_id is None:
@@ -239,7 +243,8 @@ class Channels:
             return home
         sql = (
             "SELECT mine.organisation_id FROM organisation_member mine JOIN organisation_member theirs "
-            "ON theirs.organisation_id = mine.organisation_id WHERE mine.user_id = $1 AND theirs.user_id = $2 "
+            'ON theirs.organisation_id = mine.organisation_id JOIN "user" u ON u.id = theirs.user_id '
+            "WHERE mine.user_id = $1 AND theirs.user_id = $2 AND u.suspended_at IS NULL "
             "ORDER BY CASE WHEN mine.organisation_id = $3 THEN 0 ELSE 1 END, mine.organisation_id LIMIT 1"
         )
         rows = await self._database.fetch(sql, actor.user_id, others[0], home)
@@ -250,26 +255,43 @@ class Channels:
     # ---- changing
 
     async def change(
-        self, actor: Actor, channel_id: int, *, name: str, topic: str, type_: str | None, team_id: int | None = None
+        self,
+        actor: Actor,
+        channel_id: int,
+        *,
+        name: str,
+        topic: str,
+        type_: str | None,
+        organisation_id: int | None = None,
+        team_id: int | None = None,
+        members: Sequence[int] | None = None,
     ) -> views.ViewedChannel:
         """Give a channel another name or topic; what did change is told by a RENAME or TOPIC message in it.
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`.
             Invalid: a name or topic is not as it must be.
-            Conflict: another type than the channel's, or a team that is not among its own.
+            Conflict: another type or organisation than the channel's, a team that is not among its own, or other members than it has.
         """
         name, topic = names.display(name), names.topic(topic)
         async with self._log.change() as change:
             row = await self.standing_row(actor, channel_id, "change")
-            if type_ is not None and type_ != row["type"]:
-                raise Conflict("A channel keeps its type.", field="type")
-            if team_id is not None and team_id not in team_ids(row):
-                raise Conflict("A channel is given to another team by /channel/move or /channel/share.", field="team_id")
+            self._check_same(row, type_, organisation_id, team_id)
+            if members is not None and {*members, actor.user_id} != {*await self._members.of(row["id"]), actor.user_id}:
+                raise Conflict("Members of a channel come and go by /channel/invite and /channel/kick.", field="members")
             changed = [field for field, value in (("name", name), ("topic", topic)) if row[field] != value]
             if changed:
                 await self._change(change, actor, row, name, topic, changed)
         return await self.read(actor, channel_id)
+
+    def _check_same(self, row: Row, type_: str | None, organisation_id: int | None, team_id: int | None) -> None:
+        """Refuse what a channel is not given by its name and topic, unless it is so already."""
+        if type_ not in (None, row["type"]):
+            raise Conflict("A channel keeps its type.", field="type")
+        if organisation_id not in (None, row["organisation_id"]):
+            raise Conflict("A channel goes to another organisation by /channel/move.", field="organisation_id")
+        if team_id is not None and team_id not in team_ids(row):
+            raise Conflict("A channel is given to another team by /channel/move or /channel/share.", field="team_id")
 
     async def _change(self, change: Change, actor: Actor, row: Row, name: str, topic: str, changed: list[str]) -> None:
         sql = "UPDATE channel SET name = $1, name_key = $2, topic = $3, updated_at = $4 WHERE id = $5"
@@ -303,7 +325,7 @@ class Channels:
         """
         async with self._log.change() as change:
             row = await self.standing_row(actor, channel_id, "invite")
-            if not await self._members.roles(row["organisation_id"], [user_id]):
+            if not await self._inside(row["organisation_id"], [user_id]):
                 raise NotFound("There is no such user.", field="user_id")
             if not await self._is_member(row["id"], user_id):
                 await self._members.join(change, row, user_id, "member", by=actor.user_id)

@@ -19,6 +19,7 @@ from crust.services.archiving import Archiving
 from crust.services.audit import Audit
 from crust.services.avatars import Avatars
 from crust.services.channels import MEMBERS_MAX, Channels
+from crust.services.erasing import Erasing
 from crust.services.files import Files
 from crust.services.invitations import Invitations
 from crust.services.known import Known
@@ -29,6 +30,7 @@ from crust.services.merging import Merging
 from crust.services.messages import Messages
 from crust.services.moving import Moving
 from crust.services.organisations import Organisations
+from crust.services.paging import Part
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.profiles import Profiles
@@ -99,11 +101,12 @@ class Core:
         self.organisations = Organisations(
             database, log, members, self.archiving, ties, self.presence, everybody=settings.organisations.open
         )
-        self.profiles = Profiles(database, log, self.accounts, members, self.sessions)
+        self.profiles = Profiles(database, log, self.accounts, members, self.sessions, throttle)
         self.marks = Marks(database, log, self.channels, tell)
         self.snapshots = Snapshots(database, self.presence, settings.websocket.members_shown)
         storage, spool = place(settings)
         self.messages = Messages(database, log, self.channels, self.marks, known, storage, settings.limits.contents_characters)
+        self.erasing = Erasing(database, log, self.messages)
         self.retention = Retention(database, log, clock, self.messages, settings.retention, settings.sessions.idle_days)
         pictures = Pictures()
         self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files)
@@ -135,7 +138,7 @@ class Core:
         channel = await self.channels.read(actor, channel_id)
         return ChannelPage(
             **msgspec.structs.asdict(channel),
-            members=await self.channels.members_of(int(channel.id), 0, MEMBERS_MAX),
+            members=await self.channels.members_of(int(channel.id), Part(limit=MEMBERS_MAX)),
             pins=await self.messages.pins(actor.user_id, int(channel.id)),
         )
 

@@ -11,6 +11,7 @@ from crust.models.database import Database, Row
 from crust.services import views
 from crust.services.actor import Actor
 from crust.services.channels import Channels
+from crust.services.paging import Part
 from crust.services.reactions import Reactions
 from crust.services.rights import may
 from crust.services.standing import standing
@@ -21,7 +22,7 @@ PAGE = f"""
 SELECT {views.MESSAGE_COLUMNS}, EXISTS (SELECT 1 FROM flag f WHERE f.user_id = $1 AND f.message_id = x.id) AS flagged
 FROM message x WHERE x.removed_at IS NULL
 """
-VERSIONS = "SELECT id, version, contents, at FROM message_version WHERE message_id = $1 AND id > $2 ORDER BY id LIMIT $3"
+VERSIONS = "SELECT id, version, contents, at FROM message_version WHERE message_id = $1"
 
 
 class Page(NamedTuple):
@@ -46,7 +47,7 @@ class History:
         """
         rows = await self._database.fetch(f"{PAGE} AND x.id = $2", actor.user_id, message_id)
         if not rows:
-            raise NotFound("There is no such message.", field="id")
+            raise NotFound("There is no such message.", field="message_id")
         await self.seen(actor, rows[0], "read")
         (message,) = await self.shown(actor.user_id, rows)
         return message
@@ -60,7 +61,7 @@ class History:
         try:
             row = await self._channels.standing_row(actor, message["channel_id"], "read")
         except NotFound:
-            raise NotFound("There is no such message.", field="id") from None
+            raise NotFound("There is no such message.", field="message_id") from None
         may(verb, standing(row, own=message["user_id"] == actor.user_id))
         return row
 
@@ -72,7 +73,7 @@ class History:
         """
         rows = await self._database.fetch(ONE, message_id)
         if not rows:
-            raise NotFound("There is no such message.", field="id")
+            raise NotFound("There is no such message.", field="message_id")
         return rows[0]
 
     async def read(self, actor: Actor, channel_id: int, *, before: int | None, after: int | None, around: int | None, limit: int) -> Page:
@@ -91,9 +92,9 @@ class History:
 
     async def page(self, viewer: int, channel_id: int, *, before: int | None = None, after: int | None = None, limit: int = 50) -> Page:
         """The same, for whoever has checked the right to see the channel."""
-        way = "ASC" if after is not None else "DESC"
-        sql = f"{PAGE} AND x.channel_id = $2 AND x.id > $3 AND (CAST($4 AS bigint) = 0 OR x.id < $4) ORDER BY x.id {way} LIMIT $5"
-        rows = await self._database.fetch(sql, viewer, channel_id, after or 0, before or 0, limit + 1)
+        part = Part(after=after, before=before, limit=limit + 1)
+        sql = f"{PAGE} AND x.channel_id = $2 AND {part.cut('x.id', 3, newest_first=after is None)}"
+        rows = await self._database.fetch(sql, viewer, channel_id, *part.values)
         found = await self.shown(viewer, rows[:limit])
         more = found[-1].id if len(rows) > limit else None
         return Page(found if after is not None else found[::-1], more)
@@ -108,7 +109,7 @@ class History:
         sql = f"{PAGE} AND x.channel_id = $2 AND x.pinned_by IS NOT NULL ORDER BY x.id DESC LIMIT 100"
         return await self.shown(viewer, await self._database.fetch(sql, viewer, channel_id))
 
-    async def thread(self, actor: Actor, message_id: int, after: int, limit: int) -> list[ViewedMessage]:
+    async def thread(self, actor: Actor, message_id: int, part: Part) -> list[ViewedMessage]:
         """The replies to a message, oldest first; of one that is a reply itself, those of its thread.
 
         Raises:
@@ -116,24 +117,24 @@ class History:
         """
         row = await self.row(message_id)
         await self.seen(actor, row, "read")
-        sql = f"{PAGE} AND x.reply_to = $2 AND x.id > $3 ORDER BY x.id LIMIT $4"
-        rows = await self._database.fetch(sql, actor.user_id, row["reply_to"] or message_id, after, limit)
+        sql = f"{PAGE} AND x.reply_to = $2 AND {part.cut('x.id', 3)}"
+        rows = await self._database.fetch(sql, actor.user_id, row["reply_to"] or message_id, *part.values)
         return await self.shown(actor.user_id, rows)
 
-    async def versions(self, actor: Actor, message_id: int, after: int, limit: int) -> list[views.FormerVersion]:
+    async def versions(self, actor: Actor, message_id: int, part: Part) -> list[views.FormerVersion]:
         """What a message said before its edits, oldest first.
 
         Raises:
             NotFound: as in `read_one`.
         """
         await self.seen(actor, await self.row(message_id), "read")
-        rows = await self._database.fetch(VERSIONS, message_id, after, limit)
+        rows = await self._database.fetch(f"{VERSIONS} AND {part.cut('id', 2)}", message_id, *part.values)
         return [
             views.FormerVersion(id=str(row["id"]), version=row["version"], contents=row["contents"], created_at=rfc3339(row["at"]))
             for row in rows
         ]
 
-    async def deliveries(self, actor: Actor, message_id: int) -> list[views.Delivery]:
+    async def deliveries(self, actor: Actor, message_id: int, part: Part) -> list[views.Delivery]:
         """Where a message was carried, and how that went: nowhere, as long as there are no bridges.
 
         Raises:

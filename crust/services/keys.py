@@ -12,6 +12,7 @@ from crust.errors import IdempotencyMismatch
 from crust.log import Change
 from crust.models.database import Database, Write, inserting
 
+OTHER = "This idempotency key was used for a different request; nothing was stored."
 KEY_COLUMNS = {"id": "bigint", "scope": "text", "key": "text", "fingerprint": "text", "result": "bigint"}
 
 
@@ -56,7 +57,7 @@ def match(key: Key, known: tuple[str, int]) -> int:
     """
     before, result = known
     if before != key.fingerprint:
-        raise IdempotencyMismatch("This idempotency key was used for a different request; nothing was stored.")
+        raise IdempotencyMismatch(OTHER)
     return result
 
 

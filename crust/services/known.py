@@ -3,7 +3,7 @@
 Everything here was read from the database once and is dropped in the order of the log: `observe` is given every event, of this process
 as soon as it is committed, of others as the log tells of them. Whoever writes may trust it only where `position` is the log's own, as
 read inside the change (`exact`): then nothing has happened that is not in here. Sessions are looked up outside of changes, so the end of
-one in another process counts as soon as the log's reader has seen it, within a second or so.
+one in another process counts as soon as its control message or the log's event has come, within a second or so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crust.events.control import Control, SessionEnded
 from crust.events.event import Event
 from crust.log import Change
 from crust.models.database import Row
@@ -99,6 +100,11 @@ class Known:
         token_hash = self._hashes.pop(session_id, None)
         if token_hash is not None:
             del self._sessions[token_hash]
+
+    def control(self, message: Control) -> None:
+        """Take note of a control message, which may be faster than the log."""
+        if isinstance(message, SessionEnded):
+            self.forget_session(message.session_id)
 
     def saw_session(self, session_id: int, at: int) -> None:
         """It was used, at this time in milliseconds since 1970."""

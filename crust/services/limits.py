@@ -93,6 +93,11 @@ class TokenBuckets:
         }
         return cls(rates, clock, enabled=limits.enabled)
 
+    @property
+    def rates(self) -> Mapping[str, Rate]:
+        """The classes that are limited; none where nothing is."""
+        return self._rates if self._enabled else {}
+
     def __len__(self) -> int:
         return len(self._buckets)
 
@@ -179,7 +184,7 @@ class LoginThrottle:
         account, pair = self._find(name, address)
         wait = self._wait(account, pair)
         if wait > 0:
-            raise RateLimited("Too many failed logins; try again later.", retry_after=wait)
+            raise RateLimited("Too many attempts; try again later.", retry_after=wait)
         self._count(account)
         self._count(pair)
 

@@ -16,6 +16,22 @@ CHANNEL_MEMBER_COLUMNS = {
     "id": "bigint", "channel_id": "bigint", "user_id": "bigint", "role": "text", "joined_at": "bigint", "last_read_id": "bigint",
 }  # fmt: skip
 
+MEMBERSHIP = """
+SELECT m.role, g.archived_at, u.is_admin FROM organisation g JOIN "user" u ON u.id = $1
+LEFT JOIN organisation_member m ON m.organisation_id = g.id AND m.user_id = u.id
+WHERE g.id = $2 AND g.removed_at IS NULL AND u.suspended_at IS NULL
+"""
+ACQUAINTED = """
+SELECT 1 FROM organisation_member theirs JOIN organisation_member mine ON mine.organisation_id = theirs.organisation_id
+WHERE theirs.user_id = $1 AND mine.user_id = $2 LIMIT 1
+"""
+LONGEST = """
+SELECT m.user_id FROM channel_member m JOIN channel c ON c.id = m.channel_id
+LEFT JOIN organisation_member o ON o.organisation_id = c.organisation_id AND o.user_id = m.user_id
+WHERE m.channel_id = $1 ORDER BY CASE WHEN coalesce(o.role, 'guest') = 'guest' THEN 1 ELSE 0 END, m.joined_at, m.id LIMIT 1
+"""
+"""Who has been in a channel for longest; guests, who cannot look after it before they are members, last."""
+
 
 class Members:
     """Writes memberships and their events. Every method is called inside a change, after the rights were checked."""
@@ -36,13 +52,14 @@ class Members:
 
     async def membership(self, user_id: int, organisation_id: int) -> Membership:
         """How somebody stands to an organisation; who is suspended stands outside."""
-        sql = (
-            "SELECT m.role, g.archived_at FROM organisation_member m JOIN organisation g ON g.id = m.organisation_id "
-            'JOIN "user" u ON u.id = m.user_id '
-            "WHERE m.user_id = $1 AND m.organisation_id = $2 AND g.removed_at IS NULL AND u.suspended_at IS NULL"
-        )
-        rows = await self._database.fetch(sql, user_id, organisation_id)
-        return Membership(rows[0]["role"], rows[0]["archived_at"] is not None) if rows else Membership(None)
+        rows = await self._database.fetch(MEMBERSHIP, user_id, organisation_id)
+        if not rows:
+            return Membership(None)
+        return Membership(rows[0]["role"], rows[0]["archived_at"] is not None, administers=bool(rows[0]["is_admin"]))
+
+    async def acquainted(self, user_id: int, other: int) -> bool:
+        """Whether two people are in one organisation."""
+        return bool(await self._database.fetch(ACQUAINTED, user_id, other))
 
     async def roles(self, organisation_id: int, user_ids: Sequence[int]) -> dict[int, str]:
         """Of these users, those who are in an organisation that there is, with their roles."""
@@ -127,11 +144,11 @@ class Members:
             await self._promote_longest(change, channel, by, left)
 
     async def _promote_longest(self, change: Change, channel: Row, by: int, count: int) -> None:
-        heir = await ChannelMember.filter(channel_id=channel["id"]).order_by("joined_at", "id").first()
-        if heir is not None:
-            heir.role = "owner"
-            await heir.save(update_fields=["role"])
-            await self._record(change, channel, "role", {heir.user_id: count}, "owner", by)
+        rows = await self._database.fetch(LONGEST, channel["id"])
+        if rows:
+            heir = rows[0]["user_id"]
+            await ChannelMember.filter(channel_id=channel["id"], user_id=heir).update(role="owner")
+            await self._record(change, channel, "role", {heir: count}, "owner", by)
 
     async def _count(self, channel_id: int, by: int) -> int:
         await self._database.execute("UPDATE channel SET members_count = members_count + $1 WHERE id = $2", by, channel_id)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from crust.errors import Invalid
+from crust.errors import Conflict, Invalid, NotFound
 from crust.events import objects
 from crust.log import Change, Log
 from crust.models.database import Database, Row, Write
@@ -15,9 +15,9 @@ from crust.services import views
 from crust.services.actor import Actor
 from crust.services.channels import Channels
 from crust.services.members import Members
-from crust.services.rights import may
+from crust.services.rights import ADMIN, may
 from crust.services.standing import channel_row, record_in_channel, standing
-from crust.services.ties import Ties
+from crust.services.ties import Ties, team_ids
 from crust.services.views import ViewedChannel
 
 PORTION = 10_000  # messages that one statement takes over: a second at most, of the five that a statement may take
@@ -43,10 +43,11 @@ class Merging:
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`, for both.
             Invalid: they are the same, of different types or organisations, or direct.
+            Conflict: what a team's channel holds would be shown to others, and the caller is no admin of the organisation.
         """
         async with self._log.change() as change:
-            into = await self._row(actor, destination)
-            other = await self._row(actor, source)
+            into = await self._row(actor, destination, "destination")
+            other = await self._row(actor, source, "source")
             if into["id"] == other["id"]:
                 raise Invalid("A channel is not merged with itself.", field="source")
             if "direct" in (into["type"], other["type"]):
@@ -57,11 +58,20 @@ class Merging:
                 raise Invalid("Channels of different organisations are not merged: move one first.", field="source")
             if into["type"] != other["type"]:
                 raise Invalid("A public and a private channel are not merged.", field="source")
+            if opens(other, into) and other["organisation_role"] not in ADMIN:
+                raise Conflict(
+                    "The source would be shown to people outside its teams: an admin of the organisation may do so.", field="source"
+                )
             await self._merge(change, into["id"], other, actor.user_id)
         return await self._channels.read(actor, into["id"])
 
-    async def _row(self, actor: Actor, channel_id: int) -> Row:
-        return await self._channels.standing_row(actor, channel_id, "read")
+    async def _row(self, actor: Actor, channel_id: int, field: str) -> Row:
+        """One of the two; `field`: what the caller calls it."""
+        try:
+            return await self._channels.standing_row(actor, channel_id, "read")
+        except NotFound as error:
+            error.field = field
+            raise
 
     async def _merge(self, change: Change, destination: int, source: Row, by: int) -> None:
         first_unread = await self._database.fetch(FIRST_UNREAD, destination, source["id"])
@@ -102,3 +112,9 @@ class Merging:
         sql = "UPDATE channel SET merged_into = $1, archived_at = coalesce(archived_at, $2), last_message_id = NULL WHERE id = $3"
         await self._database.execute(sql, destination, change.now, source)
         await self._database.execute("UPDATE channel SET merged_into = $1 WHERE merged_into = $2", destination, source)
+
+
+def opens(source: Row, destination: Row) -> bool:
+    """Whether people who are in none of the source's teams would see what was said in it."""
+    teams, others = set(team_ids(source)), set(team_ids(destination))
+    return source["type"] == "public" and bool(teams) and not (others and others <= teams)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 
@@ -156,22 +157,25 @@ class Messages(History):
             contents=row["contents"],
             at=row["edited_at"] or row["created_at"],
         )
-        mentioned = await self._mention(change, row, contents)
-        sql = "UPDATE message SET contents = $1, mentions = $2, version = version + 1, edited_at = $3 WHERE id = $4"
-        await self._database.execute(sql, contents, encode_json([str(user_id) for user_id in mentioned]), change.now, row["id"])
+        found = named(contents)
+        mentioned = await self._mention(change, row, found.users)
+        channels = await self._posts.channels_named(row["user_id"], channel, found.channels)
+        sql = "UPDATE message SET contents = $1, mentions = $2, channels = $3, version = version + 1, edited_at = $4 WHERE id = $5"
+        ids = [encode_json([str(id_) for id_ in some]) for some in (mentioned, channels)]
+        await self._database.execute(sql, contents, *ids, change.now, row["id"])
         now = views.message(await self.row(row["id"]), await self._reactions.shared(row))
         change.write(self._index.replacing(row["id"], found_text(now.contents, now.attachments)))
         body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["contents"])
         record_in_channel(change, channel, "message", "edited", body, object_=row["id"])
         return [user_id for user_id in mentioned if str(user_id) not in decode_json(row["mentions"]) and user_id != row["user_id"]]
 
-    async def _mention(self, change: Change, row: Row, contents: str) -> list[int]:
+    async def _mention(self, change: Change, row: Row, usernames: Sequence[str]) -> list[int]:
         """Whom the message names now. Their rows are made anew, so who was named before and has read it is not called twice."""
         await Mention.filter(message_id=row["id"]).delete()
-        found = (await self._posts.members_named([row["channel_id"]], named(contents))).values()
-        rows = [(change.next_id(), user_id, row["channel_id"], row["id"]) for user_id in found if user_id != row["user_id"]]
+        people = (await self._posts.members_named([row["channel_id"]], usernames)).values()
+        rows = [(change.next_id(), user_id, row["channel_id"], row["id"]) for user_id in people if user_id != row["user_id"]]
         change.write(inserting("mention", MENTION_COLUMNS, rows))
-        return list(found)
+        return list(people)
 
     async def remove(self, actor: Actor, message_id: int) -> None:
         """Take a message back: what it said is gone from every table, earlier events included, in the same change; then its files' bytes.
@@ -183,6 +187,7 @@ class Messages(History):
             row = await self.row(message_id)
             channel = await self.seen(actor, row, "remove message")
             bare = await self._remove(change, channel, row, by=actor.user_id)
+            self._note(change, "message removed", channel, row, actor, row["user_id"])
         await discard(self._storage, bare)
 
     async def remove_old(self, message_ids: Sequence[int]) -> int:
@@ -195,25 +200,45 @@ class Messages(History):
         await discard(self._storage, bare)
         return len(message_ids)
 
+    async def erase(self, message_ids: Sequence[int]) -> None:
+        """Take the contents out of messages that nobody can read any more, their channel having been removed. In one change, as above."""
+        bare: list[str] = []
+        async with self._log.change() as change:
+            for message_id in message_ids:
+                with suppress(NotFound):  # another node was faster
+                    bare += await self._erase(change, await self.row(message_id))
+        await discard(self._storage, bare)
+
     async def _remove(self, change: Change, channel: Row, row: Row, by: int) -> Sequence[str]:
         """Inside a change; gives the keys of the files whose bytes nobody needs after it."""
-        await self._blank(row)
-        bare = await self._attachments.remove_all(row["id"])
-        change.write(self._index.removing(row["id"]))
-        sql = (
-            "UPDATE message SET contents = '', mentions = '[]', pinned_by = NULL, reactions = 0, attachments = '[]', removed_at = $1 "
-            "WHERE id = $2"
-        )
-        await self._database.execute(sql, change.now, row["id"])
+        bare = await self._erase(change, row)
         if row["reply_to"] is not None:
             await self._database.execute("UPDATE message SET replies = replies - 1 WHERE id = $1", row["reply_to"])
         body = objects.MessageRemoved(id=str(row["id"]), channel_id=str(channel["id"]), user_id=str(row["user_id"]), by=str(by))
         record_in_channel(change, channel, "message", "removed", body, object_=row["id"])
         return bare
 
+    async def _erase(self, change: Change, row: Row) -> Sequence[str]:
+        """Take a message's contents out of every table; what stays of it tells that there was one."""
+        await self._blank(row)
+        bare = await self._attachments.remove_all(row["id"])
+        change.write(self._index.removing(row["id"]))
+        sql = (
+            "UPDATE message SET contents = '', mentions = '[]', channels = '[]', pinned_by = NULL, reactions = 0, attachments = '[]', "
+            "removed_at = $1 WHERE id = $2"
+        )
+        await self._database.execute(sql, change.now, row["id"])
+        return bare
+
+    def _note(self, change: Change, act: str, channel: Row, row: Row, actor: Actor, whose: int) -> None:
+        """Put into the record that somebody took away what was another one's, without what it said."""
+        if whose != actor.user_id:
+            details = {"channel_id": str(channel["id"]), "user_id": str(whose)}
+            change.audit(act, organisation_id=channel["organisation_id"], object_=row["id"], **details)
+
     async def _blank(self, row: Row) -> None:
         """Take the contents out of everything but the message's own row."""
-        blank = msgspec.structs.replace(views.message(row), contents=None, mentions=[], pinned=False, attachments=())
+        blank = msgspec.structs.replace(views.message(row), contents=None, mentions=[], channels=[], pinned=False, attachments=())
         edited = objects.MessageEdited(**msgspec.structs.asdict(blank), changed=["contents"])
         sql = "UPDATE event SET body = $1 WHERE object = $2 AND type = 'message' AND event = $3"
         for event, body in (("created", blank), ("edited", edited)):
@@ -246,6 +271,7 @@ class Messages(History):
             channel = await self.seen(actor, row, "read")
             if row["pinned_by"] is not None:
                 may("unpin", standing(channel, own=row["pinned_by"] == actor.user_id))
+                self._note(change, "pin removed", channel, row, actor, row["pinned_by"])
                 await self._set_pin(change, channel, row, actor.user_id, "removed")
 
     async def _set_pin(self, change: Change, channel: Row, row: Row, user_id: int, event: str) -> None:

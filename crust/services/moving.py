@@ -13,7 +13,7 @@ from crust.models.database import Database, Row
 from crust.services.actor import Actor
 from crust.services.channels import Channels
 from crust.services.members import Members
-from crust.services.rights import FULL, may_change_team, may_in_organisation
+from crust.services.rights import ADMIN, FULL, may_change_team, may_in_organisation
 from crust.services.standing import record_channel
 from crust.services.teams import Teams
 from crust.services.ties import Ties, team_ids
@@ -97,10 +97,13 @@ class Moving:
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`.
+            Conflict: it is the last one, and the caller is no admin of the organisation, which would see what the team's channel holds.
         """
         async with self._log.change() as change:
             row = await self._channels.standing_row(actor, channel_id, "share")
             if team_id in (teams := team_ids(row)):
+                if teams == [team_id] and row["type"] == "public" and row["organisation_role"] not in ADMIN:
+                    raise Conflict("Without a team it would be open to all: an admin of the organisation may do so.", field="team_id")
                 await self._ties.set_teams(change, row["id"], [each for each in teams if each != team_id])
                 await record_channel(self._database, change, row["id"], "unshared", ["team_ids"])
         return await self._channels.read(actor, row["id"])

@@ -17,18 +17,20 @@ from crust.services.actor import Actor
 from crust.services.archiving import Archiving
 from crust.services.keys import Key
 from crust.services.members import Members
+from crust.services.paging import Part
 from crust.services.presence import PresenceService
-from crust.services.rights import Membership, may_give_role, may_in_organisation, may_make_organisations
+from crust.services.rights import Membership, may_administer, may_give_role, may_in_organisation, may_make_organisations
 from crust.services.ties import Ties
 from crust.services.views import ViewedOrganisation
 
 MINE = f"""
-SELECT {views.ORGANISATION_COLUMNS}, m.role FROM organisation g JOIN organisation_member m ON m.organisation_id = g.id
-WHERE m.user_id = $1 AND g.removed_at IS NULL
+SELECT {views.ORGANISATION_COLUMNS}, m.role FROM organisation g
+LEFT JOIN organisation_member m ON m.organisation_id = g.id AND m.user_id = $1
+WHERE g.removed_at IS NULL
 """
 MEMBERS = f"""
 SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS}, m.role, m.joined_at FROM organisation_member m JOIN "user" u ON u.id = m.user_id
-WHERE m.organisation_id = $1 AND u.id > $2 ORDER BY u.id LIMIT $3
+WHERE m.organisation_id = $1
 """
 THEIR_CHANNELS = f"""
 SELECT {views.CHANNEL_COLUMNS} FROM channel c JOIN channel_member m ON m.channel_id = c.id
@@ -64,32 +66,40 @@ class Organisations:
     # ---- reading
 
     async def read(self, actor: Actor, organisation_id: int) -> ViewedOrganisation:
-        """One that the caller is in.
+        """One that the caller is in; for the server's administrators, any.
 
         Raises:
             NotFound: it is not there, or they are not in it.
         """
-        rows = await self._database.fetch(f"{MINE} AND g.id = $2", actor.user_id, organisation_id)
-        if not rows:
-            raise NotFound("There is no such organisation.", field="id")
-        return viewed(rows[0])
+        await self._check(actor, organisation_id, "read")
+        (row,) = await self._database.fetch(f"{MINE} AND g.id = $2", actor.user_id, organisation_id)
+        return viewed(row)
 
-    async def search(self, actor: Actor, query: str, *, archived: bool, after: int, limit: int) -> list[ViewedOrganisation]:
-        """Those that the caller is in and whose name, or one of its words, begins with `query`; by id."""
+    async def search(self, actor: Actor, query: str, *, archived: bool, part: Part, everywhere: bool = False) -> list[ViewedOrganisation]:
+        """Those that the caller is in and whose name, or one of its words, begins with `query`; by id.
+
+        Args:
+            everywhere: also those that they are not in, which is for the server's administrators.
+
+        Raises:
+            Forbidden: they are none.
+        """
+        if everywhere:
+            may_administer(is_admin=actor.is_admin)
         start = like(names.fold(query.strip())) + "%"
-        named = "(g.name_key LIKE $3 ESCAPE '!' OR g.name_key LIKE $4 ESCAPE '!')"
-        sql = f"{MINE} AND g.id > $2 AND {named} AND (g.archived_at IS NULL OR $5) ORDER BY g.id LIMIT $6"
-        rows = await self._database.fetch(sql, actor.user_id, after, start, "% " + start, archived, limit)
+        named = "(g.name_key LIKE $2 ESCAPE '!' OR g.name_key LIKE $3 ESCAPE '!')"
+        sql = f"{MINE} AND (m.id IS NOT NULL OR $5) AND {named} AND (g.archived_at IS NULL OR $4) AND {part.cut('g.id', 6)}"
+        rows = await self._database.fetch(sql, actor.user_id, start, "% " + start, archived, everywhere, *part.values)
         return [viewed(row) for row in rows]
 
-    async def members(self, actor: Actor, organisation_id: int, after: int, limit: int) -> list[views.ViewedMember]:
+    async def members(self, actor: Actor, organisation_id: int, part: Part) -> list[views.ViewedMember]:
         """Who is in it, by user id.
 
         Raises:
             NotFound: as in `read`.
         """
         await self._check(actor, organisation_id, "read")
-        rows = await self._database.fetch(MEMBERS, organisation_id, after, limit)
+        rows = await self._database.fetch(f"{MEMBERS} AND {part.cut('m.user_id', 2)}", organisation_id, *part.values)
         return [
             views.ViewedMember(
                 id=str(row["id"]),
@@ -210,28 +220,38 @@ class Organisations:
 
     # ---- people
 
-    async def invite(self, actor: Actor, organisation_id: int, *, user_id: int | None, email: str | None, role: str) -> None:
-        """Bring somebody who has an account into it, found by id or address; who is in it stays as they are.
+    async def invite(
+        self, actor: Actor, organisation_id: int, *, user_id: int | None, email: str | None, role: str, key: Key | None = None
+    ) -> None:
+        """Bring somebody into it whom the caller knows from another organisation, found by id or address; who is in it stays as they are.
 
         Raises:
-            NotFound, Forbidden, Gone: as in `rights.may_in_organisation`; NotFound also where there is no such account.
+            NotFound, Forbidden, Gone: as in `rights.may_in_organisation`; NotFound also where the caller sees no such person: who is a
+                stranger to them comes in by a link, and of their own will.
+            IdempotencyMismatch: the key was used for another request.
         """
         async with self._log.change() as change:
             own = await self._check(actor, organisation_id, "invite")
-            may_give_role(own.role, None, role)
-            invited = await self._account(user_id, email)
+            may_give_role(own.power, None, role)
+            if await keys.result(self._database, key) is not None:
+                return
+            invited = await self.known(actor, user_id=user_id, email=email)
+            if invited is None:
+                raise NotFound("You see nobody like that here: send them a link.", field="user_id" if email is None else "email")
+            keys.keep(change, key, invited)
             if not await self._members.roles(organisation_id, [invited]):
                 await self._members.join_organisation(change, organisation_id, invited, role, by=actor.user_id)
 
-    async def _account(self, user_id: int | None, email: str | None) -> int:
+    async def known(self, actor: Actor, *, user_id: int | None, email: str | None) -> int | None:
+        """Somebody whom the caller sees, found by id or address, if they may be brought into an organisation."""
         by, value = ("id", user_id) if email is None else ("email_key", names.fold(email.strip()))
         sql = f"SELECT id FROM \"user\" WHERE {by} = $1 AND kind <> 'ghost' AND suspended_at IS NULL"
         rows = await self._database.fetch(sql, value)
-        if rows:
-            return int(rows[0]["id"])
-        if email is None:
-            raise NotFound("There is no such user.", field="user_id")
-        raise NotFound("Nobody here has this address: an account has to be made first.", field="email")
+        if not rows:
+            return None
+        found = int(rows[0]["id"])
+        seen = found == actor.user_id or actor.is_admin or await self._members.acquainted(found, actor.user_id)
+        return found if seen else None
 
     async def give_role(self, actor: Actor, organisation_id: int, user_id: int, role: str) -> None:
         """Make somebody in it owner, admin, member or guest; again is no error.
@@ -243,7 +263,7 @@ class Organisations:
         async with self._log.change() as change:
             own = await self._check(actor, organisation_id, "role")
             before = await self._role_of(organisation_id, user_id)
-            may_give_role(own.role, before, role)
+            may_give_role(own.power, before, role)
             if before == role:
                 return
             await self._check_owned_without(organisation_id, user_id, before)
@@ -264,7 +284,7 @@ class Organisations:
             own = await self._check(actor, organisation_id, "leave" if user_id == actor.user_id else "expel")
             role = await self._role_of(organisation_id, user_id)
             if user_id != actor.user_id:
-                may_give_role(own.role, role, None)
+                may_give_role(own.power, role, None)
             await self._check_owned_without(organisation_id, user_id, role)
             for row in await self._database.fetch(THEIR_CHANNELS, organisation_id, user_id):
                 await self._leave(change, row, user_id, by=actor.user_id)

@@ -17,13 +17,14 @@ from crust.services.actor import Actor
 from crust.services.attachments import NewFile, filing, found_text
 from crust.services.keys import Key
 from crust.services.known import Known
+from crust.services.mentions import NOBODY, Named
 from crust.services.rights import may
-from crust.services.standing import STANDING, record_in_channel, standing
+from crust.services.standing import SEEN, STANDING, record_in_channel, standing
 
 MESSAGE_COLUMNS = {
     "id": "bigint", "channel_id": "bigint", "user_id": "bigint", "type": "text", "contents": "text", "reply_to": "bigint",
     "replies": "int", "mentions": "jsonb", "pinned_by": "bigint", "client_msg_id": "text", "origin": "text", "version": "int",
-    "created_at": "bigint", "edited_at": "bigint", "removed_at": "bigint", "attachments": "text",
+    "created_at": "bigint", "edited_at": "bigint", "removed_at": "bigint", "attachments": "text", "channels": "text",
 }  # fmt: skip
 OPEN_PLACES = f"""
 SELECT {views.CHANNEL_COLUMNS} FROM channel c JOIN organisation g ON g.id = c.organisation_id
@@ -34,13 +35,13 @@ MENTION_COLUMNS = {"id": "bigint", "user_id": "bigint", "channel_id": "bigint", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """A message to be written. `named`: the folded usernames in it; `reply_to`: what it answers; `file`: what a FILE message bears."""
+    """A message to be written. `named`: the people and channels in it; `reply_to`: what it answers; `file`: what a FILE message bears."""
 
     actor: Actor
     channel_id: int
     contents: str
     reply_to: int | None = None
-    named: tuple[str, ...] = ()
+    named: Named = NOBODY
     client_msg_id: str | None = None
     key: Key | None = None
     type: str = "MESSAGE"
@@ -109,7 +110,7 @@ class Posts:
             channels=places,
             members=members,
             threads=await self._threads([post.reply_to for post in posts if post.reply_to]),
-            named=await self.members_named(channels, sorted({name for post in posts for name in post.named})),
+            named=await self.members_named(channels, sorted({name for post in posts for name in post.named.users})),
             keys=await keys.results(self._database, [post.key for post in posts if post.key]),
         )
 
@@ -152,13 +153,34 @@ class Posts:
         rows = await d.fetch(sql, d.as_list(list(named)), d.as_list(list(channels)))
         return {(row["channel_id"], row["username_key"]): row["id"] for row in rows}
 
+    async def channels_named(self, user_id: int, channel: Row, named: Sequence[str]) -> list[int]:
+        """The public channels of these folded names that somebody may point to from a channel.
+
+        They see them, and so does everybody who is in the channel, guests aside: they are open to the organisation, or to one of the
+        channel's own teams. Of several of one name it is the oldest.
+        """
+        if not named:
+            return []
+        d = self._database
+        public = f"AND c.type = 'public' AND c.organisation_id = $2 AND c.name_key IN {d.any_of(3, 'text')}"
+        rows = await d.fetch(
+            f"SELECT c.id, c.name_key, c.team_ids {SEEN} {public} ORDER BY c.id DESC",
+            user_id,
+            channel["organisation_id"],
+            d.as_list(list(named)),
+        )
+        own = set(channel["team_ids"].split())
+        found = {row["name_key"]: int(row["id"]) for row in rows if not row["team_ids"] or own & set(row["team_ids"].split())}
+        return [found[name] for name in named if name in found]
+
     async def _one(self, change: Change, batch: Batch, post: Post, written: list[tuple[Post, Message, list[int]]]) -> Posted:
         if post.key and (known := batch.keys.get((post.key.scope, post.key.key))):
             return Posted(None, duplicate_of=keys.match(post.key, known))
         await self._check(batch, post)
         thread = self._thread(batch, post)
-        mentioned = [batch.named[post.channel_id, name] for name in post.named if (post.channel_id, name) in batch.named]
-        message = new_message(change, replace(post, reply_to=thread), mentioned)
+        mentioned = [batch.named[post.channel_id, name] for name in post.named.users if (post.channel_id, name) in batch.named]
+        channels = await self.channels_named(post.actor.user_id, batch.channels[post.channel_id], post.named.channels)
+        message = new_message(change, replace(post, reply_to=thread), mentioned, channels)
         written.append((post, message, mentioned))
         if post.key:
             batch.keys[post.key.scope, post.key.key] = (post.key.fingerprint, int(message.id))
@@ -172,7 +194,7 @@ class Posts:
             return
         rows = await self._database.fetch(STANDING, post.actor.user_id, post.channel_id)
         if not rows:
-            raise NotFound("There is no such channel.")
+            raise NotFound("There is no such channel.", field="channel_id")
         may("post", standing(rows[0]))
         raise Forbidden("This account is suspended.")
 
@@ -214,7 +236,7 @@ def pairs(posts: Sequence[Post]) -> set[tuple[int, int]]:
     return {(post.channel_id, post.actor.user_id) for post in posts}
 
 
-def new_message(change: Change, post: Post, mentioned: Sequence[int]) -> Message:
+def new_message(change: Change, post: Post, mentioned: Sequence[int] = (), channels: Sequence[int] = ()) -> Message:
     return Message(
         id=str(change.next_id()),
         channel_id=str(post.channel_id),
@@ -226,6 +248,7 @@ def new_message(change: Change, post: Post, mentioned: Sequence[int]) -> Message
         attachments=() if post.file is None else (post.file.attachment(change),),
         reactions=(),
         mentions=[str(user_id) for user_id in mentioned],
+        channels=[str(channel_id) for channel_id in channels],
         preview=None,
         pinned=False,
         client_msg_id=post.client_msg_id,
@@ -242,6 +265,7 @@ def message_row(post: Post, message: Message, now: int) -> tuple[object, ...]:
         int(message.id), post.channel_id, post.actor.user_id, message.type, message.contents,
         None if message.reply_to is None else int(message.reply_to), 0, encode_json(message.mentions), None, message.client_msg_id,
         message.origin, message.version, now, None, None, encode_json(message.attachments),
+        encode_json(message.channels),
     )  # fmt: skip
 
 
@@ -256,7 +280,7 @@ def document(post: Post, message: Message) -> Document:
 async def system_message(database: Database, change: Change, channel: Row, user_id: int, type_: str, contents: str) -> None:
     """Inside a change: tell in a channel what happened to it (CREATE, RENAME, TOPIC)."""
     post = Post(actor=Actor(user_id, "", 0, ""), channel_id=channel["id"], contents=contents, type=type_)
-    message = new_message(change, post, [])
+    message = new_message(change, post)
     await database.run([inserting("message", MESSAGE_COLUMNS, [message_row(post, message, change.now)])])
     await database.execute("UPDATE channel SET last_message_id = $1 WHERE id = $2", int(message.id), channel["id"])
     record_in_channel(change, channel, "message", "created", message, object_=int(message.id))

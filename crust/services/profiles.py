@@ -9,21 +9,20 @@ from crust.models.tables import User
 from crust.services import names, views
 from crust.services.accounts import Accounts
 from crust.services.actor import Actor
+from crust.services.limits import LoginThrottle
 from crust.services.members import Members
+from crust.services.rights import may_administer
 from crust.services.sessions import Sessions
 from crust.services.views import SessionView
-
-SHARED = """
-SELECT 1 FROM organisation_member theirs JOIN organisation_member mine ON mine.organisation_id = theirs.organisation_id
-WHERE theirs.user_id = $1 AND mine.user_id = $2 LIMIT 1
-"""
 
 
 class Profiles:
     """See the module."""
 
-    def __init__(self, database: Database, log: Log, accounts: Accounts, members: Members, sessions: Sessions) -> None:
-        self._database, self._log = database, log
+    def __init__(
+        self, database: Database, log: Log, accounts: Accounts, members: Members, sessions: Sessions, throttle: LoginThrottle
+    ) -> None:
+        self._database, self._log, self._throttle = database, log, throttle
         self._accounts, self._members, self._sessions = accounts, members, sessions
 
     # ---- one's own, and others'
@@ -41,20 +40,24 @@ class Profiles:
         return await self._accounts.viewed(user_id)
 
     async def sees(self, actor: Actor, user_id: int) -> bool:
-        """Whether somebody is the caller, or in one of their organisations."""
-        return user_id == actor.user_id or bool(await self._database.fetch(SHARED, user_id, actor.user_id))
+        """Whether somebody is the caller, or in one of their organisations; who administers the server sees everybody."""
+        return user_id == actor.user_id or actor.is_admin or await self._members.acquainted(user_id, actor.user_id)
 
-    async def edit(self, actor: Actor, name: str | None, email: str | None) -> views.ViewedUser:
+    async def edit(self, actor: Actor, name: str | None, email: str | None, came_from: str = "") -> views.ViewedUser:
         """Change the caller's own profile.
 
         Args:
             name: how others see them; None leaves it.
             email: their address, which they can sign in with; None leaves it, an empty one takes it away.
+            came_from: the network address of the request.
 
         Raises:
             Invalid: the name or the address is not as it must be.
             Conflict: the address belongs to somebody else.
+            RateLimited: too many addresses before: whoever tries them learns which have an account here.
         """
+        if email:
+            self._throttle.begin(f"address of {actor.user_id}", came_from)
         shown = None if name is None else names.display(name)
         address = None if email is None else names.email(email) if email.strip() else ""
         async with self._log.change() as change:
@@ -126,6 +129,24 @@ class Profiles:
         user.password_hash, user.updated_at = password_hash, change.now
         await user.save(update_fields=["password_hash", "updated_at"])
         return await self._sessions.end_all(change, user.id, but=but, tokens=False)
+
+    # ---- for the server's administrators
+
+    async def suspend_by(self, actor: Actor, user_id: int, *, suspended: bool) -> None:
+        """Let somebody in no more, or let them in again, as an administrator of the server; again is no error.
+
+        Raises:
+            Forbidden: the caller is none.
+            NotFound: there is nobody of that id.
+            Conflict: it is the caller.
+        """
+        may_administer(is_admin=actor.is_admin)
+        user = await User.get_or_none(id=user_id)
+        if user is None or user.kind == "ghost":
+            raise NotFound("There is no such user.", field="id")
+        if user_id == actor.user_id:
+            raise Conflict("You cannot suspend yourself.", field="id")
+        await (self.suspend if suspended else self.unsuspend)(user.username)
 
     # ---- for operators
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from crust import settings
 from crust.clock import Clock
 from crust.errors import CrustError
-from crust.ids import ID_COUNTER_BITS, ID_EPOCH_MS
+from crust.ids import ID_COUNTER_BITS, ID_EPOCH_MS, MAX_ID
 from crust.log import Log
 from crust.models.database import Database
 from crust.services.messages import Messages
@@ -25,10 +25,14 @@ log = get_logger(__name__)
 TOGETHER = 100  # messages of one change; each is a dozen statements
 ROWS = 500  # of other tables in one change
 PAUSE_S = 0.1  # between two changes: others write meanwhile
-OLD_EVENTS = """
-SELECT position FROM event WHERE id < $1 AND position < (SELECT max(position) FROM event)
-AND NOT EXISTS (SELECT 1 FROM consumer c WHERE c.position < event.position) ORDER BY position LIMIT $2
+OLD_MESSAGES = "FROM message WHERE removed_at IS NULL AND id < $1"
+OLD_EVENTS = f"""
+FROM event WHERE id < $1 AND position < (SELECT max(position) FROM event)
+AND NOT EXISTS (SELECT 1 FROM consumer c WHERE c.position < event.position)
+AND position < coalesce((SELECT min(d.position) FROM delivery d WHERE d.state IN ('waiting', 'running')), {MAX_ID})
+AND position < coalesce((SELECT min(d.position) FROM delivery d WHERE d.state = 'parked'), {MAX_ID})
 """
+OLD_ACTS = "FROM audit WHERE id < $1"
 
 Batch = Callable[[], Awaitable[int]]
 """Removes some; gives how many, 0 when there are no more."""
@@ -57,7 +61,13 @@ class Retention:
             await asyncio.sleep(self._ages.every_s)
 
     async def run(self) -> dict[str, int]:
-        """Remove all that is old; gives how many of what."""
+        """Remove all that is old; gives how many of what.
+
+        It is noted before it is done: nothing goes without a record, wherever this is interrupted.
+        """
+        if due := {name: count for name, count in (await self.due()).items() if count}:
+            async with self._log.change() as change:
+                change.audit("retention", **due)
         batches: dict[str, Batch] = {"sessions": self._sessions, "invitations": self._invitations}
         if self._ages.messages_days:
             batches["messages"] = self._messages_of
@@ -70,20 +80,17 @@ class Retention:
             while count := await batch():
                 removed[name] += count
                 await asyncio.sleep(PAUSE_S)
-        if removed["messages"] or removed["events"] or removed["acts"]:
-            async with self._log.change() as change:
-                change.audit("retention", **removed)
         return dict(removed)
 
     async def due(self) -> dict[str, int]:
         """How many messages, events and acts would go now."""
         found = {}
-        for name, days, sql in (
-            ("messages", self._ages.messages_days, "SELECT count(*) AS n FROM message WHERE removed_at IS NULL AND id < $1"),
-            ("events", self._ages.events_days, "SELECT count(*) AS n FROM event WHERE id < $1"),
-            ("acts", self._ages.audit_days, "SELECT count(*) AS n FROM audit WHERE id < $1"),
+        for name, days, which in (
+            ("messages", self._ages.messages_days, OLD_MESSAGES),
+            ("events", self._ages.events_days, OLD_EVENTS),
+            ("acts", self._ages.audit_days, OLD_ACTS),
         ):
-            (row,) = await self._database.fetch(sql, self._before(days)) if days else ({"n": 0},)
+            (row,) = await self._database.fetch(f"SELECT count(*) AS n {which}", self._before(days)) if days else ({"n": 0},)
             found[name] = int(row["n"])
         return found
 
@@ -94,14 +101,15 @@ class Retention:
     # ---- a batch of each
 
     async def _messages_of(self) -> int:
-        sql = "SELECT id FROM message WHERE removed_at IS NULL AND id < $1 ORDER BY id LIMIT $2"
-        rows = await self._database.fetch(sql, self._before(self._ages.messages_days), TOGETHER)
+        rows = await self._database.fetch(
+            f"SELECT id {OLD_MESSAGES} ORDER BY id LIMIT $2", self._before(self._ages.messages_days), TOGETHER
+        )
         return await self._messages.remove_old([row["id"] for row in rows]) if rows else 0
 
     async def _events(self) -> int:
-        """The oldest ones, but none that a consumer of the log has yet to deal with."""
+        """The oldest ones, but none that a consumer of the log has yet to deal with, or that is not delivered yet, and none after that."""
         d = self._database
-        rows = await d.fetch(OLD_EVENTS, self._before(self._ages.events_days), ROWS)
+        rows = await d.fetch(f"SELECT position {OLD_EVENTS} ORDER BY position LIMIT $2", self._before(self._ages.events_days), ROWS)
         if not rows:
             return 0
         async with self._log.change():

@@ -43,10 +43,10 @@ class Standing:
 
     @property
     def manages(self) -> bool:
-        """A channel's owners, and the organisation's admins: of public channels, and of private ones that they are in."""
+        """A channel's owners, guests aside, and the organisation's admins: of public channels, and of private ones that they are in."""
         if self.type == "direct":
             return False
-        return self.channel_role == "owner" or (self.organisation_role in ADMIN and (self.type == "public" or self.member))
+        return (self.channel_role == "owner" and self.full) or (self.organisation_role in ADMIN and (self.type == "public" or self.member))
 
     @property
     def sees(self) -> bool:
@@ -113,7 +113,7 @@ def may(verb: str, standing: Standing) -> None:
     """
     rule = RULES[verb]
     if not standing.sees:
-        raise NotFound("There is no such channel.")
+        raise NotFound("There is no such channel.", field="channel_id")
     if not rule.allows(standing):
         raise Forbidden(rule.refusal)
     if rule.changes and standing.frozen:
@@ -131,34 +131,53 @@ FROZEN = "The organisation is archived: it can be read, but nothing in it can be
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """How somebody stands to an organisation; `role` is None where they are not in it, and where there is none."""
+    """How somebody stands to an organisation; `role` is None where they are not in it, and where there is none.
+
+    `administers` tells whether they administer the server: then they manage every organisation as an owner does, without seeing into its
+    teams and channels.
+    """
 
     role: str | None
     archived: bool = False
+    administers: bool = False
+
+    @property
+    def power(self) -> str | None:
+        """The role that counts where people and their roles are managed."""
+        return "owner" if self.administers else self.role
 
 
 @dataclass(frozen=True, slots=True)
 class OrganisationRule:
-    """Which roles may, what others are told, and whether it changes anything (then not while archived)."""
+    """Which roles may, what others are told, and whether it changes anything (then not while archived).
+
+    What is `managing` the server's administrators may do, too, in it or not.
+    """
 
     roles: frozenset[str]
     refusal: str
     changes: bool = True
+    managing: bool = False
+
+    def lets(self, membership: Membership) -> bool:
+        return membership.role in self.roles or (self.managing and membership.administers)
 
 
 EVERYBODY = FULL | {"guest"}
 OWNER = frozenset({"owner"})
 ORGANISATION_RULES: dict[str, OrganisationRule] = {
-    "read": OrganisationRule(EVERYBODY, "", changes=False),
+    "read": OrganisationRule(EVERYBODY, "", changes=False, managing=True),
     "leave": OrganisationRule(EVERYBODY, "", changes=False),
-    "rename": OrganisationRule(ADMIN, "An organisation is renamed by its owners and admins."),
-    "invite": OrganisationRule(ADMIN, "An organisation's owners and admins bring people into it."),
-    "invitations": OrganisationRule(ADMIN, "An organisation's owners and admins see and take back its invitations.", changes=False),
-    "audit": OrganisationRule(ADMIN, "An organisation's owners and admins see who administered it.", changes=False),
-    "role": OrganisationRule(ADMIN, "An organisation's owners and admins give roles."),
-    "expel": OrganisationRule(ADMIN, "An organisation's owners and admins remove people from it."),
-    "archive": OrganisationRule(OWNER, "Only its owners archive an organisation.", changes=False),
-    "remove": OrganisationRule(OWNER, "Only its owners remove an organisation.", changes=False),
+    "rename": OrganisationRule(ADMIN, "An organisation is renamed by its owners and admins.", managing=True),
+    "invite": OrganisationRule(ADMIN, "An organisation's owners and admins bring people into it.", managing=True),
+    "invitations": OrganisationRule(
+        ADMIN, "An organisation's owners and admins see and take back its invitations.", changes=False, managing=True
+    ),
+    "audit": OrganisationRule(ADMIN, "An organisation's owners and admins see who administered it.", changes=False, managing=True),
+    "role": OrganisationRule(ADMIN, "An organisation's owners and admins give roles.", managing=True),
+    "expel": OrganisationRule(ADMIN, "An organisation's owners and admins remove people from it.", managing=True),
+    "archive": OrganisationRule(OWNER, "Only its owners archive an organisation.", changes=False, managing=True),
+    "remove": OrganisationRule(OWNER, "Only its owners remove an organisation.", changes=False, managing=True),
     "make channels": OrganisationRule(FULL, "Guests make direct channels only."),
     "make direct channels": OrganisationRule(EVERYBODY, ""),
     "teams": OrganisationRule(ADMIN, "An organisation's owners and admins look after its teams."),
@@ -178,12 +197,22 @@ def may_in_organisation(verb: str, membership: Membership) -> None:
         Gone: it is archived, and this would change it.
     """
     rule = ORGANISATION_RULES[verb]
-    if membership.role is None:
-        raise NotFound("There is no such organisation.")
-    if membership.role not in rule.roles:
+    if membership.role is None and not rule.lets(membership):
+        raise NotFound("There is no such organisation.", field="organisation_id")
+    if not rule.lets(membership):
         raise Forbidden(rule.refusal)
     if rule.changes and membership.archived:
         raise Gone(FROZEN)
+
+
+def may_administer(*, is_admin: bool) -> None:
+    """Whether somebody administers the server.
+
+    Raises:
+        Forbidden: they do not.
+    """
+    if not is_admin:
+        raise Forbidden("This is for the server's administrators.")
 
 
 def may_make_organisations(*, is_admin: bool, everybody: bool) -> None:

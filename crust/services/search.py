@@ -30,13 +30,13 @@ NARROW = 20  # so few that it is told them at once
 SEEN = f"SELECT v.id, v.name FROM ({VIEWED}) v"
 NOBODY = by_user(0)  # the label of no message
 KINDS = {
-    "history": frozenset({of_type("CREATE"), of_type("TOPIC"), of_type("RENAME")}),
-    "message": frozenset({of_type("MESSAGE")}),
-    "attachment": frozenset({of_type("FILE")}),
-    "media": frozenset({WITH_MEDIA}),
-    **{type_: frozenset({of_type(type_)}) for type_ in TYPES},
+    "history": [frozenset({of_type("CREATE"), of_type("TOPIC"), of_type("RENAME")})],
+    "message": [frozenset({of_type("MESSAGE")})],
+    "attachment": [frozenset({of_type("FILE")})],
+    "media": [frozenset({of_type("FILE")}), frozenset({WITH_MEDIA})],
+    **{type_: [frozenset({of_type(type_)})] for type_ in TYPES},
 }
-"""What `message_type` may be, and the labels of which a message then bears one."""
+"""What `message_type` may be, and the labels that a message then bears: of each of these, one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class Search:
     # ---- what is asked for
 
     async def _scope(self, actor: Actor, wish: Wish, query: Query) -> Scope:
-        labels = [KINDS[wish.message_type]] if wish.message_type is not None else []
+        labels = list(KINDS[wish.message_type]) if wish.message_type is not None else []
         labels += [frozenset({by_user(wish.user_id)})] if wish.user_id is not None else []
         labels += [frozenset({label}) for label in query.labels]
         labels += [frozenset({PINNED})] if wish.pinned else []

@@ -21,6 +21,7 @@ from crust.services import names
 from crust.services.actor import Actor
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle
+from crust.services.paging import WHOLE, Part
 from crust.services.passwords import Passwords
 from crust.services.views import SessionView
 
@@ -132,8 +133,8 @@ class Sessions:
         return SignedIn(actor, secret, min(change.now + self._lifetimes.idle_days * DAY_MS, session.ends_at))
 
     async def _forget_expired(self, change: Change, user_id: int) -> None:
-        idle = change.now - self._lifetimes.idle_days * DAY_MS
-        await self._database.execute(f"DELETE FROM session WHERE {OVER} AND user_id = $3", change.now, idle, user_id)
+        sql = f"DELETE FROM session WHERE {OVER} AND user_id = $3"
+        await self._database.execute(sql, change.now, self._idle_since(change.now), user_id)
 
     def _expires(self, row: Row) -> int:
         """When it ends if it is not used again."""
@@ -193,14 +194,20 @@ class Sessions:
 
     # ---- the list
 
-    async def all(self, actor: Actor) -> list[SessionView]:
+    async def all(self, actor: Actor, part: Part) -> list[SessionView]:
         """The caller's sessions that have not expired, newest first."""
-        return await self.of(actor.user_id, actor.session_id)
+        return await self.of(actor.user_id, actor.session_id, part)
 
-    async def of(self, user_id: int, current: int = 0) -> list[SessionView]:
+    async def of(self, user_id: int, current: int = 0, part: Part = WHOLE) -> list[SessionView]:
         """Somebody's sessions that have not expired, newest first; `current` is the one that asks."""
-        rows = await self._database.fetch(f"{LISTED} WHERE user_id = $1 ORDER BY id DESC", user_id)
-        return [self._view(row, current) for row in rows if self._expires(row) > self._clock.now()]
+        now = self._clock.now()
+        sql = f"{LISTED} WHERE NOT {OVER} AND user_id = $3 AND {part.cut('id', 4, newest_first=True)}"
+        rows = await self._database.fetch(sql, now, self._idle_since(now), user_id, *part.values)
+        return [self._view(row, current) for row in rows]
+
+    def _idle_since(self, now: int) -> int:
+        """Who was not seen after that has been idle for too long."""
+        return now - self._lifetimes.idle_days * DAY_MS
 
     def _view(self, row: Row, current: int) -> SessionView:
         return SessionView(

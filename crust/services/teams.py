@@ -16,6 +16,7 @@ from crust.services.accounts import like
 from crust.services.actor import Actor
 from crust.services.keys import Key
 from crust.services.members import Members
+from crust.services.paging import Part
 from crust.services.presence import PresenceService
 from crust.services.rights import FULL, may_change_team, may_in_organisation
 from crust.services.standing import SEEN, record_channel
@@ -24,9 +25,9 @@ from crust.services.views import TeamPage, ViewedTeam
 
 FOUND = f"""
 SELECT {views.TEAM_COLUMNS} FROM team t JOIN organisation_member o ON o.organisation_id = t.organisation_id AND o.user_id = $1
-WHERE t.removed_at IS NULL AND o.role <> 'guest' AND t.id > $2
-AND (t.name_key LIKE $3 ESCAPE '!' OR t.name_key LIKE $4 ESCAPE '!') AND (t.archived_at IS NULL OR $5)
-AND (CAST($6 AS bigint) = 0 OR t.organisation_id = $6) ORDER BY t.id LIMIT $7
+WHERE t.removed_at IS NULL AND o.role <> 'guest'
+AND (t.name_key LIKE $2 ESCAPE '!' OR t.name_key LIKE $3 ESCAPE '!') AND (t.archived_at IS NULL OR $4)
+AND (CAST($5 AS bigint) = 0 OR t.organisation_id = $5)
 """
 USERS = f'SELECT {views.USER_COLUMNS}, {views.PRESENCE_COLUMNS} FROM "user" u JOIN team_member m ON m.user_id = u.id'
 
@@ -70,12 +71,11 @@ class Teams:
             found[row["team_id"]].append(str(row["id"]))
         return found
 
-    async def search(
-        self, actor: Actor, query: str, *, organisation_id: int | None, archived: bool, after: int, limit: int
-    ) -> list[ViewedTeam]:
+    async def search(self, actor: Actor, query: str, *, organisation_id: int | None, archived: bool, part: Part) -> list[ViewedTeam]:
         """Teams of the caller's organisations whose name, or one of its words, begins with `query`; by id."""
         start = like(names.fold(query.strip())) + "%"
-        rows = await self._database.fetch(FOUND, actor.user_id, after, start, "% " + start, archived, organisation_id or 0, limit)
+        sql = f"{FOUND} AND {part.cut('t.id', 6)}"
+        rows = await self._database.fetch(sql, actor.user_id, start, "% " + start, archived, organisation_id or 0, *part.values)
         ids = [row["id"] for row in rows]
         members, channels = await self._ties.members(ids), await self._channels(actor, ids)
         return [
@@ -127,7 +127,7 @@ class Teams:
             if roles.get(user_id) not in FULL:
                 raise Invalid(f"members names {user_id}, who is not in the organisation, or is a guest there.", field="members")
 
-    async def _changing(self, actor: Actor, team_id: int, *, lasts: bool = False, field: str = "id") -> SeenTeam:
+    async def _changing(self, actor: Actor, team_id: int, *, lasts: bool = False, field: str = "team_id") -> SeenTeam:
         team = await self._ties.team(actor, team_id, field)
         may_change_team(team.membership, archived=team.row["archived_at"] is not None, lasts=lasts)
         return team

@@ -36,7 +36,7 @@ class Ties:
 
     # ---- teams
 
-    async def team(self, actor: Actor, team_id: int, field: str = "id") -> SeenTeam:
+    async def team(self, actor: Actor, team_id: int, field: str = "team_id") -> SeenTeam:
         """A team that the caller sees.
 
         Raises:
@@ -54,7 +54,7 @@ class Ties:
         Raises:
             NotFound, Forbidden, Gone: they do not see it, are not in it, or it is archived.
         """
-        team = await self.team(actor, team_id, field="team_id")
+        team = await self.team(actor, team_id)
         member = actor.user_id in (await self.members([team_id]))[team_id]
         may_use_team(team.membership, member=member, archived=team.row["archived_at"] is not None)
         return team.row

@@ -25,6 +25,7 @@ class ViewedUser(objects.User, frozen=True, kw_only=True):
     email: str | None = None
     is_admin: bool | None = None
     organisation_id: IdText | None = None
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ViewedMember(Struct, frozen=True, kw_only=True):
@@ -107,9 +108,9 @@ class MovedChannel(ViewedChannel, frozen=True, kw_only=True):
 
 
 class ViewedOrganisation(objects.Organisation, frozen=True, kw_only=True):
-    """An organisation, and the viewer's role in it."""
+    """An organisation, and the viewer's role in it: None for an administrator of the server who is not in it."""
 
-    role: str
+    role: str | None
     duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -130,6 +131,7 @@ class MadeInvitation(ViewedInvitation, frozen=True, kw_only=True):
     """A new one: `url` is what to send, and is shown this once."""
 
     url: str
+    duplicate: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class ViewedAct(Struct, frozen=True, kw_only=True):
@@ -194,7 +196,7 @@ ORGANISATION_COLUMNS = "g.id, g.name, g.created_at, g.updated_at, g.archived_at"
 TEAM_COLUMNS = "t.id, t.organisation_id, t.name, t.created_at, t.updated_at, t.archived_at"
 MESSAGE_COLUMNS = (
     "x.id, x.channel_id, x.user_id, x.type, x.contents, x.reply_to, x.replies, x.mentions, x.pinned_by, x.client_msg_id, x.origin, "
-    "x.version, x.created_at, x.edited_at, x.reactions, x.attachments"
+    "x.version, x.created_at, x.edited_at, x.reactions, x.attachments, x.channels"
 )
 
 
@@ -273,6 +275,7 @@ def message(row: Row, reactions: Sequence[objects.Reaction] = ()) -> objects.Mes
         attachments=attachments(row),
         reactions=tuple(reactions),
         mentions=decode_json(row["mentions"]),
+        channels=[] if row["channels"] == "[]" else decode_json(row["channels"]),
         preview=None,
         pinned=row["pinned_by"] is not None,
         client_msg_id=row["client_msg_id"],

@@ -12,6 +12,7 @@ from crust.settings.source import Effective, SettingsError, explain, load
 from crust.settings.tree import (
     Broker,
     Database,
+    Delivery,
     Files,
     Http,
     Limits,
@@ -29,6 +30,7 @@ from crust.settings.tree import (
 __all__ = [
     "Broker",
     "Database",
+    "Delivery",
     "Effective",
     "Files",
     "Http",

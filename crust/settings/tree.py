@@ -183,6 +183,24 @@ class Broker(Section):
     )
 
 
+class Delivery(Section):
+    """Delivery of events to plugins and bridges. A lane is one target, such as a room, a recipient or an endpoint; in it order holds."""
+
+    lanes: int = Field(default=32, ge=1, le=1000, description="Lanes of one instance that are at work side by side")
+    handler_s: Seconds = Field(default=60.0, description="Seconds that one attempt may take; then it counts as an error of the plugin")
+    blocked_s: Seconds = Field(
+        default=120.0,
+        description="Seconds for which a handler may keep the process from doing anything else; then the process ends, so that whoever"
+        " watches over it starts it anew, and the event at fault is tried alone",
+    )
+    give_up_s: Seconds = Field(default=432_000.0, description="Seconds of nothing but failures after which a lane is parked")
+    catch_up_max_s: Seconds = Field(
+        default=86_400.0, description="Longest time, in seconds, that an instance was away and then still catches up on"
+    )
+    keep_days: Positive = Field(default=30, description="Days for which it is kept what was delivered")
+    document_bytes: int = Field(default=1_048_576, ge=1024, description="Largest document that a plugin may keep, in bytes")
+
+
 class Limits(Section):
     """Limits on what one session, or one address, may ask. Each rate is a token bucket."""
 
@@ -333,6 +351,7 @@ class Settings(Section):
     passwords: Passwords = Field(default_factory=Passwords)
     database: Database = Field(default_factory=Database)
     broker: Broker = Field(default_factory=Broker)
+    delivery: Delivery = Field(default_factory=Delivery)
     limits: Limits = Field(default_factory=Limits)
     files: Files = Field(default_factory=Files)
     retention: Retention = Field(default_factory=Retention)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Labels: TypeAlias = str | tuple[str, ...]
 """The value of a metric's one label; or of all, in their order; `()` where it has none."""
@@ -81,7 +81,7 @@ class Gauges:
 
     def __init__(self, name: str, help: str, *labels: str) -> None:
         self.name, self.help, self.labels = name, help, labels
-        self.read: Callable[[], Mapping[str, float]] = dict
+        self.read: Callable[[], Mapping[Any, float]] = dict  # by `Labels`; a mapping's type takes no other key that is one of them
 
 
 Metric = Counter | Histogram | Gauge | Gauges
@@ -125,6 +125,14 @@ class Metrics:
         self.consumer_lag = Gauges(
             "crust_consumer_lag_positions", "Positions that a consumer is behind the log's end; relay: what is not published", "consumer"
         )
+        # ---- deliveries to plugins and bridges
+        self.deliveries = Counter(
+            "crust_deliveries", "Attempts to deliver an event that ended, and how; died: with their process; lost: written by another",
+            "consumer", "how",
+        )  # fmt: skip
+        self.handler_seconds = Histogram("crust_handler_seconds", "Time that plugins took for an event", "consumer", bounds=REQUEST_S)
+        self.delivery_rows = Gauges("crust_delivery_rows", "Deliveries that are waiting, running or parked", "consumer", "state")
+        self.delivery_lanes = Gauges("crust_delivery_lanes", "Lanes whose target fails, or that are parked for it", "consumer", "state")
 
     def __iter__(self) -> Iterator[Metric]:
         return iter(vars(self).values())

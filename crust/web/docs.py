@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 from quart import Blueprint, Response, render_template
+
+from crust.web.examples import EXAMPLES
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -20,7 +22,7 @@ BOUNDS = {
     "minimum": "from {}", "maximum": "to {}", "minLength": "at least {} characters", "maxLength": "at most {} characters",
     "minItems": "at least {}", "maxItems": "at most {}", "pattern": "like {}",
 }  # fmt: skip
-NAMES = {"string": "text", "integer": "whole number", "boolean": "true or false", "array": "list", "null": "null"}
+NAMES = {"string": "text", "integer": "whole number", "boolean": "true or false", "array": "list", "object": "object", "null": "null"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,28 @@ def shown(document: Mapping[str, Any], websocket: Any) -> dict[str, Any]:
         "websocket": websocket,
         "schemas": {name: list(fields(schema)) for name, schema in sorted(schemas.items()) if schema.get("properties")},
         "about": {name: schema.get("description", "") for name, schema in schemas.items()},
-        "fields_of": lambda data: list(fields({"properties": data})),
+        "fields_of": lambda verb: list(verb_fields(document, verb)),
+        "examples": EXAMPLES,
+        "errors": document.get("x-errors", []),
+        "rates": document.get("x-rate-limits", []),
+        "request_headers": request_headers(document),
+        "answer_headers": {name: header["description"] for name, header in document["components"].get("headers", {}).items()},
     }
+
+
+def request_headers(document: Mapping[str, Any]) -> dict[str, str]:
+    """The headers that some call takes, and what they mean."""
+    described = [each for methods in document["paths"].values() for operation in methods.values() for each in operation["parameters"]]
+    return {each["name"]: each.get("description", "") for each in described if each["in"] == "header"}
+
+
+def verb_fields(document: Mapping[str, Any], verb: Any) -> Iterator[Field]:
+    """What a verb of the websocket takes: what the protocol checks, and what its call does, under the names of frames."""
+    yield from fields(verb.data)
+    method, path = verb.call or ("", "")
+    described = document["paths"].get(path, {}).get(method.lower(), {})
+    for each in in_body(document, described.get("requestBody", {}).get("content", {})):
+        yield replace(each, name=verb.renamed.get(each.name, each.name))
 
 
 def prose(text: str) -> Markup:
@@ -100,7 +122,7 @@ def nouns(document: Mapping[str, Any]) -> dict[str, list[Operation]]:
 
 def operation(document: Mapping[str, Any], path: str, method: str, described: Mapping[str, Any]) -> Operation:
     content = described.get("requestBody", {}).get("content", {})
-    answer = described["responses"]["200"].get("content", {})
+    status, answer = next(iter(described["responses"].items()))
     return Operation(
         method=method.upper(),
         path=path,
@@ -109,7 +131,9 @@ def operation(document: Mapping[str, Any], path: str, method: str, described: Ma
         description=described["description"],
         fields=[*in_query(described), *in_body(document, content)],
         encodings=list(content),
-        result=result(answer),
+        result=result(answer["content"])
+        if "content" in answer
+        else Markup("{}: {}").format(status, answer.get("description", "").rstrip(".")),
         open=not described["security"],
         creates=any(each["name"] == "Idempotency-Key" for each in described["parameters"]),
     )
@@ -118,7 +142,7 @@ def operation(document: Mapping[str, Any], path: str, method: str, described: Ma
 def in_query(described: Mapping[str, Any]) -> Iterator[Field]:
     for each in described["parameters"]:
         if each["in"] == "query":
-            yield field(each["name"], each["schema"], required=each["required"])
+            yield field(each["name"], {**each["schema"], "description": each.get("description", "")}, required=each["required"])
 
 
 def in_body(document: Mapping[str, Any], content: Mapping[str, Any]) -> Iterator[Field]:
@@ -149,14 +173,24 @@ def envelope(schema: Mapping[str, Any]) -> Markup:
     inner = schema.get("properties", {})
     if "response" not in inner:
         return Markup("success")
-    return kind(inner["response"]) + (Markup(", and <code>next</code>") if "next" in inner else "")
+    return parts(inner["response"]) + (Markup(", and <code>next</code>") if "next" in inner else "")
+
+
+def parts(schema: Mapping[str, Any]) -> Markup:
+    """A result's type; one that has no name of its own is told by its parts."""
+    inside = Markup(", ").join(
+        Markup("<code>{}</code>: {}").format(name, kind(part)) for name, part in schema.get("properties", {}).items()
+    )
+    return inside or kind(schema)
 
 
 def fields(schema: Mapping[str, Any]) -> Iterator[Field]:
-    """The parts of an object."""
+    """The parts of an object; those of an object within it behind it, as `error.code`."""
     required = schema.get("required", ())
     for name, part in schema.get("properties", {}).items():
         yield field(name, part, required=name in required)
+        for each in fields(part):
+            yield replace(each, name=f"{name}.{each.name}")
 
 
 def field(name: str, schema: Mapping[str, Any], *, required: bool) -> Field:

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Request, Response, request
 
 from crust.errors import CrustError, Gone
 from crust.web.forms import read_form, rendered
 
 Organisation = Callable[[str], Awaitable[str]]
-Register = Callable[[str, dict[str, str]], Awaitable[Any]]
+Register = Callable[[str, dict[str, str], str], Awaitable[Any]]
+Address = Callable[[Request], str]
 FIELDS = ("username", "name", "email")
 
 
-def blueprint(organisation: Organisation, register: Register, url: str) -> Blueprint:
+def blueprint(organisation: Organisation, register: Register, address: Address, url: str) -> Blueprint:
     """The page.
 
     Args:
         organisation: secret → the name of what it leads into; raises Gone.
-        register: (secret, the form) → the account; raises CrustError.
+        register: (secret, the form, the address it came from) → the account; raises CrustError.
+        address: where a request comes from.
         url: the server's public address, shown in the end.
     """
     page = Blueprint("invitation", __name__, template_folder="templates")
@@ -39,7 +41,7 @@ def blueprint(organisation: Organisation, register: Register, url: str) -> Bluep
         typed = {name: form.get(name, "") for name in FIELDS}
         token = form.get("token", "")
         try:
-            await register(token, {**typed, "password": form.get("password", "")})
+            await register(token, {**typed, "password": form.get("password", "")}, address(request))
         except Gone as error:
             return await rendered("invitation_over.html", error.status, reason=error.message)
         except CrustError as error:

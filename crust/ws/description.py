@@ -16,16 +16,22 @@ CALLS = {
     "presence": ("POST", "/user/presence"), "read": ("POST", "/channel/view"),
 }  # fmt: skip
 """Verbs that are calls of the API: the call checks their data, and answers."""
+RENAMED = {verb: {"id": "channel_id"} for verb in ("join", "part", "read")}
+"""What of a call's parameters is called otherwise in frames."""
+MORE: dict[str, dict[str, Any]] = {
+    "message": {"user_id": {"type": "string", "description": "Instead of channel_id: to the direct channel with them, which is opened."}},
+}
+"""What verbs take beside their call's parameters."""
 
 TOLD = {
     "login": "Signs the connection in, where the upgrade bore no session; the first frame, within 10 seconds.",
-    "join": "Joins a public channel: data `channel_id`.",
-    "part": "Leaves a channel: data `channel_id`.",
-    "message": "Posts, or with `id` edits. `user_id` instead of `channel_id` posts to the direct channel with them, which is opened.",
+    "join": "Joins a public channel.",
+    "part": "Leaves a channel.",
+    "message": "Posts, or with `id` edits. Two of them to one channel keep their order.",
     "typing": "Tells the channel that one types, or has stopped. It is told, not stored.",
     "presence": "Says how reachable one is.",
     "call": "Any call of the API, in a frame: the same parameters, rights and answer. What streams (files) goes over HTTP alone.",
-    "read": "Moves the read mark: data `channel_id` and, unless all is read, `message_id`.",
+    "read": "Moves the read mark.",
     "options": "After `batch: true` a frame of the server may be a JSON array of frames, in order.",
     "ping": "Answered with the server's `time`.",
     "quit": "Ends the connection with 1000.",
@@ -57,12 +63,17 @@ CLOSES = {
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A verb. `data`: the JSON Schema of what it takes, where the protocol checks it; `call`: method and path of the call that does."""
+    """A verb.
+
+    `data`: the JSON Schema of what it takes, as far as the protocol itself looks at it; `call`: method and path of the call that takes the
+    rest, its parameters under their own names but for those `renamed`.
+    """
 
     name: str
     does: str
     data: Mapping[str, Any]
     call: tuple[str, str] | None
+    renamed: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +98,5 @@ def description() -> Description:
 
 def verb(name: str) -> Verb:
     kind = VERBS[name]
-    data = {} if issubclass(kind, Fields) else msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
-    return Verb(name, TOLD[name], data, CALLS.get(name))
+    checked = {"properties": MORE.get(name, {})} if issubclass(kind, Fields) else msgspec.json.schema(kind)["$defs"][kind.__name__]
+    return Verb(name, TOLD[name], checked, CALLS.get(name), RENAMED.get(name, {}))

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -298,7 +299,7 @@ class Hub:
         for at, sent in enumerate(self._ring):
             if sent.event.type == "message" and sent.event.object == message_id:
                 known = msgspec.json.decode(sent.event.body)
-                body = {**known, "contents": None, "mentions": []} if "contents" in known else known
+                body = {**known, **BLANK} if "contents" in known else known
                 event = msgspec.structs.replace(sent.event, body=Raw(msgspec.json.encode(body)))
                 self._ring[at] = replace(sent, event=event, frame=event_frame(event))
 
@@ -350,6 +351,10 @@ class Hub:
         self._frames_out["unread"] += len(person.connections)
         for connection in person.connections:
             connection.outbox.put(frame)
+
+
+BLANK: dict[str, Any] = {"contents": None, "mentions": [], "channels": [], "attachments": []}
+"""What was said, of a message that was taken back."""
 
 
 def is_talk(event: Event) -> bool:

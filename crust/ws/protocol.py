@@ -44,23 +44,23 @@ class Close(IntEnum):
 
 
 class Login(Struct, forbid_unknown_fields=False):
-    session_id: str
-    client_id: str | None = None
+    session_id: Annotated[str, Meta(description="The Session ID, or an API token.")]
+    client_id: Annotated[str | None, Meta(description="The Client ID that the session belongs to.")] = None
 
 
 class Typing(Struct):
-    channel_id: Id
-    state: Literal["start", "stop"]
+    channel_id: Annotated[Id, Meta(description="The channel.")]
+    state: Annotated[Literal["start", "stop"], Meta(description="Whether one types, or has stopped.")]
 
 
 class Call(Struct):
-    method: Literal["GET", "POST", "PUT", "DELETE"]
-    path: str
-    params: dict[str, Any] = {}
+    method: Annotated[Literal["GET", "POST", "PUT", "DELETE"], Meta(description="The call's method.")]
+    path: Annotated[str, Meta(description="The call's path, such as `/channel/read`.")]
+    params: Annotated[dict[str, Any], Meta(description="The call's parameters.")] = {}
 
 
 class Options(Struct):
-    batch: bool = False
+    batch: Annotated[bool, Meta(description="Whether frames may come joined.")] = False
 
 
 class Nothing(Struct):

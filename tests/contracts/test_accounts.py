@@ -11,6 +11,7 @@ from crust.errors import Conflict, Gone, Invalid, NotFound, RateLimited, Unauthe
 from crust.events.control import SessionEnded
 from crust.models.tables import Session
 from crust.runtime import Node, opened
+from crust.services.paging import Part
 from crust.services.sessions import SignedIn
 from crust.settings import Settings
 
@@ -134,7 +135,7 @@ async def test_ending_sessions_is_told_to_all_nodes(settings: Settings) -> None:
         with pytest.raises(NotFound):
             await node.core.sessions.end(bobs.actor, one.actor.session_id)
         await node.core.sessions.end(two.actor, one.actor.session_id)
-        assert [view.current for view in await node.core.sessions.all(two.actor)] == [True]
+        assert [view.current for view in await node.core.sessions.all(two.actor, Part())] == [True]
         await node.core.profiles.set_password("ana", "another horse")
         assert told == [SessionEnded(one.actor.session_id), SessionEnded(two.actor.session_id)]
         with pytest.raises(Unauthenticated):

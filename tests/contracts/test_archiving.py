@@ -8,6 +8,7 @@ from crust.errors import Forbidden, Gone, NotFound
 from crust.models.tables import ChannelMember, Mention
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
+from crust.services.paging import Part
 from crust.services.snapshots import Wanted
 from crust.settings import Settings
 from tests.support.people import channel, events, names, person, position, say
@@ -46,7 +47,7 @@ async def test_an_archived_channel_is_read_but_not_changed(settings: Settings) -
 
 
 async def search(node: Node, who: Actor, *, archived: bool) -> list[str]:
-    found = await node.core.channels.search(who, "room", organisation_id=None, type_=None, archived=archived, after=0, limit=5)
+    found = await node.core.channels.search(who, "room", organisation_id=None, type_=None, archived=archived, part=Part(limit=5))
     return [each.id for each in found]
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from crust.errors import Conflict, CrustError, Invalid, NotFound
 from crust.models.database import StartRefused
-from crust.operations.backup import PARTIAL, back_up, restore
+from crust.operations.backup import PARTIAL, back_up, restore, set_aside
 from crust.operations.manifest import NAME
+from crust.operations.progress import Step
 from crust.runtime import opened
 from crust.settings import Settings
 from tests.support.people import channel, person, say
@@ -20,7 +21,7 @@ from tests.support.people import channel, person, say
 pytestmark = pytest.mark.asyncio
 
 
-def quiet(_text: str) -> None:
+def quiet(_step: Step) -> None:
     """Nobody watches."""
 
 
@@ -55,12 +56,12 @@ async def test_a_backup_becomes_a_server(settings: Settings, empty: Settings, tm
         assert await node.log.head() == head
 
 
-async def test_where_nothing_is_nothing_is_backed_up(settings: Settings, tmp_path: Path) -> None:
+async def test_where_nothing_is_nothing_is_backed_up(empty_settings: Settings, tmp_path: Path) -> None:
     """It is said, and no empty database is left behind."""
     with pytest.raises(StartRefused):
-        await back_up(settings, tmp_path / "backup", quiet)
+        await back_up(empty_settings, tmp_path / "backup", quiet)
     assert not (tmp_path / "backup").exists()
-    assert not (settings.data_dir / "crust.db").exists()
+    assert not (empty_settings.data_dir / "crust.db").exists()
 
 
 async def test_a_folder_with_something_in_it_is_left_alone(settings: Settings, tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ async def test_what_fails_leaves_nothing(settings: Settings, tmp_path: Path) -> 
     """A backup that cannot be finished is not there, under no name."""
     await talked(settings)
 
-    def stop(text: str) -> None:
+    def stop(step: Step) -> None:
         raise OSError("no space")
 
     with pytest.raises(OSError, match="no space"):
@@ -164,8 +165,8 @@ async def test_a_server_in_the_way_is_set_aside(settings: Settings, empty: Setti
     async with opened(empty) as node:
         await person(node, "zoe", is_admin=True)
 
-    def stop(text: str) -> None:
-        if text == "the database":
+    def stop(step: Step) -> None:
+        if step.what == "the database":
             raise OSError("no space")
 
     async def people() -> list[str]:
@@ -178,9 +179,11 @@ async def test_a_server_in_the_way_is_set_aside(settings: Settings, empty: Setti
     await restore(empty, tmp_path / "backup", quiet, replace="replaced")
     assert await people() == ["ana"]
     if empty.database_url:
+        assert set_aside(empty, "replaced")[-1] == "the schema replaced of the database"
         async with opened(empty) as node:
             rows = await node.database.fetch('SELECT username FROM replaced."user"')
     else:
+        assert set_aside(empty, "replaced") == [str(empty.data_dir.absolute() / "replaced")]
         aside = empty.model_copy(update={"data_dir": empty.data_dir / "replaced"})
         async with opened(aside) as node:
             rows = await node.database.fetch('SELECT username FROM "user"')

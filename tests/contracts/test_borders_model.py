@@ -26,8 +26,9 @@ from crust.runtime import Faces, opened
 from crust.services.actor import Actor
 from crust.settings import Limits, Settings
 from tests.contracts.conftest import CHEAP
-from tests.support.borders import ROLES, Answer, Borders, hidden, signed_in
-from tests.support.oracle import Channel, Message, Oracle, Organisation, Team
+from tests.support.acts import Acts
+from tests.support.borders import Borders, hidden, signed_in
+from tests.support.oracle import Channel, Oracle, Organisation, Team
 
 RUNS = int(os.environ.get("CRUST_TEST_MODEL_RUNS", "0"))
 SHRINK = "CRUST_TEST_MODEL_SHRINK" in os.environ  # a failure is made as short as can be, which takes minutes
@@ -52,7 +53,7 @@ async def begun(folder: Path) -> list[tuple[Actor, str]]:
         return people
 
 
-class Model(RuleBasedStateMachine):
+class Model(Acts, RuleBasedStateMachine):
     """See the module. What a rule aims at is drawn by number among all that there is, or was."""
 
     template: Path
@@ -74,7 +75,7 @@ class Model(RuleBasedStateMachine):
         node = await self._stack.enter_async_context(opened(of(self._folder)))
         actors, secrets = [actor for actor, _ in self.people], [secret for _, secret in self.people]
         self.ids = [actor.user_id for actor in actors]
-        oracle = Oracle({user_id: f"w{number:05}q" for number, user_id in enumerate(self.ids)})
+        oracle = Oracle({user_id: f"w{number:05}q" for number, user_id in enumerate(self.ids)}, {self.me(0)})
         self.b = b = Borders(node, Faces(node, await node.log.head()), actors, secrets, oracle, count=PEOPLE)
         b.epoch = (await node.log.head()).epoch
         self.o = oracle
@@ -83,38 +84,16 @@ class Model(RuleBasedStateMachine):
         home.acts = set(oracle.people.values())  # everybody was made here
         home.roles = dict.fromkeys(self.ids, "member") | {self.me(0): "owner"}
         for name in ("A", "B"):
-            await self._make_place(name)
+            await self.make_place(name)
         for number in range(1, 10):
-            await self._expel(0, home, number)
-        await self._role(0, home, 11, "guest")
+            await self.expel(0, home, number)
+        await self.role(0, home, 11, "guest")
         await b.told()
         for place, owner, member, guest in zip(oracle.places, (0, 1, 6), (10, 3, 8), (11, 5, 9), strict=True):
-            await self._furnish(place, owner, member, guest)
+            await self.furnish(place, owner, member, guest)
         for number in range(PEOPLE):
             await b.connect(number)
         await b.told()
-
-    async def _make_place(self, name: str) -> None:
-        place = await self._new_place(0)
-        await self.b.told()
-        for number, role in ROLES[name].items():
-            await self._invite(0, place, number, role)
-        await self._expel(0, place, 0)
-
-    async def _furnish(self, place: Organisation, owner: int, member: int, guest: int) -> None:
-        """Let a place have a team, channels of each kind, and something said in them."""
-        both, everybody = {self.me(owner), self.me(member)}, {self.me(owner), self.me(member), self.me(guest)}
-        await self._make_team(owner, place, both)
-        team, first = self.o.teams[-1], len(self.o.channels)
-        for who, type_, its, members in [
-            (member, "public", None, everybody), (member, "public", team, both), (owner, "public", team, set()),
-            (member, "private", None, everybody), (owner, "private", team, both), (member, "private", None, set()),
-            (owner, "direct", None, both), (guest, "direct", None, {self.me(member)}),
-        ]:  # fmt: skip
-            await self._make_channel(who, place, type_, its, members)
-            await self._say(who, self.o.channels[-1], member, None)
-        assert len(self.o.channels) == first + 8
-        await self.b.told()
 
     def teardown(self) -> None:
         async def end() -> None:
@@ -134,16 +113,8 @@ class Model(RuleBasedStateMachine):
 
     # ---- drawing
 
-    def me(self, number: int) -> int:
-        return self.ids[number]
-
     def pick(self, things: list[Any], which: int) -> Any:
         return things[which % len(things)] if things else None
-
-    def name(self) -> tuple[str, str]:
-        """A name, and the word in it."""
-        word = self.b.word()
-        return f"name {word}", word
 
     def likely(self, who: int, people: Iterable[int]) -> int:
         """Somebody of these, mostly; else anybody."""
@@ -172,63 +143,25 @@ class Model(RuleBasedStateMachine):
 
         self._runner.run(done())
 
-    async def ask(self, who: int, method: str, path: str, **params: Any) -> Answer:
-        return await self.b.ask(who, method, path, **params)
-
     # ---- organisations
-
-    async def _new_place(self, who: int) -> Any:
-        name, word = self.name()
-        answer = await self.ask(who, "POST", "/organisation/edit", name=name)
-        if answer.error is None:
-            place = Organisation(answer.response["id"], {word}, {self.me(who): "owner"}, {word})
-            self.o.places.append(place)
-            return place
-        return None
-
-    async def _invite(self, who: int, place: Organisation, whom: int, role: str) -> None:
-        answer = await self.ask(who, "POST", "/organisation/invite", id=place.id, user_id=str(self.me(whom)), role=role)
-        if answer.error is None:
-            place.roles.setdefault(self.me(whom), role)
-
-    async def _role(self, who: int, place: Organisation, whom: int, role: str) -> None:
-        answer = await self.ask(who, "POST", "/organisation/role", id=place.id, user_id=str(self.me(whom)), role=role)
-        if answer.error is None:
-            self.o.give_role(place, self.me(whom), role)
-
-    async def _expel(self, who: int, place: Organisation, whom: int) -> None:
-        answer = await self.ask(who, "DELETE", "/organisation/expel", id=place.id, user_id=str(self.me(whom)))
-        if answer.error is None:
-            self.o.expel(place, self.me(whom))
-
-    async def _rename_place(self, who: int, place: Organisation) -> None:
-        name, word = self.name()
-        if (await self.ask(who, "POST", "/organisation/edit", id=place.id, name=name)).error is None:
-            place.words = {word}
-            place.told.add(word)
-
-    async def _end_place(self, who: int, place: Organisation, verb: str) -> None:
-        method = "DELETE" if verb == "remove" else "POST"
-        if (await self.ask(who, method, f"/organisation/{verb}", id=place.id)).error is None and verb == "remove":
-            self.o.remove_place(place)
 
     @rule(who=WHO, which=WHICH, whom=WHO, role=st.sampled_from(["member", "guest", "admin", "owner"]), look=WHO)
     def people_come(self, who: int, which: int, whom: int, role: str, look: int) -> None:
         place = self.pick(self.o.places, which)
         who = self.admin(who, place)
-        self.do(self._invite(who, place, whom, role), who, whom if which % 2 else look)
+        self.do(self.invite(who, place, whom, role), who, whom if which % 2 else look)
 
     @rule(who=WHO, which=WHICH, whom=WHO, role=st.sampled_from(["member", "guest", "admin", "owner"]), look=WHO)
     def roles_change(self, who: int, which: int, whom: int, role: str, look: int) -> None:
         place = self.pick(self.o.places, which)
         who, whom = self.admin(who, place), self.likely(whom, place.roles)
-        self.do(self._role(who, place, whom, role), who, whom if which % 2 else look)
+        self.do(self.role(who, place, whom, role), who, whom if which % 2 else look)
 
     @rule(who=WHO, which=WHICH, whom=WHO, look=WHO)
     def people_go(self, who: int, which: int, whom: int, look: int) -> None:
         place = self.pick(self.o.places, which)
         who, whom = self.admin(who, place), self.likely(whom, place.roles)
-        self.do(self._expel(who, place, whom), who, whom if which % 2 else look)
+        self.do(self.expel(who, place, whom), who, whom if which % 2 else look)
 
     @rule(
         who=WHO,
@@ -239,35 +172,9 @@ class Model(RuleBasedStateMachine):
     def organisations_change(self, who: int, which: int, look: int, verb: str) -> None:
         place = self.pick(self.o.places, which)
         who = self.admin(who, place)
-        self.do(self._rename_place(who, place) if verb == "rename" else self._end_place(who, place, verb), who, look)
+        self.do(self.rename_place(who, place) if verb == "rename" else self.end_place(who, place, verb), who, look)
 
     # ---- teams
-
-    async def _make_team(self, who: int, place: Organisation, members: set[int]) -> None:
-        name, word = self.name()
-        answer = await self.ask(who, "POST", "/team/edit", name=name, organisation_id=place.id, members=sorted(members))
-        if answer.error is None:
-            self.o.teams.append(Team(answer.response["id"], place, {word}, members))
-            place.told.add(word)
-
-    async def _change_team(self, who: int, team: Team, members: set[int]) -> None:
-        name, word = self.name()
-        if (await self.ask(who, "POST", "/team/edit", id=team.id, name=name, members=sorted(members))).error is None:
-            team.words, team.members = {*team.words, word}, members
-            team.place.told.add(word)
-
-    async def _end_team(self, who: int, team: Team, verb: str) -> None:
-        answer = await self.ask(who, "DELETE" if verb == "remove" else "POST", f"/team/{verb}", id=team.id)
-        if answer.error is None and verb == "remove":
-            self.o.remove_team(team)
-
-    async def _merge_teams(self, who: int, into: Team, other: Team) -> None:
-        if (await self.ask(who, "POST", "/team/merge", destination=into.id, source=other.id)).error is None:
-            self.o.merge_teams(into, other)
-
-    async def _move_team(self, who: int, team: Team, place: Organisation) -> None:
-        if (await self.ask(who, "POST", "/team/move", id=team.id, organisation_id=place.id)).error is None:
-            self.o.move_team(team, place)
 
     def some_of(self, place: Organisation, which: int) -> set[int]:
         full = sorted(who for who, role in place.roles.items() if role != "guest")
@@ -277,7 +184,7 @@ class Model(RuleBasedStateMachine):
     def teams_are_made(self, who: int, which: int, members: int, look: int) -> None:
         place = self.pick(self.o.places, which)
         who = self.admin(who, place)
-        self.do(self._make_team(who, place, self.some_of(place, members)), who, look)
+        self.do(self.make_team(who, place, self.some_of(place, members)), who, look)
 
     @precondition(lambda self: self.o.teams)
     @rule(
@@ -292,107 +199,16 @@ class Model(RuleBasedStateMachine):
         who = self.admin(who, team.place)
         match verb:
             case "edit":
-                act = self._change_team(who, team, self.some_of(team.place, other))
+                act = self.change_team(who, team, self.some_of(team.place, other))
             case "move":
-                act = self._move_team(who, team, self.pick(self.o.places, other))
+                act = self.move_team(who, team, self.pick(self.o.places, other))
             case "merge":
-                act = self._merge_teams(who, team, self.pick(self.o.teams, other))
+                act = self.merge_teams(who, team, self.pick(self.o.teams, other))
             case _:
-                act = self._end_team(who, team, verb)
+                act = self.end_team(who, team, verb)
         self.do(act, who, look)
 
     # ---- channels
-
-    async def _learn(self, who: int, channel: Channel, *words: str) -> None:
-        """Take note of what tells of the channel's changes: its CREATE, RENAME and TOPIC messages."""
-        listed = await self.ask(who, "GET", "/message/read", channel_id=channel.id, limit=200)
-        new = [each for each in listed.response if int(each["id"]) not in channel.messages]
-        assert {each["contents"] for each in new} == set(words), (words, new)
-        for each in new:
-            assert each["type"] in ("CREATE", "RENAME", "TOPIC")
-            self.add(channel, Message(int(each["id"]), self.me(who), set(words), each["contents"]))
-
-    def add(self, channel: Channel, message: Message) -> None:
-        channel.messages[message.id] = message
-        channel.last = max(channel.last, message.id)
-        self.o.messages.append(message)
-
-    async def _make_channel(self, who: int, place: Organisation, type_: str, team: Team | None, members: set[int]) -> None:
-        name, word = self.name()
-        others = sorted(members - {self.me(who)})[: 1 if type_ == "direct" else None]
-        fields: dict[str, Any] = {"team_id": team.id} if team is not None and type_ != "direct" else {}
-        answer = await self.ask(
-            who, "POST", "/channel/edit", name=name, topic="", type=type_, organisation_id=place.id, members=others, **fields
-        )
-        if answer.error is not None or any(each.id == answer.response["id"] for each in self.o.channels):
-            return
-        channel = Channel(
-            answer.response["id"], team.place if fields and team else place, type_, set(), {team} if fields and team else set()
-        )
-        self.o.channels.append(channel)
-        if type_ != "direct":
-            channel.words.add(word)
-            await self._learn(who, channel, name)
-        channel.marks = dict.fromkeys([self.me(who), *others], channel.last)
-        channel.marks[self.me(who)] = 0
-        channel.place.acts |= channel.words if type_ == "public" else set()
-
-    async def _change_channel(self, who: int, channel: Channel) -> None:
-        (name, word), (topic, second) = self.name(), self.name()
-        if (await self.ask(who, "POST", "/channel/edit", id=channel.id, name=name, topic=topic)).error is None:
-            target = channel.there()
-            assert target is not None
-            target.words |= {word, second}
-            target.place.acts |= target.words if target.type == "public" else set()
-            await self._learn(who, target, name, topic)
-
-    async def _in_channel(self, who: int, channel: Channel, verb: str, whom: int) -> None:
-        """Coming, going, archiving, removing."""
-        more = {"user_id": str(self.me(whom))} if verb in ("invite", "kick") else {}
-        answer = await self.ask(who, "DELETE" if verb == "remove" else "POST", f"/channel/{verb}", id=channel.id, **more)
-        target = channel.there()
-        if answer.error is not None:
-            return
-        assert target is not None
-        assert self.o.sees_channel(self.me(who), target), f"{verb} in {channel.id} by {who}"
-        match verb:
-            case "join":
-                target.marks.setdefault(self.me(who), target.last)
-            case "invite":
-                target.marks.setdefault(self.me(whom), target.last)
-            case "part" | "kick":
-                self.o.part(target, [self.me(who if verb == "part" else whom)])
-            case "view":
-                target.marks[self.me(who)] = target.last
-            case "remove":
-                target.removed = True
-
-    async def _place_channel(self, who: int, channel: Channel, team: Team | None, place: Organisation, verb: str) -> None:
-        """To teams, from teams, to organisations."""
-        if verb == "move" and (team is None or len(team.id) % 2):
-            team, params = None, {"organisation_id": place.id}
-        elif team is None:
-            return
-        else:
-            params = {"team_id": team.id}
-        target = channel.there()
-        if (await self.ask(who, "POST", f"/channel/{verb}", id=channel.id, **params)).error is not None:
-            return
-        assert target is not None
-        if verb == "share" and team is not None:
-            target.teams = target.teams | {team}
-        elif verb == "unshare":
-            target.teams = {each for each in target.teams if each is not team}
-        else:
-            into = team.place if team is not None else place
-            self.o.move(target, into, {team} if team is not None else (target.teams if into is target.place else set()))
-
-    async def _merge(self, who: int, into: Channel, other: Channel) -> None:
-        first, second = into.there(), other.there()
-        if (await self.ask(who, "POST", "/channel/merge", destination=into.id, source=other.id)).error is None:
-            assert first is not None
-            assert second is not None
-            self.o.merge(first, second)
 
     @rule(who=WHO, which=WHICH, team=WHICH, members=WHICH, type_=TYPES, look=WHO)
     def channels_are_made(self, who: int, which: int, team: int, members: int, type_: str, look: int) -> None:
@@ -400,7 +216,7 @@ class Model(RuleBasedStateMachine):
         who = self.likely(who, place.roles)
         teams: list[Team | None] = [None, None, *(each for each in self.o.teams if each.place is place)]
         people = {each for number, each in enumerate(sorted(place.roles)) if members >> number & 1}
-        self.do(self._make_channel(who, place, type_, self.pick(teams, team), people), who, look)
+        self.do(self.make_channel(who, place, type_, self.pick(teams, team), people), who, look)
 
     @precondition(lambda self: self.o.channels)
     @rule(
@@ -410,7 +226,7 @@ class Model(RuleBasedStateMachine):
     def people_use_channels(self, who: int, which: int, whom: int, look: int, verb: str) -> None:
         channel = self.pick(self.o.channels, which)
         who, whom = self.manager(who, channel), self.likely(whom, channel.place.roles)
-        self.do(self._change_channel(who, channel) if verb == "edit" else self._in_channel(who, channel, verb, whom), who, look)
+        self.do(self.change_channel(who, channel) if verb == "edit" else self.in_channel(who, channel, verb, whom), who, look)
 
     @precondition(lambda self: self.o.channels)
     @rule(who=WHO, which=WHICH, team=WHICH, place=WHICH, other=WHICH, look=WHO, verb=st.sampled_from(["move", "share", "unshare", "merge"]))
@@ -419,41 +235,11 @@ class Model(RuleBasedStateMachine):
         who = self.manager(who, channel)
         alike = [each for each in self.o.channels if (each.place, each.type) == (channel.place, channel.type)]
         if verb == "merge":
-            self.do(self._merge(who, channel, self.pick(alike if other % 4 else self.o.channels, other)), who, look)
+            self.do(self.merge(who, channel, self.pick(alike if other % 4 else self.o.channels, other)), who, look)
         else:
-            self.do(self._place_channel(who, channel, self.pick(self.o.teams, team), self.pick(self.o.places, place), verb), who, look)
+            self.do(self.place_channel(who, channel, self.pick(self.o.teams, team), self.pick(self.o.places, place), verb), who, look)
 
     # ---- messages
-
-    async def _say(self, who: int, channel: Channel, whom: int, reply_to: Message | None) -> None:
-        word = self.b.word()
-        text = f"text {word} @p{whom}"
-        fields = {} if reply_to is None else {"reply_to": str(reply_to.id)}
-        answer = await self.ask(who, "POST", "/message/edit", channel_id=channel.id, contents=text, **fields)
-        target = channel.there()
-        if answer.error is None:
-            assert target is not None
-            assert self.me(who) in target.marks
-            calls = {self.me(whom)} & target.marks.keys() - {self.me(who)}
-            self.add(target, Message(int(answer.response["id"]), self.me(who), {word}, text, calls=calls))
-
-    async def _with_message(self, who: int, message: Message, verb: str, whom: int) -> None:
-        word = self.b.word()
-        text = f"text {word} @p{whom}"
-        channel = self.o.place_of(message)
-        seen = channel is not None and self.o.sees_channel(self.me(who), channel)
-        more = {"edit": {"contents": text}, "react": {"emoji": "+1"}, "unreact": {"emoji": "+1"}}.get(verb, {})
-        answer = await self.ask(who, "DELETE" if verb == "remove" else "POST", f"/message/{verb}", id=str(message.id), **more)
-        assert seen or (answer.error is not None and answer.error["code"] == "not_found"), (verb, answer)
-        if answer.error is None and channel is not None:
-            if verb == "remove":
-                message.removed = True
-            elif verb == "edit":
-                message.words, message.text = {*message.words, word}, text
-                message.calls = {self.me(whom)} & channel.marks.keys() - {message.author}
-
-    async def _look_for(self, who: int, message: Message) -> None:
-        await self.b.look_for(who, message)
 
     @precondition(lambda self: self.o.channels)
     @rule(who=WHO, which=WHICH, whom=WHO, reply=WHICH, look=WHO)
@@ -461,7 +247,7 @@ class Model(RuleBasedStateMachine):
         channel = self.pick(self.o.channels, which)
         who, whom = self.likely(who, channel.marks), self.likely(whom, channel.marks)
         replied = self.pick([None, None, *channel.living()], reply) if reply % 7 else self.pick(self.o.messages, reply)
-        self.do(self._say(who, channel, whom, replied), who, look)
+        self.do(self.say(who, channel, whom, replied), who, look)
 
     @precondition(lambda self: self.o.messages)
     @rule(
@@ -472,12 +258,30 @@ class Model(RuleBasedStateMachine):
         message = self.pick(self.o.messages, which)
         channel = self.o.place_of(message)
         who = self.likely(who, [message.author] if own else () if channel is None else channel.marks)
-        self.do(self._with_message(who, message, verb, whom), who, look)
+        self.do(self.with_message(who, message, verb, whom), who, look)
+
+    @precondition(lambda self: self.o.channels)
+    @rule(who=WHO, which=WHICH, look=WHO)
+    def people_send_files(self, who: int, which: int, look: int) -> None:
+        channel = self.pick(self.o.channels, which)
+        self.do(self.send(self.likely(who, channel.marks), channel), who, look)
+
+    @precondition(lambda self: self.o.messages)
+    @rule(who=WHO, which=WHICH, look=WHO)
+    def files_are_attached(self, who: int, which: int, look: int) -> None:
+        message = self.pick(self.o.messages, which)
+        who = self.likely(who, [message.author])
+        self.do(self.attach(who, message), who, look)
+
+    @precondition(lambda self: any(each.files for each in self.o.messages))
+    @rule(who=WHO, which=WHICH, look=WHO)
+    def people_look_for_files(self, who: int, which: int, look: int) -> None:
+        self.do(self.b.look_for(who, self.pick([each for each in self.o.messages if each.files], which)), who, look)
 
     @precondition(lambda self: self.o.messages)
     @rule(who=WHO, which=WHICH, look=WHO)
     def people_search(self, who: int, which: int, look: int) -> None:
-        self.do(self._look_for(who, self.pick(self.o.messages, which)), who, look)
+        self.do(self.b.look_for(who, self.pick(self.o.messages, which)), who, look)
 
     @rule(who=WHO, which=WHICH)
     def people_try_what_they_do_not_see(self, who: int, which: int) -> None:

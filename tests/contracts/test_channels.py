@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
 
-from crust.errors import Forbidden, Invalid, NotFound
+from crust.errors import Conflict, Forbidden, Invalid, NotFound
 from crust.events.objects import Member
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
+from crust.services.paging import Part
 from crust.services.snapshots import Wanted
 from crust.services.views import ViewedChannel
 from crust.settings import Settings
+from tests.support.people import organisation
 
 pytestmark = pytest.mark.asyncio
 
@@ -50,7 +54,7 @@ async def test_when_the_last_owner_leaves_the_longest_standing_member_takes_over
         await node.core.channels.join(cem, channel)
         await node.core.channels.join(bob, channel)
         await node.core.channels.part(ana, channel)
-        roles = {member.id: member.role for member in await node.core.channels.members(bob, channel)}
+        roles = {member.id: member.role for member in await node.core.channels.members(bob, channel, Part())}
         assert roles == {str(cem.user_id): "owner", str(bob.user_id): "member"}
         last = (await node.log.read(0, 10**6, 1000))[-1]
         body = msgspec.json.decode(last.body, type=Member)
@@ -66,7 +70,7 @@ async def test_a_private_channel_is_not_there_for_others(settings: Settings) -> 
             for attempt in (
                 node.core.channels.read(stranger, channel),
                 node.core.channels.join(stranger, channel),
-                node.core.channels.members(stranger, channel),
+                node.core.channels.members(stranger, channel, Part()),
                 node.core.channels.kick(stranger, channel, ana.user_id),
                 node.core.channels.change(stranger, channel, name="mine", topic="", type_=None),
                 node.core.messages.read(stranger, channel, before=None, after=None, around=None, limit=5),
@@ -76,7 +80,7 @@ async def test_a_private_channel_is_not_there_for_others(settings: Settings) -> 
                 with pytest.raises(NotFound):
                     await attempt
             assert [shown async for shown in node.core.snapshots.of(stranger, [Wanted(channel, 5)])] == []
-        found = await node.core.channels.search(bob, "roo", organisation_id=None, type_=None, archived=False, after=0, limit=5)
+        found = await node.core.channels.search(bob, "roo", organisation_id=None, type_=None, archived=False, part=Part(limit=5))
         assert found == []
 
 
@@ -107,6 +111,59 @@ async def test_only_what_changed_is_told(settings: Settings) -> None:
             ("RENAME", "Hall"),
             ("TOPIC", "talk"),
         ]
+
+
+async def test_only_name_and_topic_are_changed(settings: Settings) -> None:
+    """All else may be said as it is; said otherwise it is refused by name, with the call that changes it, and nothing is changed."""
+    async with opened(settings) as node:
+        root, bob = await person(node, "root", is_admin=True), await person(node, "bob")
+        place = await organisation(node, root, bob)
+        made = await make(node, root, bob)
+        change = partial(node.core.channels.change, root, int(made.id), name="Hall", topic="", type_=None)
+        others: dict[str, Any] = {"type_": "private", "organisation_id": place, "team_id": place, "members": [root.user_id]}
+        for field, value in others.items():
+            with pytest.raises(Conflict) as refused:
+                await change(**{field: value})
+            assert refused.value.field == field.removesuffix("_")
+            assert field == "type_" or "/channel/" in refused.value.message
+        assert (await node.core.channels.read(root, int(made.id))).name == made.name
+        for members in ([bob.user_id], [bob.user_id, root.user_id, bob.user_id]):
+            changed = await change(type_="public", organisation_id=int(made.organisation_id), members=members)
+            assert changed.name == "Hall"
+
+
+async def test_who_is_suspended_is_not_brought_in(settings: Settings) -> None:
+    """It is said of them what is said of somebody who is not there; what they were in before stays."""
+    async with opened(settings) as node:
+        ana, bob, eve = await person(node, "ana"), await person(node, "bob"), await person(node, "eve")
+        nobody = Actor(4611686018427387904, "nobody", 1, "client")
+        home = int((await make(node, ana, eve)).organisation_id)
+        direct = await node.core.channels.create(
+            ana, name="", topic="", type_="direct", organisation_id=None, members=[eve.user_id], key=None
+        )
+        await node.core.profiles.suspend("bob")
+        await node.core.profiles.suspend("eve")
+        room = int((await make(node, ana)).id)
+
+        async def attempts(who: Actor) -> list[tuple[str, str | None, str]]:
+            create = partial(node.core.channels.create, ana, name="Room", topic="", members=[who.user_id], key=None)
+            found = []
+            for attempt in (
+                node.core.channels.invite(ana, room, who.user_id),
+                create(type_="private", organisation_id=None),
+                create(type_="direct", organisation_id=None),
+                create(type_="direct", organisation_id=home),
+            ):
+                with pytest.raises((NotFound, Invalid)) as refused:
+                    await attempt
+                found.append((refused.value.code, refused.value.field, refused.value.message.replace(str(who.user_id), "")))
+            return found
+
+        assert await attempts(bob) == await attempts(nobody)
+        again = await node.core.channels.create(
+            ana, name="", topic="", type_="direct", organisation_id=None, members=[eve.user_id], key=None
+        )
+        assert again.id == direct.id
 
 
 async def test_joining_reads_what_was_said_before(settings: Settings) -> None:

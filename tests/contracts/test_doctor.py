@@ -13,6 +13,7 @@ import pytest
 from crust.operations import surroundings
 from crust.operations.doctor import examine
 from crust.operations.findings import Finding
+from crust.operations.progress import Step
 from crust.runtime import opened
 from crust.settings import Settings
 from tests.support.people import channel, person, position, say
@@ -23,14 +24,17 @@ pytestmark = pytest.mark.asyncio
 
 @pytest.fixture
 def config(settings: Settings, tmp_path: Path) -> Path:
+    return written(settings, tmp_path / "config.toml")
+
+
+def written(settings: Settings, path: Path) -> Path:
     """The settings as a file, with a port that is free."""
-    path = tmp_path / "config.toml"
     lines = {"data_dir": str(settings.data_dir), "database_url": settings.database_url, "port": free_port()}
     path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in lines.items()))
     return path
 
 
-def quiet(_text: str) -> None:
+def quiet(_step: Step) -> None:
     """Nobody watches."""
 
 
@@ -60,11 +64,11 @@ async def test_a_healthy_server(settings: Settings, config: Path) -> None:
         assert await position(node) == before
 
 
-async def test_where_there_is_none_yet(settings: Settings, config: Path) -> None:
+async def test_where_there_is_none_yet(empty_settings: Settings, tmp_path: Path) -> None:
     """That is no fault, and none is made."""
-    found = await examined(config)
+    found = await examined(written(empty_settings, tmp_path / "config.toml"))
     assert found["database"].state == "note"
-    assert not settings.data_dir.exists()
+    assert not empty_settings.data_dir.exists()
 
 
 @pytest.mark.parametrize(

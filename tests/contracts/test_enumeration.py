@@ -6,6 +6,7 @@ import pytest
 
 from crust.errors import CrustError, Unauthenticated
 from crust.runtime import opened
+from crust.services.paging import Part
 from crust.settings import Settings
 from tests.support.people import organisation, person
 
@@ -55,5 +56,5 @@ async def test_the_directory_tells_of_nobody_by_address_or_from_elsewhere(settin
         await organisation(node, root, bob)
         await node.core.organisations.expel(bob, home, bob.user_id)
         for query in ("bob", "bob@example.org", "root@example.org", "@", "example"):
-            assert await node.core.accounts.search(ana, query, 0, 50) == [], query
-        assert [each.username for each in await node.core.accounts.search(ana, "roo", 0, 50)] == ["root"]
+            assert await node.core.accounts.search(ana, query, Part(limit=50)) == [], query
+        assert [each.username for each in await node.core.accounts.search(ana, "roo", Part(limit=50))] == ["root"]

@@ -268,8 +268,12 @@ async def test_files_are_found_by_name_and_kind(settings: Settings) -> None:
         assert await found(node, ana, "jahresbericht") == await found(node, ana, "numbers") == [posted.id]
         assert await found(node, ana, "ausflug") == await found(node, ana, "grosse") == await found(node, ana, "harmless") == [said.id]
         assert await found(node, ana, "has:file") == [posted.id, said.id]
-        assert await found(node, ana, message_type="media") == [said.id]
-        assert await found(node, ana, message_type="attachment") == [posted.id]
+        shown = await put(node, ana, "Strand.png", pictures.picture(20, 10), channel_id=room)
+        assert await found(node, ana, message_type="media") == [shown.id]
+        assert await found(node, ana, message_type="attachment") == [shown.id, posted.id]
+        await put(node, ana, "Umschlag.png", pictures.picture(20, 10), message_id=int(posted.id))
+        assert await found(node, ana, message_type="media") == [shown.id, posted.id]
+        await node.core.messages.remove(ana, int(shown.id))
         assert await found(node, ana, "-has:file nothing") == [plain.id]
         await node.core.messages.edit(ana, int(said.id), "other words", None)
         assert await found(node, ana, "ausflug has:file") == await found(node, ana, "other") == [said.id]

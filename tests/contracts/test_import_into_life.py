@@ -9,6 +9,7 @@ import pytest
 from crust.errors import Invalid
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
+from crust.services.paging import Part
 from crust.services.search import Wish
 from crust.settings import Settings
 from tests.support.people import channel, events, names, person, position, say
@@ -92,7 +93,7 @@ async def test_people_who_are_here_already(settings: Settings, source: Settings)
         work = await imported(node, lines, map_users=True)
         assert "user" not in +work.made
         ben_here = (await node.core.sessions.sign_in("ben", "correct horse", "c", "", "")).actor
-        (direct,) = await node.core.channels.search(ben_here, "", organisation_id=None, type_="direct", archived=False, after=0, limit=10)
+        (direct,) = await node.core.channels.search(ben_here, "", organisation_id=None, type_="direct", archived=False, part=Part(limit=10))
         page = await node.core.messages.read(ben_here, int(direct.id), before=None, after=None, around=None, limit=10)
         assert sorted(message.contents or "" for message in page.messages) == ["here", "there"]
         (found,) = await node.core.search.find(ben_here, Wish(query="grusse from:anna"), 10)

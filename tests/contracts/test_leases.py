@@ -50,7 +50,7 @@ async def test_it_is_held_for_thirty_seconds(database: Database) -> None:
     first, second = Leases(database, "first"), Leases(database, "second")
     lease = await taken(first)
     rows = await database.fetch("SELECT until - since AS held FROM lease WHERE name = 'relay'")
-    assert rows[0]["held"] == 30_000
+    assert rows[0]["held"] in range(29_990, 30_011)  # its clock is read twice
     assert await second.take("relay") is None
     await first.renew(lease)
     await expire(database, "relay")

@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
-from crust.errors import Forbidden, Gone, Invalid, NotFound
+from crust.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from crust.runtime import Node, opened
 from crust.services import merging
 from crust.services.actor import Actor
 from crust.services.keys import Key
+from crust.services.paging import Part
 from crust.services.search import Wish
 from crust.services.snapshots import Wanted
 from crust.settings import Settings
@@ -62,12 +63,12 @@ async def test_the_sources_id_is_read_and_written_as_the_destinations(settings: 
         for forwarding in (two, three):
             assert (await node.core.channels.read(bob, forwarding)).id == str(one)
             assert await texts(node, bob, forwarding) == ["kept", *["late @ana"] * 3]
-            assert len(await node.core.channels.members(bob, forwarding)) == 2
+            assert len(await node.core.channels.members(bob, forwarding, Part())) == 2
             await node.core.marks.move(bob, forwarding, int(posted[-1].id))
             await node.core.typing(bob, forwarding, "start")
         assert (await node.core.channels.read(ana, one)).mentions == 3
         await node.core.channels.change(ana, three, name="renamed", topic="", type_=None)
-        found = await node.core.channels.search(ana, "", organisation_id=None, type_=None, archived=True, after=0, limit=9)
+        found = await node.core.channels.search(ana, "", organisation_id=None, type_=None, archived=True, part=Part(limit=9))
         assert [(each.id, each.name) for each in found] == [(str(one), "renamed")]
         await node.core.channels.part(bob, two)
         with pytest.raises(Forbidden):
@@ -114,7 +115,7 @@ async def test_everybody_of_the_source_comes_over_and_it_is_told(settings: Setti
         ]  # fmt: skip
         assert f'"source_id":"{two}"'.encode() in bytes(found[1].body)
         assert merged.members_count == 3
-        assert {member.user.username: member.role for member in await node.core.channels.members(cem, one)} == {
+        assert {member.user.username: member.role for member in await node.core.channels.members(cem, one, Part())} == {
             "ana": "owner", "bob": "member", "cem": "member",
         }  # fmt: skip
         assert two not in (await node.core.memberships(bob.user_id)).channels
@@ -155,3 +156,26 @@ async def test_what_was_said_in_either_is_found_in_the_one(settings: Settings) -
         everywhere = await node.core.search.find(ana, Wish(query="walnut"), 10)
     assert [message.contents for message in found] == ["walnut afterwards", f"walnut in {two}", f"walnut in {one}"]
     assert {message.channel_id for message in everywhere} == {str(one)}
+
+
+async def test_a_teams_channel_is_not_opened_by_a_merge(settings: Settings) -> None:
+    """Into one that people outside its teams see, only an admin of the organisation merges it; into one of the same team its owner may."""
+    async with opened(settings) as node:
+        root, ana, bob = [await person(node, name, is_admin=name == "root") for name in ("root", "ana", "bob")]
+        team = int((await node.core.teams.create(root, "Builders", [ana.user_id], None, None)).id)
+
+        async def room(team_id: int | None) -> int:
+            made = await node.core.channels.create(
+                ana, name="room", topic="", type_="public", organisation_id=None, members=[], key=None, team_id=team_id
+            )
+            return int(made.id)
+
+        closed, same, everybody = await room(team), await room(team), await room(None)
+        message = await say(node, ana, closed, "ours")
+        with pytest.raises(Conflict):
+            await node.core.merging.merge(ana, everybody, closed)
+        with pytest.raises(NotFound):
+            await node.core.messages.read_one(bob, int(message.id))
+        await node.core.merging.merge(ana, same, closed)
+        await node.core.merging.merge(root, everybody, same)
+        assert (await node.core.messages.read_one(bob, int(message.id))).contents == "ours"

@@ -26,13 +26,13 @@ async def tables(database: Database) -> set[str]:
     return {row["name"] for row in await database.fetch(names)}
 
 
-async def test_the_models_are_what_the_migrations_make(settings: Settings) -> None:
+async def test_the_models_are_what_the_migrations_make(empty_settings: Settings) -> None:
     """No migration is missing."""
-    async with Database(settings).opened() as database:
+    async with Database(empty_settings).opened() as database:
         assert await detector(database).changes() == [], "run python -m crust.models.draft_migration"
 
 
-async def test_a_migration_that_fails_leaves_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_migration_that_fails_leaves_nothing(empty_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables made before the failure are gone, nothing is recorded, and the next try succeeds."""
     original = MigrationExecutor.migrate
 
@@ -40,7 +40,7 @@ async def test_a_migration_that_fails_leaves_nothing(settings: Settings, monkeyp
         await original(self, targets, direction=direction)
         raise OSError("no space left on device")
 
-    async with Database(settings).opened() as database:
+    async with Database(empty_settings).opened() as database:
         with monkeypatch.context() as patched:
             patched.setattr(MigrationExecutor, "migrate", failing)
             with pytest.raises(Unavailable):
@@ -51,9 +51,9 @@ async def test_a_migration_that_fails_leaves_nothing(settings: Settings, monkeyp
         assert await migrate(database) == []
 
 
-async def test_processes_that_migrate_at_once_do_it_once(settings: Settings, tmp_path: Path) -> None:
+async def test_processes_that_migrate_at_once_do_it_once(empty_settings: Settings, tmp_path: Path) -> None:
     """Four processes open an empty database at the same moment: all succeed, one of them migrates."""
-    environment = {"CRUST_DATA_DIR": str(settings.data_dir), "CRUST_DATABASE_URL": settings.database_url, "PATH": "/usr/bin"}
+    environment = {"CRUST_DATA_DIR": str(empty_settings.data_dir), "CRUST_DATABASE_URL": empty_settings.database_url, "PATH": "/usr/bin"}
     started = [
         subprocess.Popen(  # noqa: ASYNC220  # real processes are the point, and nothing else runs meanwhile
             [sys.executable, "-c", OPEN],
@@ -73,8 +73,7 @@ async def test_processes_that_migrate_at_once_do_it_once(settings: Settings, tmp
 async def test_nobody_migrates_under_a_running_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server holds a shared lock beside its SQLite file: other commands work, but one that would have to migrate refuses and says so."""
     monkeypatch.setattr("crust.models.migrate.LOCK_WAIT_S", 0.3)
-    settings = Settings(data_dir=tmp_path)
-    async with Database(settings).opened() as database:
+    async with Database(Settings(data_dir=tmp_path)).opened() as database:
         with serving(database):
             with pytest.raises(StartRefused, match="stop it first"):
                 await migrate(database)

@@ -10,6 +10,7 @@ from crust.errors import Conflict, CrustError, Forbidden, Gone, NotFound
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
 from crust.services.keys import Key
+from crust.services.paging import Part
 from crust.settings import Organisations, Settings
 from tests.support.people import channel, events, names, organisation, person, position, say
 
@@ -22,7 +23,7 @@ async def refused(attempt: Awaitable[object]) -> type[CrustError]:
     return type(error.value)
 
 
-async def role(node: Node, who: Actor, organisation_id: int) -> str:
+async def role(node: Node, who: Actor, organisation_id: int) -> str | None:
     return (await node.core.organisations.read(who, organisation_id)).role
 
 
@@ -44,7 +45,7 @@ async def test_administrators_make_organisations_and_own_them(settings: Settings
 
 
 async def test_an_organisation_is_not_there_for_outsiders(settings: Settings) -> None:
-    """Nor is anything in it, server administrators included."""
+    """Nor is anything in it; what is in it is not there for the server's administrators either."""
     async with opened(settings) as node:
         root, ana, bob = await person(node, "root", is_admin=True), await person(node, "ana"), await person(node, "bob")
         other = await organisation(node, root, ana)
@@ -52,23 +53,28 @@ async def test_an_organisation_is_not_there_for_outsiders(settings: Settings) ->
         await node.core.organisations.give_role(root, other, ana.user_id, "owner")
         await node.core.organisations.expel(root, other, root.user_id)
         own, channels = node.core.organisations, node.core.channels
+        managing: list[Awaitable[object]] = [
+            own.read(bob, other),
+            own.rename(bob, other, "mine"),
+            own.archive(bob, other, archived=True),
+            own.remove(bob, other),
+            own.members(bob, other, Part(limit=5)),
+            own.invite(bob, other, user_id=bob.user_id, email=None, role="member"),
+            own.give_role(bob, other, ana.user_id, "guest"),
+            own.expel(bob, other, ana.user_id),
+        ]
+        for attempt in managing:
+            assert await refused(attempt) is NotFound
         for stranger in (root, bob):
-            for attempt in (
-                own.read(stranger, other),
-                own.rename(stranger, other, "mine"),
-                own.archive(stranger, other, archived=True),
-                own.remove(stranger, other),
-                own.members(stranger, other, 0, 5),
-                own.invite(stranger, other, user_id=stranger.user_id, email=None, role="member"),
-                own.give_role(stranger, other, ana.user_id, "guest"),
-                own.expel(stranger, other, ana.user_id),
+            inside: list[Awaitable[object]] = [
                 channels.read(stranger, room),
                 channels.join(stranger, room),
                 channel(node, stranger, organisation_id=other),
-            ):
+            ]
+            for attempt in inside:
                 assert await refused(attempt) is NotFound
-            assert await own.search(stranger, "else", archived=True, after=0, limit=5) == []
-            found = await channels.search(stranger, "room", organisation_id=other, type_=None, archived=True, after=0, limit=5)
+            assert await own.search(stranger, "else", archived=True, part=Part(limit=5)) == []
+            found = await channels.search(stranger, "room", organisation_id=other, type_=None, archived=True, part=Part(limit=5))
             assert found == []
 
 
@@ -100,8 +106,8 @@ async def test_archived_it_is_read_but_nothing_in_it_is_changed(settings: Settin
         page = await node.core.messages.read(ana, room, before=None, after=None, around=None, limit=5)
         assert [message.contents for message in page.messages] == ["room", "hi"]
         assert (await own.read(ana, other)).archived_at is not None
-        assert await own.search(ana, "else", archived=False, after=0, limit=5) == []
-        assert [each.id for each in await own.search(ana, "else", archived=True, after=0, limit=5)] == [str(other)]
+        assert await own.search(ana, "else", archived=False, part=Part(limit=5)) == []
+        assert [each.id for each in await own.search(ana, "else", archived=True, part=Part(limit=5))] == [str(other)]
         await own.archive(root, other, archived=False)
         await say(node, ana, room)
 
@@ -165,7 +171,7 @@ async def test_people_are_invited_by_id_or_address(settings: Settings) -> None:
         assert await refused(own.invite(bob, other, user_id=ana.user_id, email=None, role="member")) is Forbidden
         cem = await person(node, "cem")
         assert await refused(own.invite(ana, other, user_id=cem.user_id, email=None, role="owner")) is Forbidden
-        assert [(member.user.username, member.role) for member in await own.members(bob, other, 0, 10)] == [
+        assert [(member.user.username, member.role) for member in await own.members(bob, other, Part(limit=10))] == [
             ("root", "owner"), ("ana", "admin"), ("bob", "guest"),
         ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from crust.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Un
 from crust.events.event import Event
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
+from crust.services.paging import Part
 from crust.services.sessions import SignedIn
 from crust.settings import Settings
 from tests.support.people import events, person, position
@@ -44,7 +45,7 @@ async def test_a_profile_is_changed_by_its_owner_and_told(settings: Settings) ->
         assert b"example" not in bytes(edited.body)
         assert edited.organisation == int(me.organisation_id or 0)
         bob = (await sign_in(node, "bob")).actor
-        assert [each.name for each in await node.core.accounts.search(bob, "ünal", 0, 10)] == ["Ana Ünal"]
+        assert [each.name for each in await node.core.accounts.search(bob, "ünal", Part(limit=10))] == ["Ana Ünal"]
         assert (await sign_in(node, "ana@new.example")).actor.user_id == ana.user_id
         with pytest.raises(Unauthenticated):
             await sign_in(node, "ana@example.org")
@@ -162,3 +163,17 @@ async def test_who_has_left_is_not_told_of(settings: Settings) -> None:
         assert [(event.event, event.organisation, event.recipient) for event in await events(node, before)] == [
             ("edited", 0, bob.user_id), ("suspended", 0, bob.user_id),
         ]  # fmt: skip
+
+
+async def test_addresses_are_not_tried_out(settings: Settings) -> None:
+    """Whoever claims one address after another, to learn which have an account here, has to wait; names are changed meanwhile."""
+    async with opened(settings) as node:
+        await add(node, "bob")
+        await add(node, "ana")
+        ana = (await sign_in(node, "ana")).actor
+        for _ in range(settings.limits.login_failures):
+            with pytest.raises(Conflict):
+                await node.core.profiles.edit(ana, None, "bob@example.org", "192.0.2.1")
+        with pytest.raises(RateLimited):
+            await node.core.profiles.edit(ana, None, "bob@example.org", "192.0.2.1")
+        assert (await node.core.profiles.edit(ana, "Ana Two", None, "192.0.2.1")).name == "Ana Two"

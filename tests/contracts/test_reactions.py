@@ -13,6 +13,7 @@ from crust.models.tables import Reaction
 from crust.runtime import Node, opened
 from crust.services import reactions
 from crust.services.actor import Actor
+from crust.services.paging import Part
 from crust.services.search import Wish
 from crust.services.snapshots import Wanted
 from crust.settings import Settings
@@ -73,7 +74,7 @@ async def test_reactions_are_in_a_message_wherever_it_is_read(settings: Settings
             everywhere = [
                 (await node.core.messages.read(viewer, channel, before=None, after=None, around=None, limit=1)).messages[0],
                 await node.core.messages.read_one(viewer, message),
-                (await node.core.messages.thread(viewer, message, 0, 10))[0],
+                (await node.core.messages.thread(viewer, message, Part(limit=10)))[0],
                 (await node.core.messages.pins(viewer.user_id, channel))[0],
                 (await node.core.search.find(viewer, Wish(query="word"), 10))[0],
             ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from crust.clock import ManualClock
@@ -100,3 +102,27 @@ async def test_nothing_goes_by_default(settings: Settings) -> None:
     async with opened(keeping(settings, audit_days=30), clock) as node:
         assert (await node.core.retention.run())["acts"] > 0
         assert [act.act for act in await node.core.audit.all(username=None, since=0, limit=10)] == ["retention"]
+
+
+async def test_nothing_goes_without_a_record(settings: Settings) -> None:
+    """What is to go is noted before the first of it goes, so wherever it is interrupted; of what stays nothing is noted."""
+    clock = ManualClock(1_800_000_000_000)
+    async with opened(keeping(settings, messages_days=30, events_days=30), clock) as node:
+        ana = await person(node, "ana", is_admin=True)
+        room = await channel(node, ana)
+        for _ in range(150):  # more than go at once
+            await say(node, ana, room)
+        clock.advance(31 * DAY_S)
+        due, before = await node.core.retention.due(), await position(node)
+        run = asyncio.create_task(node.core.retention.run())
+        while await position(node) == before:
+            await asyncio.sleep(0.001)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        assert 0 < (await node.core.retention.due())["messages"] < due["messages"] == 151
+        (act,) = [act for act in await node.core.audit.all(username=None, since=0, limit=10) if act.act == "retention"]
+        assert act.details == {name: due[name] for name in ("messages", "events")}
+        await node.core.retention.run()
+        acts = await node.core.audit.all(username=None, since=0, limit=10)
+        assert await node.core.retention.run() == {}
+        assert await node.core.audit.all(username=None, since=0, limit=10) == acts

@@ -5,9 +5,10 @@ The tables are api.md's "Who may", written out. A cell has a sign for each of gu
     .  it is done       +  it is found       -  it is not found, in a search        x  there is no such thing
     1  401 unauthenticated    3  403 forbidden    4  404 not_found     9  409 conflict    0  410 gone         2  422 invalid
 
-For all of them holds beside that: without a session, and for who is suspended, it is 401; for people of other organisations, and for the
-server's administrators, nothing is there. What is refused leaves no trace in the log. What one may not see is refused with the very words
-with which something is that is not there; `theirs` is what another organisation has, and the hermit is in none.
+For all of them holds beside that: without a session, and for who is suspended, it is 401; for people of other organisations nothing is
+there, nor for the server's administrators, but for what `SERVER` says. What is refused leaves no trace in the log. What one may not see
+is refused with the very words with which something is that is not there, and its `field` is a parameter that was given; `theirs` is what
+another organisation has, and the hermit is in none.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 from quart import typing
 
+from crust.api import beside
 from crust.runtime import Faces, opened
 from crust.settings import Limits, Settings
 from tests.support.people import position
@@ -83,7 +85,7 @@ POST   /channel/merge                33...   43...    444..   33.44   33...   42
 POST   /channel/merge#theirs         44444   44444    44444   44444   44444   44444   44444    44444
 POST   /channel/share                33...   43...    444..   33.44   33...   43344   33000    33000
 POST   /channel/share#theirteam      33444   43444    44444   33444   33444   43344   33000    33000
-POST   /channel/unshare              33...   43...    444..   33.44   33...   43344   33000    33000
+POST   /channel/unshare              339..   439..    444..   33.44   33...   43344   33000    33000
 """
 
 TEAM_KINDS = ("team", "archived", "frozen")
@@ -113,6 +115,7 @@ POST   /organisation/archive         3333.   3333.
 POST   /organisation/unarchive       3333.   3333.
 DELETE /organisation/remove          3333.   3333.
 POST   /organisation/invite          333..   33300
+POST   /organisation/invite#hermit   33344   33300
 POST   /organisation/invite#link     333..   33300
 POST   /organisation/invite#address  333..   33300
 POST   /organisation/invite#owner    3333.   33300
@@ -135,6 +138,18 @@ GET    /user/search                  +++++   +++++
 GET    /file/avatar                  .....   .....
 """
 
+SERVER = {
+    "GET /organisation/read": "..", "GET /organisation/members": "..", "GET /organisation/invitations": "..",
+    "GET /organisation/audit": "..", "POST /organisation/edit": ".0", "POST /organisation/archive": "..",
+    "POST /organisation/unarchive": "..", "DELETE /organisation/remove": "..", "POST /organisation/invite": ".0",
+    "POST /organisation/invite#hermit": "x0", "POST /organisation/invite#link": ".0", "POST /organisation/invite#address": ".0",
+    "POST /organisation/invite#owner": ".0", "DELETE /organisation/invitation": "..", "POST /organisation/role": ".0",
+    "POST /organisation/role#owner": ".0", "POST /organisation/role#ofowner": ".0", "POST /organisation/role#hermit": "40",
+    "DELETE /organisation/expel": ".0", "DELETE /organisation/expel#owner": ".0", "DELETE /organisation/expel#hermit": "40",
+    "GET /user/read": "..", "GET /user/read#hermit": "..", "GET /file/avatar": "..",
+}  # fmt: skip
+"""What the server's administrators may do with any organisation, and with an archived one. (They may bring the hermit in, too.)"""
+
 EVERYBODY = """
                                 nobody suspended outsider server guest member keeper admin owner
 POST   /user/login              .      1         .        .      .     .      .      .     .
@@ -149,6 +164,11 @@ DELETE /user/avatar             1      1         .        .      .     .      . 
 DELETE /user/session            1      1         .        .      .     .      .      .     .
 POST   /organisation/accept     1      1         .        .      .     .      .      .     .
 GET    /server/audit            1      1         3        .      3     3      3      3     3
+GET    /organisation/search#all 1      1         3        .      3     3      3      3     3
+GET    /user/search#all         1      1         3        .      3     3      3      3     3
+POST   /user/add                1      1         3        .      3     3      3      3     3
+POST   /user/suspend            1      1         3        .      3     3      3      3     3
+POST   /user/unsuspend          1      1         3        .      3     3      3      3     3
 POST   /organisation/edit#make  1      1         3        .      3     3      3      3     3
 POST   /user/logout             1      1         .        .      .     .      .      .     .
 """
@@ -226,6 +246,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "POST /organisation/unarchive": {"id": "$place"},
     "DELETE /organisation/remove": {"id": "$place"},
     "POST /organisation/invite": {"id": "$place", "user_id": "$invited"},
+    "POST /organisation/invite#hermit": {"id": "$place", "user_id": "$hermit"},
     "POST /organisation/invite#link": {"id": "$place"},
     "POST /organisation/invite#address": {"id": "$place", "email": "invited@example.org"},
     "POST /organisation/invite#owner": {"id": "$place", "user_id": "$invited", "role": "owner"},
@@ -254,6 +275,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "DELETE /user/session": {"id": "$session"},
     "POST /organisation/accept": {"invitation": "$secret"},
     "GET /server/audit": {},
+    "GET /organisation/search#all": {"everywhere": "true"},
+    "GET /user/search#all": {"everywhere": "true"},
+    "POST /user/add": {"username": "$added"},
+    "POST /user/suspend": {"id": "$hermit"},
+    "POST /user/unsuspend": {"id": "$hermit"},
     "POST /organisation/edit#make": {"name": "x"},
     "POST /user/logout": {},
 }
@@ -324,6 +350,8 @@ class Asked:
             self.wrong.append(f"{where}, but it has left a trace: {body[:300]!r}")
         elif (status == 404 or hidden(given)) and status != 200 and (said := await self._about_nothing(row, role, params, given)) != body:
             self.wrong.append(f"{where}, but {body!r}, and of what is not there {said!r}")
+        elif status == 404 and (named := json.loads(body)["error"].get("field")) not in given:
+            self.wrong.append(f"{where}, but its field is {named!r}: {body[:300]!r}")
         if status == 200 and row.call[0] != "GET":
             scene.changed(table, kind)
 
@@ -342,9 +370,11 @@ def hidden(given: dict[str, Any]) -> list[str]:
 def signs(row: Row, kind: str) -> dict[str, str]:
     """What each role gets; those outside find nothing, and those of ours find nothing of a foreign organisation."""
     search = "-" if set("".join(row.cells.values())) <= {"+", "-"} else "4"
+    server = SERVER.get(row.label, search * 2)[kind == "frozen"]
     if kind == "foreign":
-        return {"nobody": "1", "suspended": "1", "server": search, **dict.fromkeys(INSIDE, search)}
-    return {"nobody": "1", "suspended": "1", "outsider": search, "server": search, **dict(zip(INSIDE, row.cells[kind], strict=True))}
+        known = {} if row.label in SERVER else {"server": server}  # to them the organisation of ours is as foreign as this one
+        return {"nobody": "1", "suspended": "1", **known, **dict.fromkeys(INSIDE, search)}
+    return {"nobody": "1", "suspended": "1", "outsider": search, "server": server, **dict(zip(INSIDE, row.cells[kind], strict=True))}
 
 
 async def walked(settings: Settings, table: str, name: str) -> None:
@@ -373,7 +403,8 @@ async def test_every_call_is_in_a_table(settings: Settings) -> None:
     """A call that is in none fails here by its name, and so does a row of a call that there is not, or without parameters."""
     async with opened(settings) as node:
         faces = Faces(node, await node.log.head())
-        there = {(method, path) for path, methods in json.loads(await described(faces)).items() for method in methods}
+        paths = json.loads(await described(faces))
+        there = {(method, path) for path, methods in paths.items() for method in methods if path not in beside.PATHS}
     listed = {row.call for table in (CHANNELS, TEAMS, ORGANISATIONS, EVERYBODY) for row in rows(table)}
     assert {(method.upper(), path) for method, path in there} == listed
     assert [row.label for table in (CHANNELS, TEAMS, ORGANISATIONS, EVERYBODY) for row in rows(table) if row.label not in PARAMETERS] == []
@@ -422,7 +453,8 @@ async def test_what_is_about_oneself_or_the_server(unlimited: Settings) -> None:
 
 async def own(scene: Scene, params: dict[str, Any], role: str) -> dict[str, Any]:
     """Parameters with what is the role's own."""
-    values = {"$role": "outsider" if role == "nobody" else role, "$unique": f"new-{role}"}
+    values = {"$role": "outsider" if role == "nobody" else role, "$unique": f"new-{role}", "$added": f"added-{role}"}
+    values["$hermit"] = str(scene.actors["hermit"].user_id)
     if "$secret" in params.values():
         values["$secret"] = await scene.secret()
     if "$session" in params.values() and role not in ("nobody", "suspended"):

@@ -7,6 +7,7 @@ import pytest
 from crust.errors import NotFound
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
+from crust.services.paging import Part
 from crust.settings import Settings
 
 pytestmark = pytest.mark.asyncio
@@ -36,10 +37,14 @@ async def test_a_thread_is_its_living_replies_oldest_first(settings: Settings) -
         await post(node, ana, channel, "aside")
         await node.core.messages.remove(ana, replies[1])
         for message in (head, replies[2]):
-            assert [each.contents for each in await node.core.messages.thread(ana, message, 0, 10)] == ["reply 0", "reply 2", "reply 3"]
-        assert [each.contents for each in await node.core.messages.thread(ana, head, replies[0], 1)] == ["reply 2"]
+            assert [each.contents for each in await node.core.messages.thread(ana, message, Part(limit=10))] == [
+                "reply 0",
+                "reply 2",
+                "reply 3",
+            ]
+        assert [each.contents for each in await node.core.messages.thread(ana, head, Part(after=replies[0], limit=1))] == ["reply 2"]
         with pytest.raises(NotFound):
-            await node.core.messages.thread(ana, replies[1], 0, 10)
+            await node.core.messages.thread(ana, replies[1], Part(limit=10))
 
 
 async def test_former_versions_are_kept_in_their_order(settings: Settings) -> None:
@@ -49,11 +54,13 @@ async def test_former_versions_are_kept_in_their_order(settings: Settings) -> No
         message = await post(node, ana, await room(node, ana, "public"), "one")
         for text in ("two", "three"):
             await node.core.messages.edit(ana, message, text, None)
-        former = await node.core.messages.versions(ana, message, 0, 10)
+        former = await node.core.messages.versions(ana, message, Part(limit=10))
         assert [(each.version, each.contents) for each in former] == [(1, "one"), (2, "two")]
         assert former[0].created_at == (await node.core.messages.read_one(ana, message)).created_at
-        assert [each.contents for each in await node.core.messages.versions(ana, message, int(former[0].id), 10)] == ["two"]
-        assert await node.core.messages.deliveries(ana, message) == []
+        assert [each.contents for each in await node.core.messages.versions(ana, message, Part(after=int(former[0].id), limit=10))] == [
+            "two"
+        ]
+        assert await node.core.messages.deliveries(ana, message, Part()) == []
 
 
 async def test_who_may_not_read_the_message_is_told_nothing(settings: Settings) -> None:
@@ -62,9 +69,9 @@ async def test_who_may_not_read_the_message_is_told_nothing(settings: Settings) 
         ana, eve = await person(node, "ana"), await person(node, "eve")
         message = await post(node, ana, await room(node, ana, "private"), "secret")
         for asked in (
-            node.core.messages.thread(eve, message, 0, 10),
-            node.core.messages.versions(eve, message, 0, 10),
-            node.core.messages.deliveries(eve, message),
+            node.core.messages.thread(eve, message, Part(limit=10)),
+            node.core.messages.versions(eve, message, Part(limit=10)),
+            node.core.messages.deliveries(eve, message, Part()),
         ):
             with pytest.raises(NotFound):
                 await asked

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from crust.errors import Gone, Invalid
 from crust.operations import importing
 from crust.operations.records import KINDS
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
+from crust.services.paging import Part
 from crust.services.search import Wish
 from crust.settings import Settings
+from tests.contracts.conftest import run
 from tests.support.people import channel, events, names, person, say
 from tests.support.transfer import a_life, as_lines, exported, imported, records, without_header
 
@@ -30,12 +31,15 @@ def other(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) ->
     return settings.model_copy(update={"data_dir": tmp_path / "other", "database_url": url})
 
 
-@pytest_asyncio.fixture
-async def lines(tmp_path: Path, settings: Settings) -> bytes:
+@pytest.fixture(scope="session")
+def lines(tmp_path_factory: pytest.TempPathFactory, sqlite_in: Callable[[Path], Settings]) -> bytes:
     """An export of such a life."""
-    source = settings.model_copy(update={"data_dir": tmp_path / "source", "database_url": ""})
-    await a_life(source)
-    return await exported(source)
+    return run(exported_life(sqlite_in(tmp_path_factory.mktemp("life") / "data")))
+
+
+async def exported_life(settings: Settings) -> bytes:
+    await a_life(settings)
+    return await exported(settings)
 
 
 async def test_what_goes_out_comes_in(settings: Settings, other: Settings) -> None:
@@ -60,7 +64,7 @@ async def test_people_go_on_where_they_were(settings: Settings, lines: bytes) ->
         assert [m.contents for m in await node.core.search.find(ben, Wish(query="answer", flagged=True), 10)] == ["an answer"]
         said = await say(node, ben, int(found.channel_id), "and on")
         assert int(said.id) > max(int(record["id"]) for record in records(lines) if "id" in record)
-        thread = await node.core.messages.thread(ben, int(found.id), 0, 10)
+        thread = await node.core.messages.thread(ben, int(found.id), Part(limit=10))
         assert [m.contents for m in thread] == ["an answer"]
 
 
@@ -77,8 +81,9 @@ async def test_files_come_along_when_asked_for(settings: Settings, tmp_path: Pat
         file = int(message.attachments[0].id)
         with pytest.raises(Gone):
             await content(node, ben, file)
-        assert [count async for count in work.files(settings, tmp_path / "bytes")][-1] == 1
+        assert [step async for step in work.files(settings, tmp_path / "bytes")][-1] == ("files", 2, 2)
         assert await content(node, ben, file) == b"what we will do"
+        assert not list(settings.effective_files_dir.rglob("stray"))
 
 
 async def content(node: Node, who: Actor, file: int) -> bytes:
@@ -224,3 +229,17 @@ async def test_an_id_that_is_somebody_elses_is_refused(settings: Settings, lines
         at = first(found, "message")
         with pytest.raises(Invalid, match=f"Line {at + 1}: there is another message with the id"):
             await imported(node, as_lines(changed(at, created_at="2020-01-01T00:00:00.000Z")(found)))
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (b'{"record":"crust"}\n{"record":"end","records":7}\n', 7), (b'{"record":"end","records":7}\n', None), (b"", None), (b"\n{", None),
+        (b'{}\n{"record":"end"}\n', None), (b'{}\n{"record":"user","records":7}\n', None),
+        (b"x" * 1000 + b'\n{"record":"end","records":0}', 0),
+    ],
+)  # fmt: skip
+async def test_a_file_says_at_its_end_how_many_records_it_has(text: bytes, count: int | None) -> None:
+    """Where it can be read from there, and does say so; it is read from its beginning then."""
+    file = BytesIO(text)
+    assert (importing.total(file), file.tell()) == (count, 0)

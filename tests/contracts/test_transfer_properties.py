@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -20,7 +20,6 @@ from crust.operations import importing
 from crust.runtime import Node, opened
 from crust.services.actor import Actor
 from crust.settings import Settings
-from tests.contracts.conftest import CHEAP
 from tests.support.people import channel, person, say
 from tests.support.recounting import recounted
 from tests.support.transfer import a_life, exported, imported, without_header
@@ -76,11 +75,11 @@ async def lived(settings: Settings, acts: list[tuple[str, str]]) -> None:
 
 @given(acts=ACTS)
 @tried(max_examples=15, deadline=None)
-def test_what_goes_out_comes_in_and_goes_out_again(acts: list[tuple[str, str]]) -> None:
+def test_what_goes_out_comes_in_and_goes_out_again(sqlite_in: Callable[[Path], Settings], acts: list[tuple[str, str]]) -> None:
     """The same lines, whatever people did; and every counter is right on both sides."""
 
     async def there_and_back(folder: Path) -> None:
-        source, target = (Settings(data_dir=folder / name, passwords=CHEAP) for name in ("source", "target"))
+        source, target = (sqlite_in(folder / name) for name in ("source", "target"))
         await lived(source, acts)
         lines = await exported(source)
         async with opened(target) as node:
@@ -122,10 +121,10 @@ def harmed(lines: list[bytes], data: st.DataObject) -> bytes:
 
 @given(data=st.data())
 @tried(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_harmed_file_is_taken_or_refused(folder: Path, data: st.DataObject) -> None:
+def test_a_harmed_file_is_taken_or_refused(sqlite_in: Callable[[Path], Settings], folder: Path, data: st.DataObject) -> None:
     """Never an error of another kind, nor a counter that is wrong; the check refuses nothing that an import takes."""
-    source = Settings(data_dir=folder / "source", passwords=CHEAP)
     if not (folder / "lines").exists():
+        source = sqlite_in(folder / "source")
         asyncio.run(a_life(source))
         (folder / "lines").write_bytes(asyncio.run(exported(source)))
     text = harmed((folder / "lines").read_bytes().splitlines(keepends=True), data)
@@ -137,7 +136,7 @@ def test_a_harmed_file_is_taken_or_refused(folder: Path, data: st.DataObject) ->
 
     async def taken() -> str | None:
         with tempfile.TemporaryDirectory() as name:
-            async with opened(Settings(data_dir=Path(name), passwords=CHEAP)) as node:
+            async with opened(sqlite_in(Path(name) / "data")) as node:
                 try:
                     await imported(node, text)
                 except Invalid as error:

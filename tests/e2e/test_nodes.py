@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,7 +19,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.server import Server, call
+from tests.support.server import Server, call, free_port
 from tests.support.wire import seconds_until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.postgres, pytest.mark.rabbit]
@@ -79,6 +81,79 @@ def room(ana: httpx.Client, bob: httpx.Client) -> str:
     made = str(call(ana, "POST", "/channel/edit", name="room", topic="")["id"])
     call(bob, "POST", "/channel/join", id=made)
     return made
+
+
+@pytest.fixture
+def behind_nginx(nodes: list[Server], tmp_path: Path) -> Iterator[str]:
+    """The URL of an nginx before both nodes, set up as deploy/nginx.conf is, but for the addresses."""
+    port, folder = free_port(), tmp_path / "nginx"
+    folder.mkdir()
+    ours = (Path(__file__).parents[2] / "deploy/nginx.conf").read_text().replace("listen 80;", f"listen 127.0.0.1:{port};")
+    for number, node in enumerate(nodes, 1):
+        ours = ours.replace(f"node{number}:8400", f"127.0.0.1:{node.port}")
+    temp = "".join(f"{kind}_temp_path {folder}/{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    (folder / "nginx.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}} http {{ access_log off; {temp}\n{ours}}}\n"
+    )
+    process = subprocess.Popen(
+        ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], env={"PATH": f"{os.environ['PATH']}:/usr/sbin"}
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        seconds_until(lambda: answers(url), 20)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/ready", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def status(client: httpx.Client, path: str) -> int:
+    return client.get(path).status_code
+
+
+def sockets(node: Server) -> int:
+    """How many are open."""
+    (line,) = [line for line in httpx.get(f"{node.url}/metrics").text.splitlines() if line.startswith("crust_websocket_open ")]
+    return int(float(line.split()[1]))
+
+
+def there_and_back(client: httpx.Client, channel_id: str, body: bytes) -> bytes:
+    """A file, sent and read."""
+    sent = client.put("/message/attach", params={"channel_id": channel_id, "name": "zeros"}, content=body).json()["response"]
+    return client.get("/file/read", params={"id": sent["attachments"][0]["id"]}).content
+
+
+@pytest.mark.nginx
+async def test_a_load_balancer_before_them_is_one_server(nodes: list[Server], behind_nginx: str) -> None:
+    """As the configuration that is shipped has it: sockets and calls go to either node, a killed one is not noticed by who comes next, a
+    large file passes, metrics stay inside."""
+    ana = nodes[0].sign_in("ana")
+    with httpx.Client(base_url=behind_nginx, headers=ana.headers, timeout=20) as client:
+        made = str(call(client, "POST", "/channel/edit", name="room", topic="")["id"])
+        headers = {name: ana.headers[name] for name in ("X-Session-ID", "X-Client-ID")}
+        url = behind_nginx.replace("http", "ws", 1) + "/websocket/client"
+        async with connect(url, additional_headers=headers) as one, connect(url, additional_headers=headers) as two:
+            for connection in (one, two):
+                await until(connection, "ready")
+            assert [sockets(node) for node in nodes] == [1, 1]
+            call(client, "POST", "/message/edit", channel_id=made, contents="hello")
+            for connection in (one, two):
+                await until(connection, "message", contents="hello")
+        body = bytes(5_000_000)
+        assert there_and_back(client, made, body) == body
+        assert status(client, "/metrics") == 404
+        nodes[1].kill()
+        for _ in range(6):
+            assert call(client, "GET", "/user/me")["username"] == "ana"
+        async with connect(url, additional_headers=headers) as connection:
+            await until(connection, "ready")
 
 
 async def test_people_on_two_nodes_talk_as_on_one(nodes: list[Server]) -> None:

@@ -237,3 +237,25 @@ def test_help_is_quick() -> None:
     program = "import sys; import crust.cli.main; print(sorted({'tortoise', 'quart', 'pydantic_settings'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_commands_do_to_the_whole_server_is_one_act_each(server: Server, tmp_path: Path) -> None:
+    """By the command line, a look being none; what was refused is not there, and a restored server knows that it is one."""
+    server.add_user("ana", "--admin")
+    lines, backup = str(tmp_path / "lines"), str(tmp_path / "backup")
+    for arguments in (
+        ("export", lines), ("import", lines), ("import", lines, "--check"), ("recount",), ("recount", "--dry-run"), ("backup", backup),
+        ("user", "suspend", "ana"),
+    ):  # fmt: skip
+        server.run(*arguments)
+    refused = subprocess.run(server.command("backup", backup), capture_output=True, env=server.environment, check=False)
+    assert refused.returncode == 1
+    assert acts(server) == ["server exported", "server imported", "server recounted", "server backed up", "user suspended"]
+    server.run("restore", backup, "--replace")
+    assert acts(server) == ["server exported", "server imported", "server recounted", "server restored"]
+
+
+def acts(server: Server) -> list[str]:
+    """What the record says of the command line since ana was added, oldest first."""
+    found = json.loads(server.run("audit", "list", "--user", "the command line", "--json").stdout)
+    return [act["act"] for act in reversed(found) if act["act"] not in ("user created", "member joined")]

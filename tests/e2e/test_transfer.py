@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -42,6 +43,25 @@ def test_an_import_that_is_killed_is_done_again(tmp_path: Path) -> None:
         assert call(target.sign_in("ana"), "GET", "/message/search", query="roadmap")
     finally:
         target.close()
+
+
+@pytest.mark.parametrize("arguments", [("export", "-"), ("user", "list")])
+def test_an_answer_that_nobody_reads_on_ends_quietly(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """As in `crust export - | head -1`: no traceback, no message."""
+    server = filled(tmp_path / "source", 10)
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as out:
+        done = subprocess.run(
+            server.command(*arguments),
+            env=server.environment,
+            cwd=server.folder,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            timeout=50,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 @pytest.mark.timeout(180)

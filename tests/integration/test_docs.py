@@ -6,6 +6,8 @@ from pathlib import Path
 
 import httpx
 
+from crust.errors import CODES
+from crust.web.examples import EXAMPLES
 from tests.support.html import Page
 from tests.support.server import Server
 
@@ -21,6 +23,15 @@ def test_the_page_of_a_server_shows_all_of_its_calls(tmp_path: Path) -> None:
     finally:
         server.close()
     assert len(page.loaded) == 1
+    text = " ".join(page.text.split())
+    assert [code for code, status in CODES.items() if f" {code} {status} " not in text] == []
+    assert {f"error.{name}" for name in ("message", "code", "field", "retry_after", "request_id")} <= set(text.split())
+    assert [name for name in ("X-Client-ID", "Idempotency-Key", "Retry-After", "RateLimit-Remaining") if f" {name}" not in text] == []
+    assert "messages messages that are posted session 10 a second 100 limits.messages_per_second, limits.messages_burst" in text
+    assert "* required" in text
+    assert {"post-message_edit", "get-health_live", "get-health_ready", "get-metrics", "get-websocket_client"} <= set(page.ids)
+    assert "Answer: status: live. Needs no session." in text
+    assert [each.command for each in EXAMPLES.values() if " ".join(each.command.split()) not in text] == []
     wanted = {f"{method}-{described['operationId']}" for methods in calls.values() for method, described in methods.items()}
     assert wanted <= set(page.ids)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)

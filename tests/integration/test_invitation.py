@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -53,7 +54,11 @@ def test_the_page_makes_an_account(server: Server, link: str) -> None:
     done = httpx.post(server.url + "/invitation", data=typed(link))
     assert done.status_code == 200
     assert "set-cookie" not in done.headers
-    assert call(server.sign_in("bob"), "GET", "/user/me")["username"] == "bob"
+    bob = call(server.sign_in("bob"), "GET", "/user/me")
+    assert bob["username"] == "bob"
+    acts: Any = call(server.sign_in("ana"), "GET", "/organisation/audit", id=bob["organisation_id"])
+    (came,) = [act for act in acts if act["act"] == "user created" and act["object"] == bob["id"]]
+    assert (came["user_id"], came["address"]) == (bob["id"], "127.0.0.1")
 
 
 def test_a_link_that_holds_no_more_says_so(server: Server, link: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
 from crust.api.calls import Context, Registry
+from crust.api.uploads import Upload
 from crust.errors import CrustError
 from crust.runtime import NOUNS, Faces, Node
 from crust.services.actor import Actor
@@ -20,7 +21,8 @@ from crust.ws.connection import Credentials, WebsocketConnection
 from crust.ws.frame import Run, texts
 from crust.ws.protocol import Close
 from crust.ws.services import Services
-from tests.support.oracle import Channel, Message, Oracle, Organisation
+from tests.support.files import read
+from tests.support.oracle import Channel, File, Message, Oracle, Organisation
 
 WORD = re.compile(r"w\d{5}q")
 NOTHING = "4611686018427387904"  # an id that nothing has: its time is yet to come
@@ -131,6 +133,32 @@ class Borders:
             answer = Answer(await self._invoke(method, path, self.actors[who], params))
         except CrustError as error:
             answer = Answer(error=error.as_dict())
+        return self._noted(who, path, answer)
+
+    async def send(self, who: int, name: str, body: str, **where: str) -> Answer:
+        """Send a file, as a body of its own."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield body.encode()
+
+        return await self._over_http(
+            who, "PUT", "/message/attach", Upload(None, {**where, "name": name}, chunks()), {**where, "name": name}
+        )
+
+    async def fetch(self, who: int, path: str, id_: str) -> Answer:
+        """Read a file's bytes."""
+        return await self._over_http(who, "GET", path, None, {"id": id_})
+
+    async def _over_http(self, who: int, method: str, path: str, upload: Upload | None, params: dict[str, Any]) -> Answer:
+        context = Context("r", client_id=self.actors[who].client_id, actor=self.actors[who], upload=upload)
+        try:
+            outcome = await self._registry.run(self._registry.find(method, path), context, params)
+            answer = Answer(outcome.envelope if outcome.content is None else await read(outcome.content))
+        except CrustError as error:
+            answer = Answer(error=error.as_dict())
+        return self._noted(who, path, answer)
+
+    def _noted(self, who: int, path: str, answer: Answer) -> Answer:
         assert answer.error is None or answer.error["code"] not in ("internal", "unavailable"), answer
         self._heard.append((who, path, answer.body.decode() if answer.error is None else str(answer.error)))
         return answer
@@ -200,8 +228,9 @@ class Borders:
     async def look(self, who: int) -> None:
         """Everything that somebody can read, against what the oracle says that they see; nothing else, nothing less."""
         me, o = self.actors[who].user_id, self.oracle
-        assert await self._ids(who, "/organisation/search") == {each.id for each in o.places if o.sees_place(me, each)}
-        people = await self._listed(who, "/user/search")
+        everywhere = {"everywhere": True} if me in o.administrators else {}
+        assert await self._ids(who, "/organisation/search", **everywhere) == {each.id for each in o.places if o.sees_place(me, each)}
+        people = await self._listed(who, "/user/search", **everywhere)
         assert {int(each["id"]) for each in people} == {other for other in o.people if o.sees_person(me, other)} - self._alone(me)
         await self._look_at_teams(who)
         found = {each["id"]: each for each in await self._listed(who, "/channel/search")}
@@ -216,7 +245,7 @@ class Borders:
 
     def _alone(self, me: int) -> set[int]:
         """Who is in no organisation is not found, not even by themselves."""
-        return {me} if not any(me in place.roles for place in self.oracle.places) else set()
+        return {me} - self.oracle.administrators if not any(me in place.roles for place in self.oracle.places) else set()
 
     async def _listed(self, who: int, path: str, **params: Any) -> list[dict[str, Any]]:
         answer = await self.ask(who, "GET", path, limit=200, **({"archived": True} if "search" in path else {}), **params)
@@ -237,8 +266,9 @@ class Borders:
             assert set(found[id_]["channels"]) == {each.id for each in o.channels if team in each.teams and o.sees_channel(me, each)}
 
     async def _look_into(self, who: int, channel: Channel) -> None:
-        said = [(each["id"], each["contents"]) for each in await self._listed(who, "/message/read", channel_id=channel.id)]
-        assert said == [(str(each.id), each.text) for each in channel.living()][-200:]
+        listed = await self._listed(who, "/message/read", channel_id=channel.id)
+        said = [(each["id"], each["contents"], [file["id"] for file in each["attachments"]]) for each in listed]
+        assert said == [(str(each.id), each.text, [file.id for file in each.files]) for each in channel.living()][-200:]
         members = {int(id_) for id_ in await self._ids(who, "/channel/members", id=channel.id)}
         assert members == channel.marks.keys()
         page = (await self.ask(who, "GET", "/channel/read", id=channel.id)).response
@@ -251,12 +281,12 @@ class Borders:
         members = await self.ask(who, "GET", "/organisation/members", id=place.id, limit=200)
         acts = await self.ask(who, "GET", "/organisation/audit", id=place.id, limit=200)
         assert (members.error is None) == self.oracle.sees_place(me, place)
-        assert (acts.error is None) == (self.oracle.sees_place(me, place) and place.roles.get(me) in ("owner", "admin"))
+        assert (acts.error is None) == self.oracle.administers(me, place)
         if members.error is None:
             assert {int(each["id"]): each["role"] for each in members.response} == place.roles
 
     async def look_for(self, who: int, message: Message) -> None:
-        """A message by its id, its history, its thread, and by what it says. (Files, with words in their names and bytes, belong here.)"""
+        """A message by its id, its history, its thread, its files, and by what it says."""
         me, channel = self.actors[who].user_id, self.oracle.place_of(message)
         seen = channel is not None and self.oracle.sees_channel(me, channel)
         for path in ("read", "history", "thread"):
@@ -265,8 +295,18 @@ class Borders:
         assert seen or await self.same_error(who, "GET", "/message/read", "id", str(message.id), {})
         for word in sorted(message.words):
             found = (await self.ask(who, "GET", "/message/search", query=word)).response
-            assert (str(message.id) in {each["id"] for each in found}) == (seen and word in message.text), (word, found)
+            assert (str(message.id) in {each["id"] for each in found}) == (seen and word in message.found_by), (word, found)
+        for file in message.files:
+            await self._look_at_file(who, file, seen=seen)
         await self.told()
+
+    async def _look_at_file(self, who: int, file: File, *, seen: bool) -> None:
+        answer, shown = await self.fetch(who, "/file/read", file.id), await self.fetch(who, "/file/preview", file.id)
+        assert (answer.body.decode() == file.body) if seen else (answer.error == (await self.fetch(who, "/file/read", NOTHING)).error), (
+            answer
+        )
+        assert shown.error is not None, "there is none of a text"
+        assert seen or shown.error == (await self.fetch(who, "/file/preview", NOTHING)).error, shown
 
     async def same_error(self, who: int, method: str, path: str, name: str, id_: str, more: Mapping[str, Any]) -> bool:
         """Whether what somebody does not see is refused in the very words for what is not there."""

@@ -31,8 +31,17 @@ class Team:
 
 
 @dataclass(eq=False)
+class File:
+    """A word in its name, and one that is all its bytes."""
+
+    id: str
+    name: str
+    body: str
+
+
+@dataclass(eq=False)
 class Message:
-    """`words`: of all its versions; `calls`: whom it mentions, and who has not parted since."""
+    """`words`: of all its versions and files; `calls`: whom it mentions, and who has not parted since."""
 
     id: int
     author: int
@@ -40,7 +49,13 @@ class Message:
     text: str
     reply_to: int | None = None
     calls: set[int] = field(default_factory=set)
+    files: list[File] = field(default_factory=list)
     removed: bool = False
+
+    @property
+    def found_by(self) -> str:
+        """What a search looks into."""
+        return " ".join([self.text, *(file.name for file in self.files)])
 
 
 @dataclass(eq=False)
@@ -74,6 +89,7 @@ class Oracle:
     """Everything that there is, or was. People are user ids."""
 
     people: dict[int, str]  # the word in their name
+    administrators: set[int]  # of the server
     places: list[Organisation] = field(default_factory=list)
     teams: list[Team] = field(default_factory=list)
     channels: list[Channel] = field(default_factory=list)
@@ -83,7 +99,10 @@ class Oracle:
     # ---- who sees what
 
     def sees_place(self, who: int, place: Organisation) -> bool:
-        return not place.removed and who in place.roles
+        return not place.removed and (who in place.roles or who in self.administrators)
+
+    def administers(self, who: int, place: Organisation) -> bool:
+        return not place.removed and (place.roles.get(who) in ADMIN or who in self.administrators)
 
     def sees_team(self, who: int, team: Team) -> bool:
         return not team.removed and team.place.roles.get(who) in FULL
@@ -97,7 +116,11 @@ class Oracle:
         return who in channel.marks or (channel.type == "public" and (role in ADMIN or (role == "member" and among)))
 
     def sees_person(self, who: int, other: int) -> bool:
-        return who == other or any({who, other} <= place.roles.keys() for place in self.places if not place.removed)
+        return (
+            who == other
+            or who in self.administrators
+            or any({who, other} <= place.roles.keys() for place in self.places if not place.removed)
+        )
 
     def place_of(self, message: Message) -> Channel | None:
         """Where a message is, if it is there."""
@@ -115,8 +138,8 @@ class Oracle:
         found = {word for other, word in self.people.items() if self.sees_person(who, other)}
         for place in self.places:
             found |= place.words if self.sees_place(who, place) else set()
-            found |= place.told if place.roles.get(who) in FULL else set()
-            found |= place.acts if place.roles.get(who) in ADMIN else set()
+            found |= place.told if place.roles.get(who) in FULL or self.administers(who, place) else set()
+            found |= place.acts if self.administers(who, place) else set()
         for channel in self.channels:
             if self.sees_channel(who, channel):
                 found |= channel.words.union(*(message.words for message in channel.living()))

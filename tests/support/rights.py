@@ -73,6 +73,7 @@ class Scene:
         self._theirs = await self._place(THEIRS)
         self._theirs.people |= {"keeper": self.actors["outsider"], "author": self.actors["stranger"], "owner": self.actors["outsider"]}
         await self._place({**OURS, "suspended": "member"})
+        await self._place({**OURS, "invited": "member"})  # from where ours know who is to be invited
         for name in (*OURS, *THEIRS, "suspended", "invited", "hermit"):
             await self.node.core.organisations.expel(self.actors[name], home, self.actors[name].user_id)
         await self.node.core.profiles.suspend("suspended")

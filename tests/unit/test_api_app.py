@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from msgspec import Meta, Struct
 from quart import Quart, Response
+from quart.testing import WebsocketResponseError
 from werkzeug.datastructures import Headers
 
 from crust.api import app as http
@@ -21,7 +22,7 @@ from crust.api.calls import Answer, Context, Cookie, Page, Registry
 from crust.api.identity import Identity
 from crust.api.params import Id
 from crust.clock import ManualClock
-from crust.errors import CODES, Conflict, Gone, Unauthenticated, Unavailable
+from crust.errors import CODES, Conflict, Gone, NotFound, Unauthenticated, Unavailable
 from crust.services.actor import Actor
 from crust.services.limits import TokenBuckets
 from crust.settings import Http, Limits, Settings
@@ -97,6 +98,10 @@ class ThingCalls:
         """An error that passes."""
         raise Unavailable("Try again.", retry_after=1.2)
 
+    async def missing(self, context: Context, params: Thing) -> None:
+        """Services name a thing by its kind."""
+        raise NotFound("There is no such thing.", field="thing_id")
+
     async def gone(self, context: Context, params: Nothing) -> None:
         """Archived."""
         raise Gone("It is archived.")
@@ -124,6 +129,8 @@ def made(ready: Callable[[], Awaitable[str | None]] = ready, **settings: Any) ->
     registry.add("DELETE", "/thing/remove", calls.remove)
     registry.add("GET", "/thing/seen", calls.seen)
     registry.add("POST", "/thing/seen", calls.seen, creates=True)
+    registry.add("GET", "/thing/missing", calls.missing)
+    registry.add("GET", "/open/missing", calls.missing, access="open")
     registry.add("GET", "/open/seen", calls.seen, access="open", rate="none")
     registry.add("POST", "/open/login", calls.login, access="open")
     registry.add("POST", "/open/edit", calls.edit, access="open")
@@ -229,6 +236,13 @@ async def test_an_error_has_its_status_and_is_in_the_envelope(client: Client) ->
 
 
 @pytest.mark.asyncio
+async def test_an_error_names_the_calls_own_parameter(client: Client) -> None:
+    """What a service calls `thing_id` is the `id` of a call of /thing that has no other, and nobody else's."""
+    assert (await client.send("GET", "/thing/missing", headers=BY_HEADER)).error["field"] == "id"
+    assert (await client.send("GET", "/open/missing")).error["field"] == "thing_id"
+
+
+@pytest.mark.asyncio
 async def test_a_bug_is_logged_and_not_shown(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """500 `internal` without the exception's words; the log has them, and the request id that the caller saw."""
     logged: list[dict[str, Any]] = []
@@ -268,6 +282,24 @@ async def test_an_unknown_path_is_not_found(client: Client, path: str) -> None:
     for headers in ({}, BY_HEADER):
         answer = await client.send("POST", path, headers=headers)
         assert (answer.status, answer.error["code"]) == (404, "not_found")
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("path", ["//open/seen", "///open/seen", "//open/edit", "//health/live", "//openapi.json", "//open/nothing"])
+async def test_a_path_that_begins_with_two_slashes_is_not_found(path: str) -> None:
+    """Whatever would be there with one, and whatever method that takes; for who wants a websocket too."""
+    app = made()
+    app.add_websocket("/open/socket", "socket", begun)
+    assert (await Client(app).send("GET", path)).error["code"] == "not_found"
+    with pytest.raises(WebsocketResponseError) as refused:
+        async with app.test_client().websocket("//open/socket") as socket:
+            await socket.receive()
+    assert refused.value.response.status_code == 404
+
+
+async def begun() -> None:
+    """A websocket's handler that is not reached."""
+    raise AssertionError
 
 
 @pytest.mark.asyncio

@@ -53,6 +53,9 @@ DOCUMENT: dict[str, Any] = {
 }  # fmt: skip
 
 
+JOINED = {"content": {"application/json": {"schema": {"properties": {"id": {"$ref": "#/components/schemas/Id"}}, "required": ["id"]}}}}
+
+
 async def shown(document: Any) -> tuple[Page, str, Quart]:
     app = Quart("docs")
     app.register_blueprint(blueprint(lambda: document, description))
@@ -83,7 +86,7 @@ async def test_each_link_leads_somewhere() -> None:
         f"post-{path[1:].replace('/', '_')}"
         for path in ("/channel/join", "/channel/part", "/message/edit", "/user/presence", "/channel/view")
     }
-    assert missing == called | {"post-user_login"}  # calls that this small document has not
+    assert missing == called | {"post-user_login", "schema-Error"}  # what this small document has not
     assert len(page.ids) == len(set(page.ids))
 
 
@@ -98,6 +101,28 @@ async def test_calls_are_shown_whole() -> None:
     assert "size * large or small" in text
     assert "Answer: image/png. Needs no session." in text
     assert "name text or null, at most 7 characters" in text
+    assert "* required" in text
+
+
+@pytest.mark.asyncio
+async def test_verbs_show_what_they_need() -> None:
+    """Whatever the protocol itself checks, and what a call does, under the name that it has in frames."""
+    path = {**DOCUMENT["paths"]["/thing/edit"]["post"], "operationId": "channel_join", "tags": ["channel"]}
+    page, _, _ = await shown({**DOCUMENT, "paths": {"/channel/join": {"post": {**path, "requestBody": JOINED}}}})
+    text = " ".join(page.text.split())
+    assert "session_id * text The Session ID, or an API token. client_id text or null" in text
+    assert "channel_id * whole number, from 1, to 9223372036854775807 The channel. state * start or stop" in text
+    assert "Joins a public channel. Checked and answered by /channel/join. * required NameTypeMeaning channel_id * Id" in text
+    assert "user_id text Instead of channel_id" in text
+
+
+@pytest.mark.asyncio
+async def test_what_is_within_an_object_is_shown() -> None:
+    """Each part under its path."""
+    inner = {"type": "object", "required": ["code"], "properties": {"code": {"enum": ["one", "two"]}}}
+    schemas = {**DOCUMENT["components"]["schemas"], "Outer": {"properties": {"error": inner}, "required": ["error"]}}
+    page, _, _ = await shown({**DOCUMENT, "components": {"schemas": schemas}})
+    assert "error * object error.code * one or two" in " ".join(page.text.split())
 
 
 def of_the_protocol() -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from msgspec import Raw
 
+from crust.events.control import SessionEnded
 from crust.events.event import Event
 from crust.log import Change
 from crust.services.known import Known
@@ -106,3 +107,15 @@ def test_archived_channels_are_not_known() -> None:
     known.keep({CHANNEL: {"id": CHANNEL, "archived_at": 5}}, {(CHANNEL, ANA)})
     assert known.place(CHANNEL) is None
     assert not known.posts_in(CHANNEL, ANA)
+
+
+def test_a_session_that_another_node_ends_is_out_at_once() -> None:
+    """The control message counts, though the log's event is yet to come; what was read before it is not kept after it."""
+    known = Known(0)
+    known.follows = True
+    changes = known.changes
+    known.keep_session("hash", {"id": 5, "seen_at": 0}, changes)
+    known.control(SessionEnded(5))
+    assert known.session("hash") is None
+    known.keep_session("hash", {"id": 5, "seen_at": 0}, changes)
+    assert known.session("hash") is None

@@ -115,3 +115,14 @@ def test_gauges_by_label(metrics: Metrics) -> None:
     assert value(metrics, "crust_consumer_lag_positions", consumer="mail") == 0
     del lags["mail"]
     assert value(metrics, "crust_consumer_lag_positions", consumer="mail") is None
+
+
+def test_deliveries(metrics: Metrics) -> None:
+    """By consumer and outcome, and what is not done by consumer and state."""
+    metrics.deliveries["echo", "done"] += 3
+    metrics.handler_seconds.observe("echo", 0.2)
+    metrics.delivery_rows.read = lambda: {("echo", "parked"): 2.0}
+    assert value(metrics, "crust_deliveries_total", consumer="echo", how="done") == 3
+    assert value(metrics, "crust_handler_seconds_count", consumer="echo") == 1
+    assert value(metrics, "crust_delivery_rows", consumer="echo", state="parked") == 2
+    assert value(metrics, "crust_delivery_lanes", consumer="echo", state="parked") is None

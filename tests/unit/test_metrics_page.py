@@ -126,7 +126,8 @@ async def test_requests_are_counted_by_their_route() -> None:
 
 
 @pytest.mark.asyncio
-async def test_it_is_no_call_of_the_api() -> None:
-    """Metrics are for machines of the operator's; the API's description does not have them."""
-    response = await made().test_client().get("/openapi.json")
-    assert "/metrics" not in (await response.get_json())["paths"]
+async def test_it_is_described_beside_the_calls() -> None:
+    """With the token that opens it, which is no session."""
+    document = await (await made().test_client().get("/openapi.json")).get_json()
+    assert document["paths"]["/metrics"]["get"]["security"] == [{}, {"metrics": []}]
+    assert document["components"]["securitySchemes"]["metrics"]["scheme"] == "bearer"

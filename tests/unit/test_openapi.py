@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 import pytest
 import schemathesis
 from msgspec import Meta, Struct
 
+from crust.api import channels, files, messages, organisations, server, teams, users
+from crust.api.beside import PATHS
 from crust.api.calls import Answer, Context, Page, Registry
 from crust.api.openapi import openapi
 from crust.api.params import Id
 from crust.clock import ManualClock
 from crust.errors import CODES
 from crust.ids import MAX_ID
+from crust.services.core import Core
 from crust.services.files import Content
 from crust.services.limits import TokenBuckets
 from crust.settings import Limits
@@ -119,7 +123,7 @@ def test_it_is_valid_openapi(document: dict[str, Any]) -> None:
     """By the standard's own schema, and every call can be made from it."""
     schema = schemathesis.openapi.from_dict(document)
     schema.validate()
-    assert len([*schema.get_all_operations()]) == 8
+    assert len([*schema.get_all_operations()]) == 8 + len(PATHS)
     assert document["openapi"].startswith("3.1.")
 
 
@@ -173,6 +177,63 @@ def test_answers_are_in_the_envelope(document: dict[str, Any]) -> None:
     assert [set(each["properties"]) for each in answer("/thing/invite", "post")["anyOf"]] == [{"response"}, {"success"}]
     error = document["components"]["schemas"]["Error"]["properties"]["error"]["properties"]
     assert error["code"]["enum"] == list(CODES)
+    assert all(field["description"] for field in error.values())
+
+
+def test_the_closed_list_of_errors_is_told(document: dict[str, Any]) -> None:
+    """Each code with its status and what it means, and which headers answers bear."""
+    assert {each["code"]: each["status"] for each in document["x-errors"]} == CODES
+    assert all(each["meaning"].endswith(".") for each in document["x-errors"])
+    headers = document["components"]["headers"]
+    for method in document["paths"]["/thing/edit"].values():
+        for response in method["responses"].values():
+            assert {each["$ref"].rpartition("/")[2] for each in response["headers"].values()} <= set(headers)
+        assert "Retry-After" in method["responses"]["default"]["headers"]
+
+
+def test_rates_are_told_as_they_are() -> None:
+    """Each class with this server's numbers and the settings that they come from; nothing where nothing is limited."""
+    told = openapi(Registry(TokenBuckets.of(Limits(messages_per_second=3, messages_burst=7), ManualClock())))["x-rate-limits"]
+    assert {each["class"] for each in told} == {"messages", "writes", "reads", "uploads", "sockets"}
+    assert (told[0]["class"], told[0]["per_second"], told[0]["burst"]) == ("messages", 3, 7)
+    assert {name.removeprefix("limits.") for each in told for name in each["settings"]} <= set(Limits.model_fields)
+    assert openapi(Registry(TokenBuckets.of(Limits(enabled=False), ManualClock())))["x-rate-limits"] == []
+
+
+def test_what_is_beside_the_calls_is_told_too(document: dict[str, Any]) -> None:
+    """Health, metrics and the websocket, with what each may answer."""
+    for path in PATHS:
+        assert "default" in document["paths"][path]["get"]["responses"]
+    assert "101" in document["paths"]["/websocket/client"]["get"]["responses"]
+    assert "text/plain" in document["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+
+
+def test_every_parameter_of_every_call_says_what_it_is() -> None:
+    """In the query, in each kind of body, and in the headers."""
+    registry = Registry(TokenBuckets.of(Limits(), ManualClock()))
+    for part in (channels, files, messages, organisations, server, teams, users):
+        part.register(registry, cast("Core", None))
+    document = openapi(registry)
+    silent = [
+        f"{method} {path} {name}"
+        for path, methods in document["paths"].items()
+        for method, described in methods.items()
+        for name, text in descriptions(document, described)
+        if not text
+    ]
+    assert len(document["paths"]) > 50
+    assert silent == []
+
+
+def descriptions(document: dict[str, Any], described: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each parameter of a call, and what is said of it."""
+    for each in described["parameters"]:
+        yield each["name"], each.get("description", "")
+    for content in described.get("requestBody", {}).get("content", {}).values():
+        name = content["schema"].get("$ref", "").rpartition("/")[2]
+        schema = document["components"]["schemas"][name] if name else content["schema"]
+        for field, part in schema.get("properties", {}).items():
+            yield field, part.get("description", "")
 
 
 def test_a_file_is_sent_as_it_is_or_in_a_form(document: dict[str, Any]) -> None:

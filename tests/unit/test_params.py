@@ -210,6 +210,21 @@ def test_lists_of_one_and_of_none() -> None:
     assert converted(tags=["", "5"]).tags == ["", "5"]
 
 
+def test_a_form_may_bear_a_list_as_json() -> None:
+    """`members=["1","2"]`, in query, form and multipart; an array within it, or what is no JSON, is refused."""
+    for raw in (collect("", b"members=%5B%221%22,2%5D", b""), collect(FORM, b"", b'members=["1",2]')):
+        assert converted(**raw).members == [1, 2]
+    assert converted(**collect(MULTIPART, b"", multipart([("members", '["1"]')]))).members == [1]
+    assert converted(members="[]").members == []
+    for wrong in ("[1", "[[1]]", "[x]", '["1","2",]', "[1][2]", "[" * 5000, '{"a": 1}', ["[1]"], '[{"a": 1}]', "[1,1,1,1,1,1]"):
+        assert refused(members=wrong) == "members must be a list of at most 5, each an id: a whole number, as digits."
+
+
+def test_a_text_that_looks_like_a_list_is_a_text() -> None:
+    """In a list of texts."""
+    assert converted(tags='["a","b"]').tags == ['["a","b"]']
+
+
 def test_unknown_parameters_are_ignored() -> None:
     """A newer client's parameter is no error."""
     assert converted(nonsense=["what", {}]) == Everything(contents="x")

@@ -41,8 +41,9 @@ class Log:
 
     def message(self, channel: int = ROOM, text: str = "hi", object_: int = 50) -> Event:
         return self.event(
-            "message", "created", channel=channel, object=object_, body={"id": str(object_), "contents": text, "mentions": []}
-        )
+            "message", "created", channel=channel, object=object_,
+            body={"id": str(object_), "contents": text, "mentions": [], "channels": [], "attachments": [{"name": text}]},
+        )  # fmt: skip
 
     def member(self, event: str, user: int, channel: int = ROOM, role: str = "guest", **fields: int) -> Event:
         nothing = dict.fromkeys(("avatar", "origin", "suspended_at"))

@@ -3,6 +3,7 @@
 PYTHON ?= python3
 ARGS ?=
 TESTS ?=
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ INSTALLED := $(VENV)/.installed
 
 help:
 	@echo 'make run  [ARGS="--port 8500"]            start the server on an empty machine: SQLite below ./data'
-	@echo 'make test [TESTS="tests/unit -k limits"]  run the tests, or some of them'
+	@echo 'make test [TESTS="tests/unit -k limits"]  run the tests, two files at once (JOBS=2), or some of them'
 	@echo 'make check        format, lint, types, import rules'
 	@echo 'make format       format the code, mend what can be mended'
 	@echo 'make constraints  resolve the dependencies anew'
@@ -25,7 +26,7 @@ run: $(INSTALLED)
 	@exec $(BIN)/crust serve $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(or $(TESTS),--numprocesses $(JOBS) --dist loadfile)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -152,11 +152,9 @@ class Stage:
                 await asyncio.sleep(POLL_S)
 
     async def behind(self, head: int, last: int) -> list[str]:
-        """Who has not got there: relay and reader to `head`, each listener to `last`, the newest message up to there."""
+        """Who has not got there: reader and consumers (the relay is one) to `head`, listeners to `last`, the newest message until there."""
         late = [each.heard.name for each in [*self.listeners, *self.crowd] if each.position < last]
-        if self.broker is not None:
-            for [position] in await self.store.rows("SELECT position FROM consumer WHERE name = $1", "relay"):
-                late += ["the relay"] if position < head else []
+        late += [f"the consumer {name}" for [name] in await self.store.rows("SELECT name FROM consumer WHERE position < $1", head)]
         if self.reader is not None:
             late += ["the reader"] if (await self.reader.place() or 0) < head else []
         return late

@@ -18,6 +18,7 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from crust.telemetry import configure
 from tests.benchmarks.cases import CASES
 from tests.benchmarks.processes import CLIENT_CORE, CORES
 from tests.benchmarks.sitting import Row, Sitting
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="with this part of the people and messages: only to see that it works")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {CLIENT_CORE})
+    configure("error")
     print(machine(arguments.server), "", shown(HEAD), "| --- | --- | --- | --- | --- |", sep="\n", flush=True)
     for name in arguments.cases or CASES:
         for row in asyncio.run(CASES[name](Sitting(arguments.server, arguments.rounds, arguments.scale))):

@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from crust.events.event import Event
 from crust.ws.protocol import event_frame
-from tests.benchmarks import floors, searching
+from tests.benchmarks import brokered, floors, searching
 from tests.benchmarks.client import Http, Websocket
 from tests.benchmarks.load import Figures, Receiver, text, volley
 from tests.benchmarks.people import Person, call, channel_of, listening, opened, people_of, speakers
@@ -354,5 +354,6 @@ async def sqlite(_sitting: Sitting) -> list[Row]:
 
 CASES: dict[str, Callable[[Sitting], Coroutine[None, None, list[Row]]]] = {
     "sqlite": sqlite, "fan_out": fan_out, "pace": pace, "members": members, "messages": messages, "search": searching.search,
-    "connect": connect, "idle": idle, "storm": storm, "silent": silent,
+    "connect": connect, "idle": idle, "storm": storm, "silent": silent, "rabbit": brokered.rabbit, "away": brokered.away,
+    "nodes": brokered.nodes,
 }  # fmt: skip

@@ -159,7 +159,10 @@ async def test_what_the_relay_leaves_out_is_reported(rabbit_url: str) -> None:
 
 def command(*arguments: str) -> subprocess.Popen[str]:
     line = [sys.executable, "-m", "crust.cli.main", "torture", *arguments]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    # Where the tests run in the background of a shell, they ignore interrupts, and so would what they start.
+    return subprocess.Popen(
+        ["/usr/bin/env", "--default-signal=INT", *line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 async def test_what_cannot_be_done_is_said() -> None:

@@ -167,3 +167,15 @@ async def test_what_cannot_be_done_is_said(crust: Crust, vhost: str) -> None:
     assert "marked-secret" not in said
     status, said = crust("broker", "check", CRUST_BROKER__GRANTS="reports 17")
     assert (status, "CRUST_BROKER__GRANTS" in said) == (1, True)
+
+
+async def test_another_type_of_queue_is_mended(crust: Crust, management: Management, vhost: str) -> None:
+    """From classic to quorum and back, by the setting: a check tells of it, a repair makes it so, and then there is nothing to do."""
+    assert crust("broker", "repair")[0] == 0
+    for kind in ("quorum", "classic"):
+        status, said = crust("broker", "check", CRUST_BROKER__QUEUE_TYPE=kind)
+        assert (status, "x-queue-type" in said) == (1, True), said
+        assert crust("broker", "repair", CRUST_BROKER__QUEUE_TYPE=kind)[0] == 0
+        (queue,) = [each for each in management.call("GET", "queues", vhost) if each["name"] == topology.INJECT]
+        assert queue["arguments"]["x-queue-type"] == kind
+        assert crust("broker", "check", CRUST_BROKER__QUEUE_TYPE=kind)[0] == 0

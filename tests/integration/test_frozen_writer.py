@@ -30,12 +30,12 @@ async def main():
 
 asyncio.run(main())
 """
-LONGEST_S = 5.0
+LONGEST_S = 8.0  # PostgreSQL ends the frozen transaction after 4; the rest is for a machine that does other things, too
 
 
 @pytest.mark.asyncio
 @pytest.mark.postgres
-async def test_a_frozen_writer_delays_others_by_five_seconds_at_most(postgres_url: str, tmp_path: Path) -> None:
+async def test_a_frozen_writer_delays_others_by_seconds_at_most(postgres_url: str, tmp_path: Path) -> None:
     """SIGSTOP inside a change: PostgreSQL ends that transaction, and whoever waits goes on, without an error."""
     settings = Settings(data_dir=tmp_path, database_url=postgres_url)
     async with opened(settings) as node:

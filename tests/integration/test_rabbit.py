@@ -356,3 +356,13 @@ async def test_a_broker_that_was_never_there(tmp_path: Path, rabbit_url: str) ->
         await until(lambda: talk.events and talk.events[-1].position == head, 5)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_quorum_queues_are_a_setting(tmp_path: Path, rabbit_url: str) -> None:
+    """What is durable is of that type then, and people talk as before."""
+    async with talking(tmp_path, rabbit_url, queue_type="quorum") as talk:
+        await talk.say(20)
+        await talk.at_the_head()
+        vhost = urlsplit(rabbit_url).path.lstrip("/")
+        (queue,) = [each for each in Management(rabbit_url).call("GET", "queues", vhost) if each["name"] == topology.INJECT]
+        assert queue["arguments"]["x-queue-type"] == "quorum"

@@ -9,7 +9,6 @@ import asyncio
 import json
 import re
 import sqlite3
-import statistics
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -223,10 +222,10 @@ def test_nobody_learns_who_has_an_account(server: Server) -> None:
         error.pop("request_id")
         return took, answer.status_code, error
 
-    known = [timed("ana", number) for number in range(1, 13)]
-    unknown = [timed(f"nobody{number}", number) for number in range(13, 25)]
+    both = [(timed("ana", number), timed(f"nobody{number}", number + 12)) for number in range(1, 13)]
+    known, unknown = zip(*both, strict=True)
     assert {(status, str(error)) for _, status, error in (*known, *unknown)} == {(401, str(known[0][2]))}
-    times = [statistics.median(took for took, _, _ in each) for each in (known, unknown)]
+    times = [min(took for took, _, _ in each) for each in (known, unknown)]  # other work on the machine only adds to them
     assert max(times) < 1.5 * min(times), times  # a hash is nearly all of it: without one it would be a tenth
 
 

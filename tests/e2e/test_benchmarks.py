@@ -15,7 +15,7 @@ WITH_RABBITMQ = ("rabbit", "away", "nodes")
 def run(*cases: str) -> None:
     """With a hundredth of the people and messages; it ends with another status when a message is lost, doubled or out of order."""
     command = [sys.executable, "-m", "tests.benchmarks", *cases, "--rounds", "1", "--scale", "0.01"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=480, check=False)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[2].startswith("| measured |")
@@ -23,7 +23,7 @@ def run(*cases: str) -> None:
     assert all(line.startswith("| ") and line.count("|") == 6 for line in lines[2:])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_every_benchmark_of_one_server_prints_its_rows() -> None:
     """And loses nothing."""
     run(*(case for case in CASES if case not in WITH_RABBITMQ))
@@ -31,7 +31,7 @@ def test_every_benchmark_of_one_server_prints_its_rows() -> None:
 
 @pytest.mark.rabbit
 @pytest.mark.postgres
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(500)
 def test_every_benchmark_with_rabbitmq_prints_its_rows() -> None:
     """The same, over a RabbitMQ that it starts and stops."""
     run(*WITH_RABBITMQ)

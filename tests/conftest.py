@@ -12,11 +12,12 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -24,6 +25,7 @@ import pytest
 
 from tests.support.rabbit import Management, RabbitServer
 
+T = TypeVar("T")
 POSTGRES_URL = os.environ.get("CRUST_TEST_POSTGRES_URL", "")
 RABBIT_URL = os.environ.get("CRUST_TEST_RABBIT_URL", "")
 REQUIRED = os.environ.get("CRUST_TEST_REQUIRE", "").replace(",", " ").split()
@@ -147,10 +149,14 @@ def database(template: str = "template1") -> Iterator[str]:
         _run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _run(statement: str) -> None:
-    """Execute it in a thread, which has a loop of its own whatever the caller's does."""
+def run_beside(work: Coroutine[Any, Any, T]) -> T:
+    """Run it in a thread, which has a loop of its own whatever the caller's does."""
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, _execute(statement)).result()
+        return thread.submit(asyncio.run, work).result()
+
+
+def _run(statement: str) -> None:
+    run_beside(_execute(statement))
 
 
 async def _execute(statement: str) -> None:

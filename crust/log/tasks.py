@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+
+from crust.errors import CrustError
 
 
 async def first_to_end(*work: Coroutine[Any, Any, Any]) -> None:
@@ -19,3 +21,13 @@ async def first_to_end(*work: Coroutine[Any, Any, Any]) -> None:
     for task in tasks:
         if task in done:
             task.result()
+
+
+async def repeated(work: Callable[[], Awaitable[object]], every_s: float, failed: Callable[[str], object]) -> None:
+    """Do it now and every so many seconds, until cancelled; `failed` is told why it could not be done, and then it is tried again."""
+    while True:
+        try:
+            await work()
+        except (OSError, CrustError) as error:
+            failed(str(error))
+        await asyncio.sleep(every_s)

@@ -99,14 +99,11 @@ class Accounts:
             Invalid: a name, address or password is not as it must be.
             Conflict: the name or the address is taken.
         """
-        handle = names.username(username)
-        shown = names.display(name or username)
-        address = None if email is None else names.email(email)
-        password_hash = None if password is None else await self.hashed(password)
+        checked = await self._checked(username, name, email, password)
         async with self._log.change() as change:
             if only_if_empty and not await self.empty():
                 raise Gone("This link has been used: the server has an administrator.")
-            return await self.enrol(change, handle, shown, address, password_hash, is_admin=is_admin, kind="bot" if bot else "person")
+            return await self.enrol(change, *checked, is_admin=is_admin, kind="bot" if bot else "person")
 
     async def add_by(
         self, actor: Actor, username: str, *, password: str | None, email: str | None, name: str | None, key: Key | None
@@ -119,16 +116,25 @@ class Accounts:
             IdempotencyMismatch: the key was used for another request.
         """
         may_administer(is_admin=actor.is_admin)
-        handle, shown = names.username(username), names.display(name or username)
-        address = None if email is None else names.email(email)
-        password_hash = None if password is None else await self.hashed(password)
+        checked = await self._checked(username, name, email, password)
         async with self._log.change() as change:
             repeated = await keys.result(self._database, key)
-            added = repeated or int((await self.enrol(change, handle, shown, address, password_hash)).id)
+            added = repeated or int((await self.enrol(change, *checked)).id)
             if repeated is None:
                 keys.keep(change, key, added)
         viewed = await self.viewed(added)
         return viewed if repeated is None else msgspec.structs.replace(viewed, duplicate=True)
+
+    async def _checked(
+        self, username: str, name: str | None, email: str | None, password: str | None
+    ) -> tuple[str, str, str | None, str | None]:
+        """What was asked for, as it is stored: handle, name, address and password; in the order of `enrol`."""
+        return (
+            names.username(username),
+            names.display(name or username),
+            None if email is None else names.email(email),
+            None if password is None else await self.hashed(password),
+        )
 
     async def enrol(
         self, change: Change, handle: str, shown: str, address: str | None, password_hash: str | None, *, is_admin: bool = False,

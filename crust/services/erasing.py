@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 
-from crust.errors import CrustError
 from crust.log import Log
+from crust.log.tasks import repeated
 from crust.models.database import Database
 from crust.services.messages import Messages
 from crust.telemetry import get_logger
@@ -37,12 +37,8 @@ class Erasing:
 
     async def always(self) -> None:
         """Look now and from time to time, until cancelled."""
-        while True:
-            try:
-                await self.run()
-            except (OSError, CrustError) as error:
-                log.warning("what was removed could not be erased; it is tried again", error=str(error))
-            await asyncio.sleep(EVERY_S)
+        failure = "what was removed could not be erased; it is tried again"
+        await repeated(self.run, EVERY_S, lambda error: log.warning(failure, error=error))
 
     async def run(self) -> None:
         """Erase all that was removed."""

@@ -6,7 +6,6 @@ message without bytes. Such bytes are swept away when they are old enough that n
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -16,6 +15,7 @@ from crust.errors import CrustError, Gone, Invalid, NotFound, TooLarge, Unavaila
 from crust.files.pictures import USUAL, Busy, Dimensions, NoPicture, Pictures, owner, preview_key, size_for
 from crust.files.sniffing import PICTURES, SHOWN, TEXT, is_markup, media_type
 from crust.files.storage import Missing, Received, Spool, Storage, TooMuch, new_key
+from crust.log.tasks import repeated
 from crust.models.database import Database, Row
 from crust.services import keys, names
 from crust.services.actor import Actor
@@ -257,12 +257,8 @@ class Files:
 
     async def sweep_always(self) -> None:
         """Sweep now and from time to time, until cancelled."""
-        while True:
-            try:
-                await self.sweep()
-            except (OSError, CrustError) as error:
-                log.warning("the sweep of files failed; it is repeated", error=str(error))
-            await asyncio.sleep(self._settings.sweep_s)
+        failure = "the sweep of files failed; it is repeated"
+        await repeated(self.sweep, self._settings.sweep_s, lambda error: log.warning(failure, error=error))
 
     async def sweep(self) -> int:
         """Remove bytes that belong to no message and are old enough that none is about to get them; gives how many files it were."""

@@ -9,6 +9,7 @@ from crust.log import Change, NewEvent
 from crust.models.database import Database, Row, inserting
 from crust.models.tables import ChannelMember, OrganisationMember
 from crust.services import views
+from crust.services.actor import Actor
 from crust.services.rights import Membership
 from crust.services.standing import record_in_channel
 
@@ -56,6 +57,10 @@ class Members:
         if not rows:
             return Membership(None)
         return Membership(rows[0]["role"], rows[0]["archived_at"] is not None, administers=bool(rows[0]["is_admin"]))
+
+    async def sees(self, actor: Actor, user_id: int) -> bool:
+        """Whether somebody is the caller, or in one of their organisations; who administers the server sees everybody."""
+        return user_id == actor.user_id or actor.is_admin or await self.acquainted(user_id, actor.user_id)
 
     async def acquainted(self, user_id: int, other: int) -> bool:
         """Whether two people are in one organisation."""

@@ -247,11 +247,7 @@ class Organisations:
         by, value = ("id", user_id) if email is None else ("email_key", names.fold(email.strip()))
         sql = f"SELECT id FROM \"user\" WHERE {by} = $1 AND kind <> 'ghost' AND suspended_at IS NULL"
         rows = await self._database.fetch(sql, value)
-        if not rows:
-            return None
-        found = int(rows[0]["id"])
-        seen = found == actor.user_id or actor.is_admin or await self._members.acquainted(found, actor.user_id)
-        return found if seen else None
+        return int(rows[0]["id"]) if rows and await self._members.sees(actor, rows[0]["id"]) else None
 
     async def give_role(self, actor: Actor, organisation_id: int, user_id: int, role: str) -> None:
         """Make somebody in it owner, admin, member or guest; again is no error.

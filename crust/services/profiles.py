@@ -40,8 +40,8 @@ class Profiles:
         return await self._accounts.viewed(user_id)
 
     async def sees(self, actor: Actor, user_id: int) -> bool:
-        """Whether somebody is the caller, or in one of their organisations; who administers the server sees everybody."""
-        return user_id == actor.user_id or actor.is_admin or await self._members.acquainted(user_id, actor.user_id)
+        """As in `Members.sees`."""
+        return await self._members.sees(actor, user_id)
 
     async def edit(self, actor: Actor, name: str | None, email: str | None, came_from: str = "") -> views.ViewedUser:
         """Change the caller's own profile.

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable
 
 from crust import settings
 from crust.clock import Clock
-from crust.errors import CrustError
 from crust.ids import ID_COUNTER_BITS, ID_EPOCH_MS, MAX_ID
 from crust.log import Log
+from crust.log.tasks import repeated
 from crust.models.database import Database
 from crust.services.messages import Messages
 from crust.services.sessions import DAY_MS, OVER
@@ -52,13 +52,12 @@ class Retention:
 
     async def always(self) -> None:
         """Look now and from time to time, until cancelled."""
-        while True:
-            try:
-                if removed := await self.run():
-                    log.info("what was old was removed", **removed)
-            except (OSError, CrustError) as error:
-                log.warning("old things could not be removed; it is tried again", error=str(error))
-            await asyncio.sleep(self._ages.every_s)
+        failure = "old things could not be removed; it is tried again"
+        await repeated(self._run_and_tell, self._ages.every_s, lambda error: log.warning(failure, error=error))
+
+    async def _run_and_tell(self) -> None:
+        if removed := await self.run():
+            log.info("what was old was removed", **removed)
 
     async def run(self) -> dict[str, int]:
         """Remove all that is old; gives how many of what.

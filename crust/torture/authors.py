@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from crust.log.tasks import first_to_end
+from crust.torture.accounts import Account
 from crust.torture.ledger import Said
 from crust.torture.wire import AWAY, socket
 
@@ -25,20 +26,6 @@ OK, LATER, UNAVAILABLE = 200, 503, "unavailable"  # answers; one that is not the
 
 Choose = Callable[[], str]
 """The address of a node, as a load balancer would choose one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody who is signed in."""
-
-    user_id: str
-    username: str
-    session_id: str
-    client_id: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"X-Session-ID": self.session_id, "X-Client-ID": self.client_id}
 
 
 @dataclass(slots=True)

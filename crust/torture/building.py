@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import shutil
 import tempfile
@@ -16,7 +15,8 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 
 from crust.torture import brokers
-from crust.torture.authors import Account, HttpAuthor, SocketAuthor
+from crust.torture.accounts import accounts_of
+from crust.torture.authors import HttpAuthor, SocketAuthor
 from crust.torture.brokers import Broker
 from crust.torture.listeners import Listener
 from crust.torture.nodes import Node, Reader
@@ -142,7 +142,7 @@ async def _fill(stage: Stage) -> None:
     await process.run(FILL_S)
     if not sessions.exists():
         raise ProcessFailed(f"crust demo: {process.log()}")
-    stage.accounts = [Account(**json.loads(line)) for line in sessions.read_text().splitlines()]
+    stage.accounts = accounts_of(sessions)
     stage.channels = [int(channel) for [channel] in await stage.store.rows("SELECT id FROM channel ORDER BY id")]
 
 

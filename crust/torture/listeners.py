@@ -11,7 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from crust.torture.authors import Account, Choose
+from crust.torture.accounts import Account
+from crust.torture.authors import Choose
 from crust.torture.ledger import Heard, Logged
 from crust.torture.wire import AWAY, socket
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from crust.torture.authors import Account, Author
+from crust.torture.accounts import Account
+from crust.torture.authors import Author
 from crust.torture.brokers import Broker
 from crust.torture.listeners import Listener
 from crust.torture.nodes import Node, Reader

@@ -23,10 +23,12 @@ from aiormq.abc import DeliveredMessage
 from crust.broker.topology import EVENTS
 from crust.runtime import opened
 from crust.settings import Settings
+from crust.torture.accounts import Account as Person
+from crust.torture.accounts import accounts_of
 from crust.torture.rabbit import RabbitServer
 from tests.benchmarks.client import Http
 from tests.benchmarks.load import Figures, Receiver, volley
-from tests.benchmarks.people import Person, channel_of, listening, people_of, speakers
+from tests.benchmarks.people import channel_of, listening, speakers
 from tests.benchmarks.processes import Process, crust, crust_server
 from tests.benchmarks.sitting import Row, Sitting, median, ratio
 from tests.support.people import channel, person, position, say
@@ -59,7 +61,7 @@ def filled(users: int, environment: dict[str, str]) -> Iterator[tuple[Path, list
         folder = Path(name)
         options = ("--users", str(users), "--channels", "1", "--messages", "50", "--sessions", str(folder / "sessions"))
         crust("demo", *options, folder=folder, environment=environment)
-        yield folder, people_of(folder / "sessions")
+        yield folder, accounts_of(folder / "sessions")
 
 
 async def spoken(port: int, people: list[Person], messages: int, rate: float | None = None, *, alive: bool = True) -> Figures:

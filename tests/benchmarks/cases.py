@@ -14,11 +14,13 @@ import msgspec
 from msgspec import Raw
 
 from crust.events.event import Event
+from crust.torture.accounts import Account as Person
+from crust.torture.accounts import accounts_of
 from crust.ws.protocol import event_frame
 from tests.benchmarks import brokered, floors, searching
 from tests.benchmarks.client import Http, Websocket
 from tests.benchmarks.load import Figures, Receiver, text, volley
-from tests.benchmarks.people import Person, call, channel_of, listening, opened, people_of, speakers
+from tests.benchmarks.people import call, channel_of, listening, opened, speakers
 from tests.benchmarks.processes import Process, crust, crust_server, floor
 from tests.benchmarks.sitting import Row, Sitting, median, ratio
 
@@ -41,7 +43,7 @@ def filled(users: int, *options: str) -> Iterator[tuple[Path, list[Person]]]:
     with tempfile.TemporaryDirectory(prefix="crust-benchmark-") as name:
         folder = Path(name)
         crust("demo", "--users", str(users), "--sessions", str(folder / "sessions"), *options, folder=folder)
-        yield folder, people_of(folder / "sessions")
+        yield folder, accounts_of(folder / "sessions")
 
 
 @contextmanager

@@ -6,34 +6,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from crust.torture.accounts import Account as Person
 from tests.benchmarks.client import Http, Websocket
 from tests.benchmarks.load import Receiver, Sender
 
 PATH = "/websocket/client"
 TOGETHER = 20  # sockets that are opened at once
 READY_S = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """A line of the file that `crust demo --sessions` writes."""
-
-    user_id: str
-    username: str
-    session_id: str
-    client_id: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"X-Session-ID": self.session_id, "X-Client-ID": self.client_id}
-
-
-def people_of(file: Path) -> list[Person]:
-    return [Person(**json.loads(line)) for line in file.read_text().splitlines()]
 
 
 async def call(http: Http, person: Person, method: str, path: str, **fields: object) -> Any:

@@ -14,8 +14,10 @@ from crust.cli.common import core
 from crust.cli.demo import write_sessions
 from crust.services.core import Core
 from crust.services.demo import TOGETHER, Demo, Resident, in_chunks
+from crust.torture.accounts import Account as Person
+from crust.torture.accounts import accounts_of
 from tests.benchmarks.client import Http
-from tests.benchmarks.people import Person, call, people_of
+from tests.benchmarks.people import call
 from tests.benchmarks.processes import crust_server
 from tests.benchmarks.sitting import Row, Sitting, median
 
@@ -36,7 +38,7 @@ async def search(sitting: Sitting) -> list[Row]:
     count, rows = sitting.of(1_000_000), []
     with tempfile.TemporaryDirectory(prefix="crust-benchmark-") as name:
         await fill(Path(name), count)
-        everybody = people_of(Path(name) / "sessions")
+        everybody = accounts_of(Path(name) / "sessions")
         with crust_server(Path(name), sitting.server) as process:
             for sees, person in zip(("all", "1 %", "old ones"), everybody[:3], strict=True):
                 took = sorted(await asked(process.port, person, everybody[0], sitting.of(30) * sitting.rounds))

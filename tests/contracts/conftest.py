@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 import pytest_asyncio
@@ -15,22 +12,13 @@ import pytest_asyncio
 from crust.clock import ManualClock
 from crust.runtime import opened
 from crust.settings import Passwords, Settings
-from tests.conftest import database
+from tests.conftest import database, run_beside
 from tests.support.consumers import Place
 from tests.support.people import channel, person
 
 # A password hash that costs next to nothing: its strength is not what these tests are about.
 CHEAP = Passwords(time_cost=1, memory_kib=8, parallelism=1)
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
-
-
-T = TypeVar("T")
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run it in a thread, which has a loop of its own whatever the caller's does."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, work).result()
 
 
 async def migrate(settings: Settings) -> None:
@@ -42,7 +30,7 @@ async def migrate(settings: Settings) -> None:
 def sqlite_in(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Settings]:
     """Makes a migrated SQLite database with no account in it, in a folder that is made, too."""
     original = Settings(data_dir=tmp_path_factory.mktemp("migrated"))
-    run(migrate(original))
+    run_beside(migrate(original))
     assert original.sqlite_path is not None
     migrated = original.sqlite_path
 
@@ -59,7 +47,7 @@ def sqlite_in(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Sett
 def migrated_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name of a database with no account in it."""
     with database() as url:
-        run(migrate(Settings(data_dir=tmp_path_factory.mktemp("migrated"), database_url=url)))
+        run_beside(migrate(Settings(data_dir=tmp_path_factory.mktemp("migrated"), database_url=url)))
         yield url.rpartition("/")[2]
 
 

@@ -17,7 +17,7 @@ from crust.services.actor import Actor
 from crust.services.paging import Part
 from crust.services.search import Wish
 from crust.settings import Settings
-from tests.contracts.conftest import run
+from tests.conftest import run_beside
 from tests.support.people import channel, events, names, person, say
 from tests.support.transfer import a_life, as_lines, exported, imported, records, without_header
 
@@ -34,7 +34,7 @@ def other(request: pytest.FixtureRequest, tmp_path: Path, settings: Settings) ->
 @pytest.fixture(scope="session")
 def lines(tmp_path_factory: pytest.TempPathFactory, sqlite_in: Callable[[Path], Settings]) -> bytes:
     """An export of such a life."""
-    return run(exported_life(sqlite_in(tmp_path_factory.mktemp("life") / "data")))
+    return run_beside(exported_life(sqlite_in(tmp_path_factory.mktemp("life") / "data")))
 
 
 async def exported_life(settings: Settings) -> bytes:

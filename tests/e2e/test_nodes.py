@@ -19,7 +19,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.server import Server, call, free_port
+from tests.support.server import Server, call, free_port, is_ready
 from tests.support.wire import seconds_until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.postgres, pytest.mark.rabbit]
@@ -100,18 +100,11 @@ def behind_nginx(nodes: list[Server], tmp_path: Path) -> Iterator[str]:
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        seconds_until(lambda: answers(url), 20)
+        seconds_until(lambda: is_ready(url), 20)
         yield url
     finally:
         process.terminate()
         process.wait(20)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health/ready", timeout=2).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def status(client: httpx.Client, path: str) -> int:

@@ -12,10 +12,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tests.support.server import Server, call
+from tests.support.server import Server, call, is_ready
 from tests.support.wire import seconds_until
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +96,7 @@ def test_several_nodes_work_as_written(server: Server, postgres_url: str, rabbit
                 else:
                     shell(server, command)
                 if "--port 8402" in command:
-                    seconds_until(lambda: all(answers(port) for port in (8401, 8402)), 30)
+                    seconds_until(lambda: all(is_ready(f"http://127.0.0.1:{port}") for port in (8401, 8402)), 30)
             assert len(running) == 3
             server.add_user("ana")
             seconds_until(lambda: "user.created" in (server.folder / "out").read_text(), 20)
@@ -105,13 +104,6 @@ def test_several_nodes_work_as_written(server: Server, postgres_url: str, rabbit
             for process in running:
                 process.kill()
                 process.wait(10)
-
-
-def answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=2).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def test_two_people_talk_with_the_example_client_over_a_kill(server: Server) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,14 +13,20 @@ from pathlib import Path
 
 import httpx
 
+from crust.torture.process import free_port
+
+__all__ = ["PASSWORD", "Server", "call", "free_port", "is_ready", "running"]
+
 START_S = 30.0
 PASSWORD = "correct horse battery"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def is_ready(url: str) -> bool:
+    """Whether a server at this URL can do its work."""
+    try:
+        return httpx.get(f"{url}/health/ready", timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 class Server:
@@ -81,10 +86,7 @@ class Server:
             time.sleep(0.05)
 
     def ready(self) -> bool:
-        try:
-            return httpx.get(self.url + "/health/ready", timeout=2).status_code == 200
-        except httpx.TransportError:
-            return False
+        return is_ready(self.url)
 
     def log(self) -> str:
         """What the process has said since its folder was made."""

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from websockets.exceptions import WebSocketException
 
+from crust.torture.accounts import Account
 from tests.e2e.soak.ledger import Allowed, Answer, Ledger, Said
 from tests.e2e.soak.wire import Ended, Wire
 from tests.e2e.soak.world import Channel, Look, World
@@ -24,20 +25,6 @@ LONGEST = 15_900
 BEHIND_S = 5.0  # who is held up for longer than that does not catch up: the rate is what the server bears
 
 Encode = Callable[[Mapping[str, Any]], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody of the demo, signed in."""
-
-    user_id: str
-    username: str
-    session_id: str
-    client_id: str
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"X-Session-ID": self.session_id, "X-Client-ID": self.client_id}
 
 
 @dataclass(frozen=True, slots=True)

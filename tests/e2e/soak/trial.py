@@ -13,9 +13,10 @@ from typing import Any
 
 import httpx
 
+from crust.torture.accounts import Account, accounts_of
 from tests.e2e.soak import habits, rights
 from tests.e2e.soak.ledger import Ledger
-from tests.e2e.soak.people import Account, Person, Place
+from tests.e2e.soak.people import Person, Place
 from tests.e2e.soak.references import Reference
 from tests.e2e.soak.watch import Watch, size_of
 from tests.e2e.soak.wire import Wire
@@ -81,7 +82,7 @@ def populated(server: Server, ledger: Ledger) -> Place:
     count = str(PEOPLE + len(REFERENCES))
     done = server.run("demo", "--users", count, "--channels", "2", "--messages", "300", "--sessions", str(file))
     assert done.returncode == 0, done.stderr
-    accounts = [Account(**json.loads(line)) for line in file.read_text().splitlines()]
+    accounts = accounts_of(file)
     server.start()
     password = done.stdout.rstrip().rpartition(" ")[2]
     return Place(server.url, server.websocket_url, password, accounts, World(), ledger)

@@ -17,7 +17,7 @@ shown, happened.py what has happened.
 """
 
 from crust.errors import Conflict, CrustError, EventRefused, Forbidden, Gone, Invalid, NotFound, TargetError, Unavailable
-from crust.events.objects import Attachment, Channel, Member, Message, MessageEdited, MessageRemoved, Reacted, User
+from crust.events.objects import Attachment, Channel, Member, Message, MessageEdited, MessageRemoved, Preview, Reacted, User
 from crust.plugin.base import API, CAPABILITIES, Plugin, PluginConfig, hookimpl
 from crust.plugin.context import Answer, Chat, Collection, Context, Document, Files, Http, HttpRefused, Logger, Store, Tasks
 from crust.plugin.drafts import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
@@ -55,6 +55,7 @@ __all__ = [
     "NotFound",
     "Plugin",
     "PluginConfig",
+    "Preview",
     "Reacted",
     "Reject",
     "SignInDraft",

@@ -290,7 +290,7 @@ class Message(Model):
     """A message, or the tombstone of one (`removed_at` set, contents empty). `replies` counts the living answers.
 
     `attachments` is what is shown of its files, as JSON, so that nobody who reads a message has to look for them; `channels` are the ids of
-    those that it names.
+    those that it names; `preview`, as JSON too, is what a link in it leads to.
     """
 
     id = IdField(primary_key=True)
@@ -311,6 +311,7 @@ class Message(Model):
     reactions = fields.IntField(db_default=0)
     attachments = fields.TextField(db_default="[]")
     channels = fields.TextField(db_default="[]")
+    preview = fields.TextField(null=True)
 
     class Meta:
         table = "message"
@@ -423,7 +424,7 @@ class Consumer(Model):
 
 # What is delivered to whom (`delivery`, `lane`) and what plugins keep (`document`, `document_field`) have keys of several columns, which no
 # model can have: migration 0010_delivery makes them, and `crust.host` reads and writes them. So do the tables of bridges (`room_link`,
-# `ghost`, `identity_code`, `message_part`), which 0011_bridges makes; `crust.services` reads and writes them.
+# `ghost`, `identity_code`, `message_part`), which 0012_bridges makes; `crust.services` reads and writes them.
 
 
 # The docstrings are for readers of this file. As table comments they would be part of the schema, and each correction a migration.

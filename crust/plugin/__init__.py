@@ -30,7 +30,7 @@ from crust.errors import (
     TooLarge,
     Unavailable,
 )
-from crust.events.objects import Attachment, Channel, Member, Message, MessageEdited, MessageRemoved, Reacted, User
+from crust.events.objects import Attachment, Channel, Member, Message, MessageEdited, MessageRemoved, Preview, Reacted, User
 from crust.plugin.base import API, CAPABILITIES, Plugin, PluginConfig, hookimpl
 from crust.plugin.bridge import (
     UNVERIFIED,
@@ -107,6 +107,7 @@ __all__ = [
     "OutgoingTopic",
     "Plugin",
     "PluginConfig",
+    "Preview",
     "RateLimited",
     "Reacted",
     "Reject",

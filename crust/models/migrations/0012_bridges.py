@@ -63,7 +63,7 @@ async def create(_apps: Any, editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crust", "0010_delivery")]
+    dependencies = [("crust", "0011_preview")]
 
     initial = False
 

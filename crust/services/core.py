@@ -121,7 +121,7 @@ class Core:
         self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files, filters)
         self.avatars = Avatars(database, log, self.profiles, self.files, storage, spool, pictures)
         self.search = Search(database, self.messages)
-        self.ghosts = Ghosts(database, log, clock, self.accounts, members)
+        self.ghosts = Ghosts(database, log, self.accounts, members)
         self.injects = Injects(
             database, clock, settings.server_name, self.messages, self.channels, self.files, self.links, self.ghosts, tell
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,6 @@ from crust.log import Change, Log
 from crust.models.database import Database, Row
 from crust.models.fields import decode_json, encode_json
 from crust.services import views
-from crust.services.accounts import like
 from crust.services.actor import Actor
 from crust.services.members import Members
 from crust.services.names import line
@@ -41,16 +41,14 @@ MANAGED = f"""
 SELECT {COLUMNS}, c.organisation_id FROM room_link l JOIN channel c ON c.id = l.channel_id
 LEFT JOIN channel_member m ON m.channel_id = c.id AND m.user_id = $1
 LEFT JOIN organisation_member o ON o.organisation_id = c.organisation_id AND o.user_id = $1
-WHERE l.ended_at IS NULL AND (
-    l.instance LIKE $2 ESCAPE '!' OR lower(l.remote_room) LIKE $2 ESCAPE '!' OR lower(l.remote_room) LIKE $3 ESCAPE '!'
-)
-AND (CAST($4 AS bigint) = 0 OR l.channel_id = $4)
+WHERE l.ended_at IS NULL AND (CAST($2 AS bigint) = 0 OR l.channel_id = $2)
 AND (
     (m.role = 'owner' AND o.role IN ('owner', 'admin', 'member'))
     OR (o.role IN ('owner', 'admin') AND (c.type = 'public' OR m.id IS NOT NULL))
 )
 """
 """Those in channels that $1 manages, as `Standing.manages` has it."""
+STATED = "SELECT key, body FROM document WHERE instance = 'host' AND collection = 'bridges'"  # what the host keeps of them
 INSERT = (
     "INSERT INTO room_link (id, instance, remote_room, channel_id, title, network, direction, crosses, relay_format, trust, crossings,"
     " configured, made_by, position, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
@@ -162,7 +160,7 @@ class Links:
         """
         rows = await self._database.fetch(f"{LIVING} AND l.id = $1", link_id)
         if not rows or instance not in (None, rows[0]["instance"]):
-            raise NotFound("There is no such link, or it has ended.", field="link_id")
+            raise NotFound("There is no such link, or it has ended.", field="id")
         return link_of(rows[0])
 
     async def of_room(self, instance: str, room: str) -> RoomLink | None:
@@ -176,12 +174,21 @@ class Links:
         rows = await self._database.fetch(sql, link_id)
         return link_of(rows[0]) if rows else None
 
-    async def search(self, actor: Actor, query: str, channel_id: int | None, part: Part) -> list[views.ViewedLink]:
-        """The living links of channels that the caller manages, whose room or bridge begins with `query`."""
-        start = like(query.strip().lower()) + "%"
-        sql = f"{MANAGED} AND {part.cut('l.id', 5)}"
-        rows = await self._database.fetch(sql, actor.user_id, start, f"#{start}", channel_id or 0, *part.values)
-        return [viewed(link_of(row)) for row in rows]
+    async def search(self, actor: Actor, query: str, channel_id: int | None, part: Part) -> list[views.ViewedBridge]:
+        """The bridges at work in organisations that the caller is a full member of, with those of their links that they may end."""
+        d = self._database
+        sql = "SELECT organisation_id FROM organisation_member WHERE user_id = $1 AND role <> 'guest'"
+        own = {row["organisation_id"] for row in await d.fetch(sql, actor.user_id)}
+        after, before, limit = part.values
+        found = sorted(
+            (each for each in self.bridges.values() if any(place in each.organisations for place in own)),
+            key=lambda each: each.user_id, reverse=part.newest_first(),
+        )  # fmt: skip
+        start = query.strip().casefold()
+        found = [each for each in found if each.name.casefold().startswith(start) and after < each.user_id < before][:limit]
+        states = {row["key"]: decode_json(row["body"]) for row in await d.fetch(STATED)}
+        links = [link_of(row) for row in await d.fetch(f"{MANAGED} ORDER BY l.id", actor.user_id, channel_id or 0)]
+        return [viewed_bridge(each, states.get(each.name, {}), [link for link in links if link.instance == each.name]) for each in found]
 
     async def still_holds(self, link: RoomLink) -> bool:
         """Whether what a link was made on still is: it has not ended, its bridge may be there, and its maker may read the channel."""
@@ -203,7 +210,7 @@ class Links:
             Invalid: something of the wish cannot be.
             Conflict: the room is linked with another channel.
         """
-        made = self._bridge(bridge)
+        made = self.known(bridge)
         wish = checked(wish, made)
         async with self._log.change() as change:
             rows = await self._database.fetch(STANDING, actor.user_id, channel_id)
@@ -214,7 +221,12 @@ class Links:
             may("bridge", standing(rows[0]))
             return await self.put(change, rows[0], made, wish, actor.user_id)
 
-    def _bridge(self, name: str) -> Bridge:
+    def known(self, name: str) -> Bridge:
+        """A bridge at work.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
         if name not in self.bridges:
             there = ", ".join(sorted(self.bridges)) or "none"
             raise NotFound(f"There is no bridge {name!r:.80} at work; there are: {there}.", field="bridge")
@@ -293,7 +305,7 @@ class Links:
             link = await self.one(link_id)
             rows = await self._database.fetch(STANDING, actor.user_id, link.channel_id)
             if not rows or not standing(rows[0]).sees or rows[0]["suspended_at"] is not None:
-                raise NotFound("There is no such link, or it has ended.", field="link_id")
+                raise NotFound("There is no such link, or it has ended.", field="id")
             may("unbridge", standing(rows[0]))
             await self.end(change, link, actor.user_id, "It was unlinked.")
 
@@ -404,4 +416,17 @@ def viewed(link: RoomLink) -> views.ViewedLink:
         **msgspec.structs.asdict(link.shown) | {"room": link.remote_room}, id=str(link.id), channel_id=str(link.channel_id),
         title=link.title, crosses=sorted(link.crosses), relay_format=link.relay_format, trust=link.trust, configured=link.configured,
         made_by=views.id_or_none(link.made_by or None),
+    )  # fmt: skip
+
+
+def viewed_bridge(bridge: Bridge, state: Mapping[str, Any], links: Sequence[RoomLink]) -> views.ViewedBridge:
+    """A bridge as the people of its organisations see it."""
+    shown = RoomLink(
+        id=0, instance=bridge.name, remote_room="", channel_id=0, organisation_id=0, title="", network=bridge.network, direction="both",
+        crosses=frozenset(), relay_format="", trust="", crossings=bridge.crossings,
+    ).shown  # fmt: skip
+    return views.ViewedBridge(
+        id=str(bridge.user_id), bridge=bridge.name, network=bridge.network, state=state.get("state"), reason=state.get("reason"),
+        crossings=shown.crossings, characters=shown.characters, lines=shown.lines, file_bytes=shown.file_bytes,
+        links=[viewed(link) for link in links],
     )  # fmt: skip

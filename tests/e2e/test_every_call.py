@@ -12,11 +12,20 @@ import pytest
 from crust.api import beside
 from tests.support.server import PASSWORD, Server, call
 
+SUPPORT = Path(__file__).parents[1] / "support"
+CONFIG = f"""
+plugins_dir = "{SUPPORT}"
+[plugins.toy]
+use = "loopback"
+[plugins.toy.config]
+address = "127.0.0.1:9"
+"""
 EXAMPLE = Path(__file__).parents[2] / "examples" / "every_call.py"
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Server:
+    (tmp_path / "config.toml").write_text(CONFIG)
     server = Server(tmp_path)
     server.add_user("ana", "--admin")
     server.add_user("bob")

@@ -6,8 +6,6 @@ is never in these; the API adds it around them.
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import Struct
 
 IdText = str
@@ -160,6 +158,15 @@ class Attachment(Struct, frozen=True, kw_only=True):
     preview: str | None
 
 
+class Preview(Struct, frozen=True, kw_only=True):
+    """What a link in a message leads to. `url` and `image` are http or https; what is not known is None."""
+
+    url: str
+    title: str | None = None
+    description: str | None = None
+    image: str | None = None
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """A message. `type`: CREATE, TOPIC, RENAME, MESSAGE or FILE; `replies` and `version` are absolute.
 
@@ -177,7 +184,7 @@ class Message(Struct, frozen=True, kw_only=True):
     reactions: tuple[Reaction, ...]
     mentions: list[IdText]
     channels: list[IdText]
-    preview: dict[str, Any] | None
+    preview: Preview | None
     pinned: bool
     client_msg_id: str | None
     origin: str | None

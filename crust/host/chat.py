@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 
 from crust.errors import Forbidden, Invalid, NotFound, TooLarge
-from crust.events.objects import Channel, Message, User
+from crust.events.objects import Channel, Message, Preview, User
 from crust.services.bots import Bot, scope_of
 from crust.services.core import Core
 from crust.services.keys import Key, fingerprint
@@ -97,6 +97,11 @@ class InstanceChat:
         bot, once = self._access.need("reaction:add"), self._key("unreact", message_id, key)
         if await self._core.bots.done(once) is None:
             await self._core.messages.unreact(bot.actor, await self._message(bot, message_id), emoji, once)
+
+    async def preview(self, message_id: str, preview: Preview | None, *, version: int | None = None, key: str | None = None) -> None:
+        bot, once = self._access.need("message:preview"), self._key("preview", message_id, key)
+        if await self._core.bots.done(once) is None:
+            await self._core.messages.preview(bot.actor, await self._message(bot, message_id), preview, version, once)
 
     async def join(self, channel_id: str) -> None:
         bot, channel = self._access.need("channel:join"), number(channel_id, "channel")

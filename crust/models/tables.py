@@ -289,7 +289,7 @@ class Message(Model):
     """A message, or the tombstone of one (`removed_at` set, contents empty). `replies` counts the living answers.
 
     `attachments` is what is shown of its files, as JSON, so that nobody who reads a message has to look for them; `channels` are the ids of
-    those that it names.
+    those that it names; `preview`, as JSON too, is what a link in it leads to.
     """
 
     id = IdField(primary_key=True)
@@ -310,6 +310,7 @@ class Message(Model):
     reactions = fields.IntField(db_default=0)
     attachments = fields.TextField(db_default="[]")
     channels = fields.TextField(db_default="[]")
+    preview = fields.TextField(null=True)
 
     class Meta:
         table = "message"

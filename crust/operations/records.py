@@ -17,7 +17,7 @@ from tortoise.models import Model
 
 from crust.clock import rfc3339
 from crust.errors import Invalid
-from crust.events.objects import Attachment
+from crust.events.objects import Attachment, Preview
 from crust.files.storage import KEY
 from crust.ids import MAX_ID
 from crust.models import tables
@@ -262,7 +262,7 @@ KINDS = [
     Kind(
         "message", tables.Message, ["user_id", "created_at"],
         {"channel_id": "channel", "user_id": "user", "reply_to": "message", "pinned_by": "user"}, choices={"type": TYPES},
-        shapes={"attachments": list[Attachment], "channels": list[str]},
+        shapes={"attachments": list[Attachment], "channels": list[str], "preview": Preview},
         counts={"channel_id": LAST_MESSAGE, "reply_to": REPLIES},
     ),
     Kind("file", tables.File, ["sha256"], {"message_id": "message", "user_id": "user"}, [["key"]], patterns={"key": KEY}),

@@ -17,7 +17,7 @@ shown, happened.py what has happened.
 """
 
 from crust.errors import Conflict, CrustError, EventRefused, Forbidden, Gone, Invalid, NotFound, TargetError, Unavailable
-from crust.events.objects import Attachment, Channel, Member, Message, MessageEdited, MessageRemoved, Reacted, User
+from crust.events.objects import Attachment, Channel, Member, Message, MessageEdited, MessageRemoved, Preview, Reacted, User
 from crust.plugin.base import API, CAPABILITIES, Plugin, PluginConfig, hookimpl
 from crust.plugin.commands import Caller, CommandHelp, Commands, Invocation, Rest
 from crust.plugin.context import Answer, Chat, Collection, Context, Document, Files, Http, HttpRefused, Logger, Store, Tasks
@@ -60,6 +60,7 @@ __all__ = [
     "NotFound",
     "Plugin",
     "PluginConfig",
+    "Preview",
     "Reacted",
     "Reject",
     "Rest",

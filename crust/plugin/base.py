@@ -26,6 +26,7 @@ CAPABILITIES: Mapping[str, str] = {
     "message:edit": "edits its own messages",
     "message:remove": "removes its own messages, and those that its bot's role lets it",
     "reaction:add": "reacts to messages, and takes its reactions away",
+    "message:preview": "shows with messages that its bot sees what a link in them leads to",
     "channel:join": "joins public channels",
     "file:read": "reads the files on messages that its bot sees",
     "http:request": "sends requests to public addresses",

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from crust.events.objects import Channel, Message, User
+from crust.events.objects import Channel, Message, Preview, User
 
 C_co = TypeVar("C_co", covariant=True)
 
@@ -56,6 +56,20 @@ class Chat(Protocol):
 
     async def unreact(self, message_id: str, emoji: str, *, key: str | None = None) -> None:
         """Take it away again. Takes reaction:add. Errors are those of `post`."""
+        ...
+
+    async def preview(self, message_id: str, preview: Preview | None, *, version: int | None = None, key: str | None = None) -> None:
+        """Show with a message of anybody's what a link in it leads to; None: nothing any more. Takes message:preview.
+
+        It is no new version of the message. An edit of what the message says takes the preview away.
+
+        Args:
+            version: of the message, for which it was made; if the message is at another by now, nothing is done.
+
+        Raises:
+            Invalid: its links are none of http or https, or its texts are too long (300 characters of title, 1,000 of description).
+            NotFound, Gone: as of `post`.
+        """
         ...
 
     async def join(self, channel_id: str) -> None:

@@ -62,7 +62,7 @@ class Events:
 
     @hookspec
     async def on_message_edited(self, event: Happened[objects.MessageEdited]) -> None:
-        """A message says something else now, or bears more files: see `changed`."""
+        """A message says something else now, bears more files, or is shown with the preview of a link: see `changed`."""
 
     @hookspec
     async def on_message_removed(self, event: Happened[objects.MessageRemoved]) -> None:

@@ -183,12 +183,17 @@ class Messages(Marking):
         found = named(contents)
         mentioned = await self._mention(change, row, found.users)
         channels = await self._posts.channels_named(row["user_id"], channel, found.channels)
-        sql = "UPDATE message SET contents = $1, mentions = $2, channels = $3, version = version + 1, edited_at = $4 WHERE id = $5"
+        sql = (
+            "UPDATE message SET contents = $1, mentions = $2, channels = $3, preview = NULL, version = version + 1, edited_at = $4 "
+            "WHERE id = $5"
+        )
         ids = [encode_json([str(id_) for id_ in some]) for some in (mentioned, channels)]
         await self._database.execute(sql, contents, *ids, change.now, row["id"])
         now = views.message(await self.row(row["id"]), await self._reactions.shared(row))
         change.write(self._index.replacing(row["id"], found_text(now.contents, now.attachments)))
-        body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["contents"])
+        body = objects.MessageEdited(
+            **msgspec.structs.asdict(now), changed=["contents"] if row["preview"] is None else ["contents", "preview"]
+        )
         record_in_channel(change, channel, "message", "edited", body, object_=row["id"])
         return [user_id for user_id in mentioned if str(user_id) not in decode_json(row["mentions"]) and user_id != row["user_id"]]
 
@@ -257,14 +262,16 @@ class Messages(Marking):
         change.write(self._index.removing(row["id"]))
         sql = (
             "UPDATE message SET contents = '', mentions = '[]', channels = '[]', pinned_by = NULL, reactions = 0, attachments = '[]', "
-            "removed_at = $1 WHERE id = $2"
+            "preview = NULL, removed_at = $1 WHERE id = $2"
         )
         await self._database.execute(sql, change.now, row["id"])
         return bare
 
     async def _blank(self, row: Row) -> None:
         """Take the contents out of everything but the message's own row."""
-        blank = msgspec.structs.replace(views.message(row), contents=None, mentions=[], channels=[], pinned=False, attachments=())
+        blank = msgspec.structs.replace(
+            views.message(row), contents=None, mentions=[], channels=[], pinned=False, attachments=(), preview=None
+        )
         edited = objects.MessageEdited(**msgspec.structs.asdict(blank), changed=["contents"])
         sql = "UPDATE event SET body = $1 WHERE object = $2 AND type = 'message' AND event = $3"
         for event, body in (("created", blank), ("edited", edited)):

@@ -185,6 +185,7 @@ class SessionView(Struct, frozen=True, kw_only=True):
 
 
 ATTACHMENTS = msgspec.json.Decoder(tuple[objects.Attachment, ...])
+PREVIEW = msgspec.json.Decoder(objects.Preview)
 NO_ATTACHMENTS: tuple[objects.Attachment, ...] = ()
 USER_COLUMNS = "u.id, u.username, u.name, u.avatar, u.kind, u.origin, u.created_at, u.suspended_at"
 PRESENCE_COLUMNS = "u.presence_status, u.presence_text, u.presence_until"
@@ -196,7 +197,7 @@ ORGANISATION_COLUMNS = "g.id, g.name, g.created_at, g.updated_at, g.archived_at"
 TEAM_COLUMNS = "t.id, t.organisation_id, t.name, t.created_at, t.updated_at, t.archived_at"
 MESSAGE_COLUMNS = (
     "x.id, x.channel_id, x.user_id, x.type, x.contents, x.reply_to, x.replies, x.mentions, x.pinned_by, x.client_msg_id, x.origin, "
-    "x.version, x.created_at, x.edited_at, x.reactions, x.attachments, x.channels"
+    "x.version, x.created_at, x.edited_at, x.reactions, x.attachments, x.channels, x.preview"
 )
 
 
@@ -276,7 +277,7 @@ def message(row: Row, reactions: Sequence[objects.Reaction] = ()) -> objects.Mes
         reactions=tuple(reactions),
         mentions=decode_json(row["mentions"]),
         channels=[] if row["channels"] == "[]" else decode_json(row["channels"]),
-        preview=None,
+        preview=None if row["preview"] is None else PREVIEW.decode(row["preview"]),
         pinned=row["pinned_by"] is not None,
         client_msg_id=row["client_msg_id"],
         origin=row["origin"],

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from crust import servers
-from crust.api import channels, files, messages, metrics, organisations, server, teams, users
+from crust.api import channels, commands, files, messages, metrics, organisations, server, teams, users
 from crust.api.app import create_app
 from crust.api.calls import Context, Registry
 from crust.api.identity import Identity
@@ -55,7 +55,7 @@ log = get_logger(__name__)
 Place = Literal["serve", "worker"]
 """Kinds of processes, as `run_in` names them."""
 Hosted = Callable[[], Coroutine[Any, Any, None]]
-NOUNS = (organisations, teams, users, channels, messages, files, server)
+NOUNS = (organisations, teams, users, channels, messages, files, commands, server)
 """The modules of the API, each of which registers its calls."""
 
 HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for
@@ -194,7 +194,7 @@ async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, plac
     engine = Engine(
         node.database, node.log, node.broker, node.leases, node.consumers, node.clock, node.settings.delivery, node.metrics
     )  # fmt: skip
-    host = PluginHost(node.core, engine, node.leases, wanted, chain, place)
+    host = PluginHost(node.core, engine, node.leases, wanted, chain, place, metrics=node.metrics)
     async with host.ready():
         if strict and host.refused:
             raise SettingsError([problem for each in host.refused for problem in each.problems])

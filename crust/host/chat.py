@@ -8,15 +8,23 @@ from contextvars import ContextVar
 
 from crust.errors import Forbidden, Invalid, NotFound, TooLarge
 from crust.events.objects import Channel, Message, Preview, User
-from crust.host.consumer import current
 from crust.services.bots import Bot, scope_of
 from crust.services.core import Core
 from crust.services.keys import Key, fingerprint
 
 KEY_MAX = 160  # characters of an author's key: with what is put before it, it has to fit into a column
 
-calls: ContextVar[Counter[str] | None] = ContextVar("calls of this handler", default=None)
-"""How often the running handler has called what, with which target."""
+
+class Calls(Counter[str]):
+    """How often something that may run again has called what, with which target. `cause` is its stable name: what it runs because of."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+calls: ContextVar[Calls | None] = ContextVar("calls of this handler", default=None)
+"""Those of the handler, command or job that is running; None: what is done now has no name, and each call counts."""
 
 
 class Access:
@@ -26,13 +34,17 @@ class Access:
         self.name, self._capabilities = name, capabilities
         self.bot: Bot | None = None
 
+    def may(self, capability: str) -> bool:
+        """Whether the plugin has declared the capability."""
+        return capability in self._capabilities
+
     def need(self, capability: str) -> Bot:
         """The bot, if the plugin has declared the capability.
 
         Raises:
             Forbidden: it has not.
         """
-        if capability not in self._capabilities:
+        if not self.may(capability):
             raise Forbidden(f"The plugin of {self.name} has not declared the capability {capability}.")
         return self.known()
 
@@ -124,14 +136,14 @@ class InstanceChat:
 
     def _key(self, verb: str, target: str, own: str | None) -> Key | None:
         """By which a repeat is known; None: each call counts."""
-        place, delivery, counted = f"{verb}:{target}", current.get(), calls.get()
+        place, counted = f"{verb}:{target}", calls.get()
         if own is not None:
             if not 0 < len(own) <= KEY_MAX:
                 raise Invalid(f"A key has 1 to {KEY_MAX} characters.", field="key")
             name = f"key/{place}/{own}"
-        elif delivery is not None and counted is not None:
+        elif counted is not None:
             counted[place] += 1
-            name = f"{delivery.event.id}/{place}/{counted[place]}"
+            name = f"{counted.cause}/{place}/{counted[place]}"
         else:
             return None
         # What is asked for is no part of it: a handler that runs again may say it in other words, and the first ones stay.

@@ -17,16 +17,19 @@ from typing import Any, Literal
 from crust.errors import Conflict, CrustError, NotFound, Unavailable
 from crust.host.chain import FilterChain, Link
 from crust.host.chat import Access, InstanceChat, InstanceFiles
+from crust.host.commands import HostedCommands, Owner
 from crust.host.context import InstanceContext, InstanceHttp, InstanceTasks
 from crust.host.egress import Egress
 from crust.host.engine import Engine
 from crust.host.instance import Instance, in_order, registry, takes, visibilities
+from crust.host.offers import Unmade, made
 from crust.host.registration import Refused, Wanted
 from crust.host.states import STATES, states_of
 from crust.host.supervisor import Supervisor, Times
 from crust.log import Leases
+from crust.services.commands import Nothing
 from crust.services.core import Core
-from crust.telemetry import get_logger
+from crust.telemetry import Metrics, get_logger
 
 log = get_logger(__name__)
 
@@ -51,6 +54,7 @@ class PluginHost:
         chain: FilterChain,
         place: Place,
         times: Times | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._core, self.engine, self._leases, self._wanted, self._chain = core, engine, leases, wanted, chain
         self._place, self._times = place, times or Times()
@@ -58,6 +62,8 @@ class PluginHost:
         self._tasks: dict[str, InstanceTasks] = {}
         self.instances: list[Instance] = []
         self.refused: list[Refused] = []
+        self.metrics = metrics or Metrics()
+        self.commands = HostedCommands(core, self.metrics)
 
     @asynccontextmanager
     async def ready(self) -> AsyncIterator[None]:
@@ -70,8 +76,10 @@ class PluginHost:
             for instance in self.instances:
                 await self._try_to_begin(instance)
             await self._say_refused()
+            self._core.commands.host = self.commands
             yield
         finally:
+            self._core.commands.host = Nothing()
             self._chain.install([])
             await egress.close()
 
@@ -84,12 +92,12 @@ class PluginHost:
             files=InstanceFiles(access, self._core), http=InstanceHttp(access, egress), tasks=tasks, clock=self._core.clock,
         )  # fmt: skip
         try:
-            instance.plugin = wanted.plugin(context)
-        except (Exception, SystemExit) as error:  # the boundary: a plugin's bug
+            instance.plugin, offers = made(wanted, context)
+        except Unmade as error:
             log.exception("a plugin cannot be made and is left out", plugin=wanted.name)
-            problem = f"plugins.{wanted.name}: it cannot be made: {type(error).__name__}: {error}"
-            self.refused.append(Refused(wanted.name, wanted.kind, (problem,)))
+            self.refused.append(error.refused)
             return
+        self.commands.add(Owner(wanted.name, access), offers.commands)
         self.instances.append(instance)
         self._tasks[wanted.name] = tasks
 
@@ -127,8 +135,6 @@ class PluginHost:
     async def run(self) -> None:
         """Let those live that are to live in this process, until cancelled."""
         here = [each for each in self.instances if each.wanted.settings.run_in in ("any", self._place)]
-        if not here:
-            await asyncio.Event().wait()
         states = states_of(self._core.database, self._core.clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.watch(), name="watch over plugins")
@@ -137,6 +143,15 @@ class PluginHost:
                     each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times
                 )  # fmt: skip
                 group.create_task(supervisor.run(), name=f"plugin {each.name}")
+            group.create_task(self._begin_others(here), name="plugins that live elsewhere")
+
+    async def _begin_others(self, here: Sequence[Instance]) -> None:
+        """Of those that live in other processes filters and commands are asked here, too: as soon as they can have their bots."""
+        while True:
+            for each in self.instances:
+                if each not in here and each.access.bot is None:
+                    await self._try_to_begin(each)
+            await asyncio.sleep(self._times.look)
 
 
 def link_of(instance: Instance) -> Link:

@@ -19,6 +19,7 @@ shown, happened.py what has happened.
 from crust.errors import Conflict, CrustError, EventRefused, Forbidden, Gone, Invalid, NotFound, TargetError, Unavailable
 from crust.events.objects import Attachment, Channel, Member, Message, MessageEdited, MessageRemoved, Preview, Reacted, User
 from crust.plugin.base import API, CAPABILITIES, Plugin, PluginConfig, hookimpl
+from crust.plugin.commands import Caller, CommandHelp, Commands, Invocation, Rest
 from crust.plugin.context import Answer, Chat, Collection, Context, Document, Files, Http, HttpRefused, Logger, Store, Tasks
 from crust.plugin.drafts import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
 from crust.plugin.happened import Happened
@@ -28,9 +29,12 @@ __all__ = [
     "CAPABILITIES",
     "Answer",
     "Attachment",
+    "Caller",
     "Channel",
     "Chat",
     "Collection",
+    "CommandHelp",
+    "Commands",
     "Conflict",
     "Context",
     "CrustError",
@@ -45,6 +49,7 @@ __all__ = [
     "Http",
     "HttpRefused",
     "Invalid",
+    "Invocation",
     "JoinDraft",
     "Logger",
     "Member",
@@ -58,6 +63,7 @@ __all__ = [
     "Preview",
     "Reacted",
     "Reject",
+    "Rest",
     "SignInDraft",
     "Store",
     "TargetError",

@@ -30,6 +30,7 @@ CAPABILITIES: Mapping[str, str] = {
     "channel:join": "joins public channels",
     "file:read": "reads the files on messages that its bot sees",
     "http:request": "sends requests to public addresses",
+    "user:act": "acts as whoever runs one of its commands, in the channel they run it in: posts, sets the topic, invites",
     "sign-in:filter": "is asked before somebody signs in: sees the name, the address and the app, never the password",
 }
 """What a plugin may see and do. The list is closed; what a plugin does not name it may not."""

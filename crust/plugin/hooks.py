@@ -7,6 +7,7 @@
 - `on_*` (async) run after it has happened, in order in each channel, at least once. An exception means another try, later the event
   is parked; `TargetError` that what it speaks to is away, `EventRefused` that this event never can be dealt with.
 - `startup`, `shutdown`, `run`, `health` (async) run in one process at a time, that in which events are handled too.
+- `register_*` (plain `def`) are called once in every process, when the plugin has been made; like `__init__` they do no I/O.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pluggy
 
 from crust.events import objects
 from crust.plugin.base import PROJECT
+from crust.plugin.commands import Commands
 from crust.plugin.drafts import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
 from crust.plugin.happened import Happened
 
@@ -163,5 +165,13 @@ class Life:
         """Asked every 30 s: None, or in one sentence what is not as it should be, which operators are shown."""
 
 
-SPECS = (Filters, Events, Life)
+class Registration:
+    """What an instance offers, beside hearing and judging. Each is called once, right after `__init__`."""
+
+    @hookspec
+    def register_commands(self, commands: Commands) -> None:
+        """Slash commands: `commands.add("remind", self.remind, help="…")`."""
+
+
+SPECS = (Filters, Events, Life, Registration)
 """All of them."""

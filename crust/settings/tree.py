@@ -211,6 +211,15 @@ class Delivery(Section):
     document_bytes: int = Field(default=1_048_576, ge=1024, description="Largest document that a plugin may keep, in bytes")
 
 
+class Hosting(Section):
+    """What plugins do for somebody who waits: how long it may take."""
+
+    command_s: Seconds = Field(default=10.0, description="Seconds that a slash command may take")
+    answers_s: Seconds = Field(
+        default=86_400.0, description="Seconds for which a command's answer is kept, for whoever sends the same request again"
+    )
+
+
 class Limits(Section):
     """Limits on what one session, or one address, may ask. Each rate is a token bucket."""
 
@@ -382,6 +391,7 @@ class Settings(Section):
     database: Database = Field(default_factory=Database)
     broker: Broker = Field(default_factory=Broker)
     delivery: Delivery = Field(default_factory=Delivery)
+    hosting: Hosting = Field(default_factory=Hosting)
     limits: Limits = Field(default_factory=Limits)
     files: Files = Field(default_factory=Files)
     retention: Retention = Field(default_factory=Retention)

@@ -131,6 +131,17 @@ class Metrics:
             "consumer", "how",
         )  # fmt: skip
         self.handler_seconds = Histogram("crust_handler_seconds", "Time that plugins took for an event", "consumer", bounds=REQUEST_S)
+        # ---- what plugins are asked for
+        self.plugin_calls = Counter(
+            "crust_plugin_calls",
+            "Commands, routes and jobs of plugins that ended: done, refused, or failed by a bug",
+            "plugin",
+            "what",
+            "how",
+        )
+        self.plugin_call_seconds = Histogram(
+            "crust_plugin_call_seconds", "Time that plugins took for a command, a route or a job", "plugin", "what", bounds=REQUEST_S
+        )
         self.delivery_rows = Gauges("crust_delivery_rows", "Deliveries that are waiting, running or parked", "consumer", "state")
         self.delivery_lanes = Gauges("crust_delivery_lanes", "Lanes whose target fails, or that are parked for it", "consumer", "state")
 

@@ -16,22 +16,27 @@ every hook that there is, context.py what a plugin has as `self.ctx`, base.py th
 shown, happened.py what has happened.
 """
 
-from crust.errors import Conflict, CrustError, EventRefused, Forbidden, Gone, Invalid, NotFound, TargetError, Unavailable
+from crust.errors import BadRequest, Conflict, CrustError, EventRefused, Forbidden, Gone, Invalid, NotFound, TargetError, Unavailable
 from crust.events.objects import Attachment, Channel, Member, Message, MessageEdited, MessageRemoved, Preview, Reacted, User
 from crust.plugin.base import API, CAPABILITIES, Plugin, PluginConfig, hookimpl
+from crust.plugin.cli import Cli
 from crust.plugin.commands import Caller, CommandHelp, Commands, Invocation, Rest
 from crust.plugin.context import Answer, Chat, Collection, Context, Document, Files, Http, HttpRefused, Logger, Store, Tasks
 from crust.plugin.drafts import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
 from crust.plugin.happened import Happened
+from crust.plugin.jobs import JobRun, Jobs
+from crust.plugin.routes import HttpRequest, HttpResponse, Routes
 
 __all__ = [
     "API",
     "CAPABILITIES",
     "Answer",
     "Attachment",
+    "BadRequest",
     "Caller",
     "Channel",
     "Chat",
+    "Cli",
     "Collection",
     "CommandHelp",
     "Commands",
@@ -48,8 +53,12 @@ __all__ = [
     "Happened",
     "Http",
     "HttpRefused",
+    "HttpRequest",
+    "HttpResponse",
     "Invalid",
     "Invocation",
+    "JobRun",
+    "Jobs",
     "JoinDraft",
     "Logger",
     "Member",
@@ -64,6 +73,7 @@ __all__ = [
     "Reacted",
     "Reject",
     "Rest",
+    "Routes",
     "SignInDraft",
     "Store",
     "TargetError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 
@@ -10,8 +11,10 @@ from crust.errors import Forbidden, Invalid, NotFound, TooLarge
 from crust.events.objects import Channel, Message, Preview, User
 from crust.services.bots import Bot, scope_of
 from crust.services.core import Core
+from crust.services.files import Aim
 from crust.services.keys import Key, fingerprint
 
+CHUNK = 65_536  # bytes of a file at a time
 KEY_MAX = 160  # characters of an author's key: with what is put before it, it has to fit into a column
 
 
@@ -73,6 +76,18 @@ class InstanceChat:
         await self._core.bots.check_place(bot, channel, "post")
         reply = None if reply_to is None else number(reply_to, "message")
         return (await self._core.messages.post(bot.actor, channel, contents, reply_to=reply, client_msg_id=None, key=once)).id
+
+    async def upload(
+        self, channel_id: str, name: str, body: bytes, contents: str = "", *, reply_to: str | None = None, key: str | None = None
+    ) -> str:
+        bot, once = self._access.need("file:upload"), self._key("upload", channel_id, key)
+        if (first := await self._core.bots.done(once)) is not None:
+            return str(first)
+        channel = number(channel_id, "channel")
+        await self._core.bots.check_place(bot, channel, "post")
+        aim = Aim(channel_id=channel, contents=contents, reply_to=None if reply_to is None else number(reply_to, "message"))
+        async with self._core.files.receiving(chunks(body)) as received:
+            return (await self._core.files.send(bot.actor, aim, received, name, once)).id
 
     async def edit(self, message_id: str, contents: str, *, key: str | None = None) -> None:
         bot, once = self._access.need("message:edit"), self._key("edit", message_id, key)
@@ -162,6 +177,12 @@ class InstanceFiles:
         if content.size > most:
             raise TooLarge(f"The file has {content.size} bytes, which are more than {most}.")
         return b"".join([chunk async for chunk in content.read(0, content.size)])
+
+
+async def chunks(body: bytes) -> AsyncIterator[bytes]:
+    """Bytes as an upload has them."""
+    for start in range(0, len(body), CHUNK):
+        yield body[start : start + CHUNK]
 
 
 def number(text: str, what: str) -> int:

@@ -10,7 +10,10 @@ from crust.clock import SystemClock
 from crust.host.commands import Command, NewCommands
 from crust.host.context import InstanceContext
 from crust.host.instance import takes
+from crust.host.jobs import NewJobs, Planned
 from crust.host.registration import Refused, Wanted
+from crust.host.routes import NewRoutes, Route
+from crust.host.subcommands import NewCli, Offered
 from crust.plugin import Plugin
 from crust.telemetry import get_logger
 
@@ -20,6 +23,9 @@ class Offers:
     """All of it."""
 
     commands: list[Command] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
+    jobs: list[Planned] = field(default_factory=list)
+    subcommands: list[Offered] = field(default_factory=list)
 
 
 def made(wanted: Wanted, context: Any) -> tuple[Plugin[Any], Offers]:
@@ -33,7 +39,8 @@ def made(wanted: Wanted, context: Any) -> tuple[Plugin[Any], Offers]:
         plugin = wanted.plugin(context)
     except (Exception, SystemExit) as error:  # the boundary: a plugin's bug
         raise Unmade(Refused(wanted.name, wanted.kind, (f"{problem}it cannot be made: {said(error)}",))) from error
-    takers: dict[str, Any] = {"register_commands": NewCommands()}
+    commands, routes, jobs, cli = NewCommands(), NewRoutes(), NewJobs(), NewCli()
+    takers: dict[str, Any] = {"register_commands": commands, "register_routes": routes, "register_jobs": jobs, "register_cli": cli}
     problems: list[str] = []
     for hook, taker in takers.items():
         if hook in wanted.hooks:
@@ -45,7 +52,19 @@ def made(wanted: Wanted, context: Any) -> tuple[Plugin[Any], Offers]:
             problems += taker.problems
     if problems:
         raise Unmade(Refused(wanted.name, wanted.kind, tuple(f"{problem}{each}" for each in problems)))
-    return plugin, Offers(takers["register_commands"].commands)
+    return plugin, Offers(commands.commands, routes.routes, jobs.jobs, cli.subcommands)
+
+
+def claimed(wanted: Wanted, taken: dict[str, str]) -> None:
+    """Note the prefix that an instance's kind claims; `taken` has those of others.
+
+    Raises:
+        Unmade: another instance has it.
+    """
+    prefix = wanted.plugin.prefix if "register_routes" in wanted.hooks else ""
+    if prefix and (owner := taken.setdefault(prefix, wanted.name)) != wanted.name:
+        problem = f"plugins.{wanted.name}: {prefix} is claimed by {owner} already: only one of the two can be enabled"
+        raise Unmade(Refused(wanted.name, wanted.kind, (problem,)))
 
 
 class Unmade(Exception):
@@ -82,8 +101,10 @@ def rehearsed(wanted: Wanted) -> Offers:
 
 def unmakeable(wanted: list[Wanted]) -> Iterator[Refused]:
     """Those of these that cannot be made."""
+    taken: dict[str, str] = {}
     for each in wanted:
         try:
+            claimed(each, taken)
             rehearsed(each)
         except Unmade as error:
             yield error.refused

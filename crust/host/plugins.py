@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 from crust.errors import Conflict, CrustError, NotFound, Unavailable
+from crust.host.addresses import split
 from crust.host.bridge_instance import BridgeInstance
 from crust.host.bridging import InstanceBridge, NoBridge
 from crust.host.chain import FilterChain, Link
@@ -25,8 +26,10 @@ from crust.host.context import InstanceContext, InstanceHttp, InstanceTasks
 from crust.host.egress import Egress
 from crust.host.engine import Engine
 from crust.host.instance import Instance, in_order, registry, takes, visibilities
-from crust.host.offers import Unmade, made
+from crust.host.jobs import JobRunner
+from crust.host.offers import Offers, Unmade, claimed, made
 from crust.host.registration import Refused, Wanted
+from crust.host.routes import HostedRoutes
 from crust.host.states import STATES, states_of
 from crust.host.supervisor import Supervisor, Times
 from crust.log import Leases
@@ -68,11 +71,14 @@ class PluginHost:
         self.refused: list[Refused] = []
         self.metrics = metrics or Metrics()
         self.commands = HostedCommands(core, self.metrics)
+        self.routes = HostedRoutes(core.settings.hosting.route_s, self.metrics)
+        self.offers: dict[str, Offers] = {}
 
     @asynccontextmanager
     async def ready(self) -> AsyncIterator[None]:
         """Make the plugins, and ask their filters from here on; for the length of a block."""
-        egress = Egress()
+        networks, names = split(self._core.settings.egress.allow)
+        egress = Egress(networks, names=names)
         try:
             for wanted in self._wanted:
                 self._make(wanted, egress)
@@ -100,11 +106,14 @@ class PluginHost:
         )  # fmt: skip
         try:
             instance.plugin, offers = made(wanted, context)
+            claimed(wanted, self.routes.prefixes)
         except Unmade as error:
             log.exception("a plugin cannot be made and is left out", plugin=wanted.name)
             self.refused.append(error.refused)
             return
         self.commands.add(Owner(wanted.name, access), offers.commands)
+        self.routes.add(wanted.name, wanted.plugin.prefix, offers.routes)
+        self.offers[wanted.name] = offers
         self.instances.append(instance)
         self._tasks[wanted.name] = tasks
 
@@ -122,6 +131,7 @@ class PluginHost:
         for instance in self.instances:
             self._links[instance.name] = link_of(instance)
         hooks = sorted({hook for each in self.instances for hook in each.wanted.hooks if hook.startswith(FILTER)})
+        self._chain.counted_in(self.metrics)
         self._chain.install([(hook, self._links[name]) for hook in hooks for name in in_order(manager, hook)])
 
     async def _try_to_begin(self, instance: Instance) -> None:
@@ -148,8 +158,12 @@ class PluginHost:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.watch(), name="watch over plugins")
             for each in here:
+                jobs = JobRunner(
+                    each.name, self.offers[each.name].jobs, self._core.database, self._core.clock, self._core.settings.hosting.job_s,
+                    self.metrics,
+                )  # fmt: skip
                 supervisor = Supervisor(
-                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times
+                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times, jobs.run
                 )  # fmt: skip
                 group.create_task(supervisor.run(), name=f"plugin {each.name}")
             group.create_task(self._begin_others(here), name="plugins that live elsewhere")

@@ -29,9 +29,12 @@ from crust.plugin.bridge import (
     OutgoingTopic,
     Sent,
 )
+from crust.plugin.cli import Cli
 from crust.plugin.commands import Commands
 from crust.plugin.drafts import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
 from crust.plugin.happened import Happened
+from crust.plugin.jobs import Jobs
+from crust.plugin.routes import Routes
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 
@@ -230,6 +233,18 @@ class Registration:
     @hookspec
     def register_commands(self, commands: Commands) -> None:
         """Slash commands: `commands.add("remind", self.remind, help="…")`."""
+
+    @hookspec
+    def register_routes(self, routes: Routes) -> None:
+        """HTTP under `/plugins/<instance>`, or the class's `prefix`: `routes.add("POST", "/{hook}", self.receive, auth="public")`."""
+
+    @hookspec
+    def register_jobs(self, jobs: Jobs) -> None:
+        """What is done at set times: `jobs.add("digest", self.digest, cron="0 8 * * *")`."""
+
+    @hookspec
+    def register_cli(self, cli: Cli) -> None:
+        """Subcommands of `crust plugins run <instance>`: `cli.add("purge", self.purge, help="…")`."""
 
 
 SPECS = (Filters, Events, Outward, Life, Registration)

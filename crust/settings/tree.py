@@ -66,6 +66,17 @@ def _network(value: str) -> str:
         raise ValueError("should be an address or a network, such as 10.0.0.0/8") from None
 
 
+def _place(value: str) -> str:
+    """A network, an address or the name of a host."""
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        name = value.lower().rstrip(".")
+        if not all(LABEL.fullmatch(label) for label in name.split(".")) or name.split(".")[-1].isdigit():
+            raise ValueError("should be a network, an address or the name of a host, such as 10.1.2.0/24 or ci.internal") from None
+        return name
+
+
 def _database_url(value: str) -> str:
     parts = _split(value)
     sqlite = parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1
@@ -212,11 +223,23 @@ class Delivery(Section):
 
 
 class Hosting(Section):
-    """What plugins do for somebody who waits: how long it may take."""
+    """What plugins are asked for, beside events: how long it may take."""
 
     command_s: Seconds = Field(default=10.0, description="Seconds that a slash command may take")
+    route_s: Seconds = Field(default=30.0, description="Seconds that a plugin may take to answer a request over HTTP")
+    job_s: Seconds = Field(default=600.0, description="Seconds that one run of a job may take")
     answers_s: Seconds = Field(
         default=86_400.0, description="Seconds for which a command's answer is kept, for whoever sends the same request again"
+    )
+
+
+class Egress(Section):
+    """Requests that plugins and bridges send over HTTP: they reach public addresses, and what is allowed here beside."""
+
+    allow: Annotated[list[Annotated[str, AfterValidator(_place)]], Listed] = Field(
+        default=[],
+        description="Networks, addresses and names of hosts that may be reached although they are not public, such as 10.1.2.0/24"
+        " or ci.internal",
     )
 
 
@@ -409,6 +432,7 @@ class Settings(Section):
     broker: Broker = Field(default_factory=Broker)
     delivery: Delivery = Field(default_factory=Delivery)
     hosting: Hosting = Field(default_factory=Hosting)
+    egress: Egress = Field(default_factory=Egress)
     limits: Limits = Field(default_factory=Limits)
     files: Files = Field(default_factory=Files)
     retention: Retention = Field(default_factory=Retention)

@@ -18,7 +18,7 @@ LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")  # one part of a DNS name
 
 INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")  # the name of a bot user, too
 PLUGINS = "plugins"  # the one table of tables
-RESERVED = frozenset({"relay", "host"})  # names under which the core itself reads events, and keeps documents
+RESERVED = frozenset({"relay", "eraser", "host"})  # names under which the core itself reads events, and keeps documents
 
 
 def _dns_name(value: str) -> str:

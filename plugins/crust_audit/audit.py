@@ -18,8 +18,8 @@ EVENT = re.compile(r"[a-z]+( [a-z]+)?")
 # Of a body, what says who did what to what, and no word of anybody's.
 BARE = frozenset(
     {
-        "id", "user_id", "by", "role", "organisation_id", "channel_id", "message_id", "source_id", "team_ids", "reply_to", "type", "version",
-        "changed", "count", "members_count",
+        "id", "user_id", "by", "role", "organisation_id", "channel_id", "message_id", "source_id", "team_ids", "reply_to", "type",
+        "version", "changed", "count", "members_count",
     }
 )  # fmt: skip
 

@@ -36,7 +36,7 @@ CRASHES, WITHIN_S = 5, 600.0
 WAITS_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # before it is started again; the last one holds from then on
 LOOK_S = 5.0  # between two looks for what it waits for, such as its organisation
 REASON_MAX = 500
-EVENTS = "on_"  # how hooks begin that are called with events
+EVENTS = ("on_", "send_", "link_")  # how hooks begin that are called with events
 
 
 class Crash(Exception):

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from crust.plugin import (
     Channel,
+    Collection,
     Commands,
     Conflict,
     Context,
@@ -68,7 +69,10 @@ class Reminders(Plugin[Config]):
     def __init__(self, ctx: Context[Config]) -> None:
         super().__init__(ctx)
         self._zone, self._morning = ZoneInfo(ctx.config.timezone), time.fromisoformat(ctx.config.morning)
-        self._waiting = ctx.store.collection("reminders")
+
+    @property
+    def _waiting(self) -> Collection:
+        return self.ctx.store.collection("reminders")
 
     # ---- what people say
 

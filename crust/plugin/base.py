@@ -29,6 +29,7 @@ CAPABILITIES: Mapping[str, str] = {
     "message:preview": "shows with messages that its bot sees what a link in them leads to",
     "channel:join": "joins public channels",
     "file:upload": "posts files as its bot",
+    "channel:direct": "opens direct channels with people of its organisations",
     "file:read": "reads the files on messages that its bot sees",
     "http:request": "sends requests to public addresses",
     "user:act": "acts as whoever runs one of its commands, in the channel they run it in: posts, sets the topic, invites",

@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from crust.host.offers import unmakeable
+from crust.host.registration import registered
 from crust.plugin import Plugin
+from crust.settings import Settings
+from tests.support.plugins import instance, with_plugins
 
 FOLDER = Path(__file__).parents[2] / "plugins"
 NAMES = sorted(path.name.removeprefix("crust_") for path in FOLDER.glob("crust_*"))
@@ -32,6 +36,16 @@ def test_a_readme_describes_every_setting(name: str) -> None:
         (field, "has to be set" if info.is_required() else json.dumps(info.default), info.description) for field, info in fields.items()
     ]
     assert not {each for each in kind.capabilities if f"`{each}`" not in readme}
+
+
+NEEDED = {"audit": {"path": "audit.jsonl"}, "wordfilter": {"words": ["darn"]}}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plugin_can_be_checked(name: str) -> None:
+    """With nothing set that need not be, `crust plugins check` has nothing to say: it is made without doing anything."""
+    wanted, refused = registered(with_plugins(Settings(), FOLDER, it=instance(name, config=NEEDED.get(name, {}))))
+    assert [*refused, *unmakeable(wanted)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

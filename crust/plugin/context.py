@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from crust.events.objects import Channel, Message, User
+from crust.events.objects import Channel, Message, Preview, User
 
 C_co = TypeVar("C_co", covariant=True)
 
@@ -42,6 +42,15 @@ class Chat(Protocol):
         """
         ...
 
+    async def upload(
+        self, channel_id: str, name: str, body: bytes, contents: str = "", *, reply_to: str | None = None, key: str | None = None
+    ) -> str:
+        """Post a file, with or without words, in a channel that the bot is in; gives the message's id. Takes file:upload.
+
+        Errors are those of `post`; TooLarge also where the file is larger than the setting `files.upload_bytes`, Invalid where it is empty.
+        """
+        ...
+
     async def edit(self, message_id: str, contents: str, *, key: str | None = None) -> None:
         """Let a message of the bot's say something else. Takes message:edit. Errors are those of `post`."""
         ...
@@ -58,8 +67,26 @@ class Chat(Protocol):
         """Take it away again. Takes reaction:add. Errors are those of `post`."""
         ...
 
+    async def preview(self, message_id: str, preview: Preview | None, *, version: int | None = None, key: str | None = None) -> None:
+        """Show with a message of anybody's what a link in it leads to; None: nothing any more. Takes message:preview.
+
+        It is no new version of the message. An edit of what the message says takes the preview away.
+
+        Args:
+            version: of the message, for which it was made; if the message is at another by now, nothing is done.
+
+        Raises:
+            Invalid: its links are none of http or https, or its texts are too long (300 characters of title, 1,000 of description).
+            NotFound, Gone: as of `post`.
+        """
+        ...
+
     async def join(self, channel_id: str) -> None:
         """Join a public channel; again is no error. Takes channel:join. Errors are those of `post`."""
+        ...
+
+    async def direct(self, user_id: str) -> str:
+        """The direct channel of the bot and somebody, made if there is none; gives its id. Takes channel:direct. Errors as of `post`."""
         ...
 
     async def message(self, message_id: str) -> Message:

@@ -53,6 +53,11 @@ class StrictH11(H11Protocol):
     """HTTP/1.1, and what cannot be read as that is refused in the API's words."""
 
     method = b""
+    gone = False  # the connection was dropped: nothing is answered any more, nor is another request of those that came in a row begun
+
+    async def _send_h11_event(self, event: h11.Data | h11.EndOfMessage | h11.InformationalResponse | h11.Response) -> None:
+        if not self.gone:
+            await super()._send_h11_event(event)
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Who is answered before their request's body has come is told that the connection ends: else they send the next one."""
@@ -143,14 +148,24 @@ class PatientServer(TCPServer):
             if not self.closing and not self.over.is_set():
                 self.closing = True
                 self._task_group.spawn(self._part)
-        elif (
-            isinstance(event, RawData) and self._may_wait(event) and isinstance(getattr(self.protocol.protocol, "stream", None), HTTPStream)
-        ):
+        elif isinstance(event, RawData) and isinstance(getattr(self.protocol.protocol, "stream", None), HTTPStream):
+            await self._send_answer(event)
+        elif not (isinstance(event, Updated) and self.over.is_set()):
+            await super().protocol_send(event)
+
+    async def _send_answer(self, event: RawData) -> None:
+        if self.writer.transport.is_closing():
+            self._answer_no_more()
+        elif self._may_wait(event):
             dropping = self.loop.call_later(self.answer_s, self.drop)
             await super().protocol_send(event)  # if that is given up, the answer is cut off, and the connection is of no more use
             dropping.cancel()
-        elif not (isinstance(event, Updated) and self.over.is_set()):
+        else:
             await super().protocol_send(event)
+
+    def _answer_no_more(self) -> None:
+        if isinstance(self.protocol.protocol, StrictH11):
+            self.protocol.protocol.gone = True
 
     def _may_wait(self, event: RawData) -> bool:
         """Whether sending it may have to wait for the other side to read."""
@@ -171,6 +186,7 @@ class PatientServer(TCPServer):
         """The application's part first: Quart leaves a handler running whose task is cancelled from outside."""
         self.closing = True
         self.writer.transport.abort()
+        self._answer_no_more()
         with suppress(TimeoutError):
             async with asyncio.timeout(DROP_S):
                 await self.protocol.handle(Closed())

@@ -1,19 +1,23 @@
-"""What is put on messages: pins and reactions, for all; flags, for oneself."""
+"""What is put on messages: pins, reactions and previews of links, for all; flags, for oneself."""
 
 from __future__ import annotations
 
+import msgspec
+
+from crust.errors import Gone, Invalid
 from crust.events import objects
 from crust.log import Change, Log, NewEvent
 from crust.models.database import Database, Row
+from crust.models.fields import encode_json
 from crust.models.search_index import PINNED, SearchIndex, flagged_by
 from crust.models.tables import Flag
-from crust.services import keys, names
+from crust.services import keys, names, previews, views
 from crust.services.actor import Actor
 from crust.services.channels import Channels
 from crust.services.history import History
 from crust.services.keys import Key
 from crust.services.rights import may
-from crust.services.standing import record_in_channel, standing
+from crust.services.standing import channel_row, record_in_channel, standing
 
 
 class Marking(History):
@@ -94,6 +98,66 @@ class Marking(History):
                 return
             keys.keep(change, key, message_id)
             await self._reactions.remove(change, channel, row, actor.user_id, emoji)
+
+    async def react_elsewhere(self, user_id: int, message_id: int, emoji: str, *, added: bool) -> None:
+        """Put an emoji on a message, or take it away, as somebody elsewhere did, who may be a guest here; again is no error.
+
+        Raises:
+            Invalid: as in `react`.
+            NotFound: the message is not there.
+            Gone: the channel is archived.
+        """
+        emoji = names.emoji(emoji)
+        async with self._log.change() as change:
+            row, channel = await self._open_row(message_id)
+            await (self._reactions.add if added else self._reactions.remove)(change, channel, row, user_id, emoji)
+
+    async def _open_row(self, message_id: int) -> tuple[Row, Row]:
+        """Inside a change: a message, whoever asks, and its channel, if things can be changed there.
+
+        Raises:
+            NotFound: the message is not there.
+            Gone: the channel is archived.
+        """
+        row = await self.row(message_id)
+        channel = await channel_row(self._database, row["channel_id"])
+        if channel["archived_at"] is not None:
+            raise Gone("The channel is archived: it can be read, but not changed.")
+        return row, channel
+
+    async def preview(
+        self, actor: Actor, message_id: int, preview: objects.Preview | None, version: int | None = None, key: Key | None = None
+    ) -> None:
+        """Show with a message what a link in it leads to, or nothing any more. It says what it said, so it is at the same version still.
+
+        With a key that was used before, nothing is done.
+
+        Args:
+            version: of the message, for which the preview was made; at another one by now, it stays as it is.
+
+        Raises:
+            Invalid: it cannot be shown, or is for what tells of a channel's changes.
+            NotFound, Gone: as in `rights.may`.
+        """
+        preview = None if preview is None else previews.checked(preview)
+        async with self._log.change() as change:
+            row = await self.row(message_id)
+            channel = await self.seen(actor, row, "preview")
+            if row["type"] not in ("MESSAGE", "FILE"):
+                raise Invalid("What tells of a channel's changes has no preview.", field="message_id")
+            if await keys.result(self._database, key) is not None:
+                return
+            keys.keep(change, key, message_id)
+            before = views.message(row)
+            if version in (None, before.version) and preview != before.preview:
+                await self._set_preview(change, channel, row, preview)
+
+    async def _set_preview(self, change: Change, channel: Row, row: Row, preview: objects.Preview | None) -> None:
+        stored = None if preview is None else encode_json(preview)
+        await self._database.execute("UPDATE message SET preview = $1 WHERE id = $2", stored, row["id"])
+        now = views.message(await self.row(row["id"]), await self._reactions.shared(row))
+        body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["preview"])
+        record_in_channel(change, channel, "message", "edited", body, object_=row["id"])
 
     async def flag(self, actor: Actor, message_id: int, *, flagged: bool) -> None:
         """Mark a message for oneself, or take the mark away; again is no error.

@@ -11,6 +11,7 @@ from crust.errors import Conflict, Gone, Invalid, NotFound
 from crust.events import objects
 from crust.files.storage import Storage
 from crust.log import Change, Log
+from crust.log.way import way
 from crust.models.database import Database, Row, inserting
 from crust.models.fields import decode_json, encode_json
 from crust.models.tables import Flag, Mention, MessageVersion, Reaction
@@ -24,6 +25,7 @@ from crust.services.known import Known
 from crust.services.marking import Marking
 from crust.services.marks import Marks
 from crust.services.mentions import named
+from crust.services.parts import Part
 from crust.services.posts import MENTION_COLUMNS, Post, Posted, Posts
 from crust.services.standing import channel_row, record_in_channel
 from crust.services.views import ViewedMessage
@@ -62,11 +64,13 @@ class Messages(Marking):
         client_msg_id: str | None,
         key: Key | None,
         file: NewFile | None = None,
+        part: Part | None = None,
     ) -> ViewedMessage:
         """Say something in a channel. With a key that was used for the same before: the first message, `duplicate`.
 
         Args:
             file: makes it a FILE message; then the contents may be empty.
+            part: what it is elsewhere, if it was said there.
 
         Raises:
             Invalid, TooLarge: the contents are empty or too long.
@@ -85,7 +89,7 @@ class Messages(Marking):
             contents = contents if filtered == contents else names.contents(filtered, self._contents_max)
         post = Post(
             actor=actor, channel_id=channel_id, contents=contents, reply_to=reply_to, named=named(contents),
-            client_msg_id=client_msg_id, key=key, file=file, type="MESSAGE" if file is None else "FILE",
+            client_msg_id=client_msg_id, key=key, file=file, type="MESSAGE" if file is None else "FILE", way=way.get(), part=part,
         )  # fmt: skip
         posted: Posted = await self._log.together(self._posts.write, post)
         if posted.message is None:
@@ -183,12 +187,17 @@ class Messages(Marking):
         found = named(contents)
         mentioned = await self._mention(change, row, found.users)
         channels = await self._posts.channels_named(row["user_id"], channel, found.channels)
-        sql = "UPDATE message SET contents = $1, mentions = $2, channels = $3, version = version + 1, edited_at = $4 WHERE id = $5"
+        sql = (
+            "UPDATE message SET contents = $1, mentions = $2, channels = $3, preview = NULL, version = version + 1, edited_at = $4 "
+            "WHERE id = $5"
+        )
         ids = [encode_json([str(id_) for id_ in some]) for some in (mentioned, channels)]
         await self._database.execute(sql, contents, *ids, change.now, row["id"])
         now = views.message(await self.row(row["id"]), await self._reactions.shared(row))
         change.write(self._index.replacing(row["id"], found_text(now.contents, now.attachments)))
-        body = objects.MessageEdited(**msgspec.structs.asdict(now), changed=["contents"])
+        body = objects.MessageEdited(
+            **msgspec.structs.asdict(now), changed=["contents"] if row["preview"] is None else ["contents", "preview"]
+        )
         record_in_channel(change, channel, "message", "edited", body, object_=row["id"])
         return [user_id for user_id in mentioned if str(user_id) not in decode_json(row["mentions"]) and user_id != row["user_id"]]
 
@@ -199,6 +208,41 @@ class Messages(Marking):
         rows = [(change.next_id(), user_id, row["channel_id"], row["id"]) for user_id in people if user_id != row["user_id"]]
         change.write(inserting("mention", MENTION_COLUMNS, rows))
         return list(people)
+
+    async def edit_elsewhere(self, message_id: int, contents: str, key: Key | None) -> None:
+        """Let a message that was said elsewhere say what it says there now, whoever is in the channel. With a key that was used, nothing.
+
+        Raises:
+            Invalid, TooLarge, NotFound, Rejected: as in `edit`.
+            Gone: the channel is archived.
+        """
+        contents = names.contents(contents, self._contents_max)
+        if "message_edit" in self._filters.wanted:
+            row = await self.row(message_id)
+            author = Actor(row["user_id"], "", 0, "")
+            place = where(await channel_row(self._database, row["channel_id"]))
+            contents = names.contents(await self._filters.message_edit(author, place, message_id, contents), self._contents_max)
+        async with self._log.change() as change:
+            if await keys.result(self._database, key) is not None:
+                return
+            row, channel = await self._open_row(message_id)
+            new = await self._edit(change, channel, row, contents) if contents != row["contents"] else []
+            keys.keep(change, key, message_id)
+        if new:
+            await self._marks.tell(channel["id"], new)
+
+    async def remove_elsewhere(self, by: int, message_id: int) -> None:
+        """Take a message back that was said elsewhere, as it was there; one that is gone is no error.
+
+        Raises:
+            Gone: the channel is archived.
+        """
+        bare: Sequence[str] = ()
+        async with self._log.change() as change:
+            with suppress(NotFound):
+                row, channel = await self._open_row(message_id)
+                bare = await self._remove(change, channel, row, by=by)
+        await discard(self._storage, bare)
 
     async def remove(self, actor: Actor, message_id: int, key: Key | None = None) -> None:
         """Take a message back: what it said is gone from every table, earlier events included, in the same change; then its files' bytes.
@@ -257,14 +301,16 @@ class Messages(Marking):
         change.write(self._index.removing(row["id"]))
         sql = (
             "UPDATE message SET contents = '', mentions = '[]', channels = '[]', pinned_by = NULL, reactions = 0, attachments = '[]', "
-            "removed_at = $1 WHERE id = $2"
+            "preview = NULL, removed_at = $1 WHERE id = $2"
         )
         await self._database.execute(sql, change.now, row["id"])
         return bare
 
     async def _blank(self, row: Row) -> None:
         """Take the contents out of everything but the message's own row."""
-        blank = msgspec.structs.replace(views.message(row), contents=None, mentions=[], channels=[], pinned=False, attachments=())
+        blank = msgspec.structs.replace(
+            views.message(row), contents=None, mentions=[], channels=[], pinned=False, attachments=(), preview=None
+        )
         edited = objects.MessageEdited(**msgspec.structs.asdict(blank), changed=["contents"])
         sql = "UPDATE event SET body = $1 WHERE object = $2 AND type = 'message' AND event = $3"
         for event, body in (("created", blank), ("edited", edited)):

@@ -9,6 +9,7 @@ import base64
 import json
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -81,13 +82,20 @@ def _is_free(port: int) -> bool:
 
 
 class RabbitServer:
-    """One broker on loopback, with the management API, below a folder of its own. Root runs it as the account `rabbitmq`."""
+    """One broker on loopback, with the management API, below a folder of its own. Root runs it as the account `rabbitmq`.
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
-        self.folder = folder
+    Args:
+        folder: where everything of it lies.
+        port: where it listens; any free one, if left out.
+        beside: another one, which runs: this one is to `join` it.
+    """
+
+    def __init__(self, folder: Path, port: int | None = None, beside: RabbitServer | None = None) -> None:
+        self.folder, self._beside = folder, beside
         self.port = port or free_ports()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
-        self._name_service = free_ports()
+        self.node = f"crust{self.port}@localhost"
+        self._name_service: int = beside._name_service if beside else free_ports()
         self._epmd: subprocess.Popen[bytes] | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self._make_folder()
@@ -96,6 +104,9 @@ class RabbitServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "rabbitmq-env.conf").write_text("")
         (self.folder / "plugins").write_text("[rabbitmq_management].\n")
+        cookie = self.folder / ".erlang.cookie"
+        cookie.write_text((self._beside.folder / cookie.name).read_text() if self._beside else secrets.token_hex(16))
+        cookie.chmod(0o400)
         (self.folder / "rabbitmq.conf").write_text(CONFIG.format(port=self.port, management=self.port + BESIDE))
         if os.getuid() == 0:
             account = pwd.getpwnam(ACCOUNT)
@@ -109,7 +120,7 @@ class RabbitServer:
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": str(f),
-            "RABBITMQ_NODENAME": f"crust{self.port}@localhost",
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self.port + 2 * BESIDE),
             "ERL_EPMD_PORT": str(self._name_service),
@@ -134,7 +145,7 @@ class RabbitServer:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it, and wait until it answers."""
-        if self._epmd is None:
+        if self._epmd is None and self._beside is None:
             self._epmd = self._spawn("epmd", "-address", "127.0.0.1", "-port", str(self._name_service))
         self.process = self._spawn(str(BIN / "rabbitmq-server"))
         if wait:
@@ -179,6 +190,13 @@ class RabbitServer:
         """`rabbitmqctl`, which must succeed."""
         process = self._spawn(str(BIN / "rabbitmqctl"), *arguments)
         assert process.wait(STOP_S) == 0, self.log()
+
+    def join(self) -> None:
+        """Become a node of the cluster of the one that it stands beside."""
+        assert self._beside is not None
+        for command in (["stop_app"], ["join_cluster", self._beside.node], ["start_app"]):
+            self.control("-n", self.node, *command)
+        self.wait()
 
     def wipe(self) -> None:
         """Forget everything, accounts included; only while it is down."""

@@ -353,7 +353,7 @@ class Hub:
             connection.outbox.put(frame)
 
 
-BLANK: dict[str, Any] = {"contents": None, "mentions": [], "channels": [], "attachments": []}
+BLANK: dict[str, Any] = {"contents": None, "mentions": [], "channels": [], "attachments": [], "preview": None}
 """What was said, of a message that was taken back."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crust.events.objects import Preview
 from crust.models.database import Database
 from crust.models.tables import Channel
 from crust.runtime import Node, opened
@@ -23,6 +24,7 @@ async def lived(node: Node, who: Actor, other: Actor, place: int | None = None) 
     await node.core.channels.change(who, room, name=f"{WORD} two", topic=f"{WORD} topic", type_=None)
     said = await say(node, other, room, f"{WORD} @ana")
     await node.core.messages.edit(other, int(said.id), f"{WORD} @ana again", None)
+    await node.core.messages.preview(who, int(said.id), Preview(url="https://example.org/", title=f"{WORD} page"))
     await node.core.messages.pin(who, int(said.id))
     await node.core.messages.react(who, int(said.id), "👍")
     await put(node, other, f"{WORD}.txt", WORD.encode(), channel_id=room)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from crust.errors import EventRefused
 from crust.events.event import Event
 from crust.host.bridging import link_of
 from crust.host.carrying import Carrier
-from crust.host.chat import Access, calls
+from crust.host.chat import Access, Calls, calls
 from crust.host.checkpoints import Checkpoints
 from crust.host.consumer import Delivery, Outcome, Over
 from crust.host.instance import READS, Glance, Instance, glance
@@ -166,7 +165,7 @@ class BridgeInstance(Instance):
             return None
         if len(event.via) >= HOPS_MAX:
             raise EventRefused(f"It has come through {len(event.via)} links already: this looks like a loop.")
-        calls.set(Counter())
+        calls.set(Calls(str(event.id)))
         with coming(Way(via=tuple(event.via))):
             return await self._carrier.carry(delivery, link)
 

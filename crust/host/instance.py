@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from msgspec import Struct
 
 from crust.events.catalogue import CATALOGUE
 from crust.events.event import Event
-from crust.host.chat import Access, calls
+from crust.host.chat import Access, Calls, calls
 from crust.host.consumer import Delivery, Outcome, Over, Parked
 from crust.host.registration import Wanted
 from crust.log import Way, coming
@@ -107,7 +106,7 @@ class Instance:
     async def handle(self, delivery: Delivery) -> Outcome | None:
         event = delivery.event
         happened = happened_of(event)
-        calls.set(Counter())
+        calls.set(Calls(str(event.id)))
         with coming(Way(via=tuple(event.via))):  # what it does because of an event has come by the same way
             for hook in self._hooks(event, glance(event.body)):
                 await self.call(hook, happened)

@@ -19,6 +19,7 @@ from crust.clock import Clock
 from crust.errors import Unavailable
 from crust.host.attempt import Result, attempt
 from crust.host.consumer import Consumer, Delivery, Over, Parked
+from crust.host.eraser import gone
 from crust.host.held import Held, writes_of
 from crust.host.rows import End, Head, Rows
 from crust.host.schedule import DEATHS, FINAL, Schedule
@@ -260,8 +261,14 @@ class Work:
         changed = {id(each) for each, fit in zip(well, fits, strict=True) if not fit}
         ends = [self._judged(each.head, CONFLICT if id(each) in changed else each.result, now) for each in counted]
         also = [write for each, fit in zip(well, fits, strict=True) if fit for write in each.result.writes]
+        ends = await self._without_what_is_gone(ends)
         await self._database.run([*writes, *also, *self._rows.ending(ends, now)])
         return ends
+
+    async def _without_what_is_gone(self, ends: list[End]) -> list[End]:
+        """What was said of a message that was removed meanwhile may quote it; the eraser has been there already."""
+        removed = await gone(self._database, [end.head.position for end in ends if end.error or end.receipt])
+        return [replace(end, error=None, receipt=None) if end.head.position in removed else end for end in ends]
 
     def _judged(self, head: Head, result: Result, now: int) -> End:
         verdict = self._schedule.judge(result.how, now, head.raised, head.trouble, result.retry_after)

@@ -17,6 +17,7 @@ shown, happened.py what has happened, bridge.py what bridges are made of.
 """
 
 from crust.errors import (
+    BadRequest,
     Conflict,
     CrustError,
     EventRefused,
@@ -55,9 +56,13 @@ from crust.plugin.bridge import (
     Target,
     Trust,
 )
+from crust.plugin.cli import Cli
+from crust.plugin.commands import Caller, CommandHelp, Commands, Invocation, Rest
 from crust.plugin.context import Answer, Chat, Collection, Context, Document, Files, Http, HttpRefused, Logger, Store, Tasks
 from crust.plugin.drafts import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
 from crust.plugin.happened import Happened
+from crust.plugin.jobs import JobRun, Jobs
+from crust.plugin.routes import HttpRequest, HttpResponse, Routes
 
 __all__ = [
     "API",
@@ -66,12 +71,17 @@ __all__ = [
     "Answer",
     "Attachment",
     "Author",
+    "BadRequest",
     "Bridge",
     "BridgeContext",
     "BridgeHost",
+    "Caller",
     "Channel",
     "Chat",
+    "Cli",
     "Collection",
+    "CommandHelp",
+    "Commands",
     "Conflict",
     "Context",
     "Crossing",
@@ -87,8 +97,13 @@ __all__ = [
     "Happened",
     "Http",
     "HttpRefused",
+    "HttpRequest",
+    "HttpResponse",
     "Injected",
     "Invalid",
+    "Invocation",
+    "JobRun",
+    "Jobs",
     "JoinDraft",
     "Link",
     "Logger",
@@ -113,6 +128,8 @@ __all__ = [
     "Reject",
     "Rejected",
     "Remote",
+    "Rest",
+    "Routes",
     "Sent",
     "SignInDraft",
     "State",

@@ -8,6 +8,7 @@
   is parked; `TargetError` that what it speaks to is away, `EventRefused` that this event never can be dealt with.
 - `send_*`, `link_*` (async) carry out over a bridge's links what has happened in channels, in order in each link, at least once.
 - `startup`, `shutdown`, `run`, `health` (async) run in one process at a time, that in which events are handled too.
+- `register_*` (plain `def`) are called once in every process, when the plugin has been made; like `__init__` they do no I/O.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ from crust.plugin.bridge import (
     OutgoingTopic,
     Sent,
 )
+from crust.plugin.cli import Cli
+from crust.plugin.commands import Commands
 from crust.plugin.drafts import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
 from crust.plugin.happened import Happened
+from crust.plugin.jobs import Jobs
+from crust.plugin.routes import Routes
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 
@@ -222,5 +227,25 @@ class Life:
         """Asked every 30 s: None, or in one sentence what is not as it should be, which operators are shown."""
 
 
-SPECS = (Filters, Events, Outward, Life)
+class Registration:
+    """What an instance offers, beside hearing and judging. Each is called once, right after `__init__`."""
+
+    @hookspec
+    def register_commands(self, commands: Commands) -> None:
+        """Slash commands: `commands.add("remind", self.remind, help="…")`."""
+
+    @hookspec
+    def register_routes(self, routes: Routes) -> None:
+        """HTTP under `/plugins/<instance>`, or the class's `prefix`: `routes.add("POST", "/{hook}", self.receive, auth="public")`."""
+
+    @hookspec
+    def register_jobs(self, jobs: Jobs) -> None:
+        """What is done at set times: `jobs.add("digest", self.digest, cron="0 8 * * *")`."""
+
+    @hookspec
+    def register_cli(self, cli: Cli) -> None:
+        """Subcommands of `crust plugins run <instance>`: `cli.add("purge", self.purge, help="…")`."""
+
+
+SPECS = (Filters, Events, Outward, Life, Registration)
 """All of them."""

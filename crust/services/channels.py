@@ -293,6 +293,16 @@ class Channels:
                 await self._change(change, actor, row, name, topic, changed)
         return await self.read(actor, channel_id)
 
+    async def set_topic(self, actor: Actor, channel_id: int, topic: str, key: Key | None) -> None:
+        """Give a channel another topic, and leave its name. With a key that was used before, nothing is done. Errors as in `change`."""
+        topic = names.topic(topic)
+        async with self._log.change() as change:
+            if await keys.result(self._database, key) is None:
+                row = await self.standing_row(actor, channel_id, "change")
+                keys.keep(change, key, row["id"])
+                if row["topic"] != topic:
+                    await self._change(change, actor, row, row["name"], topic, ["topic"])
+
     async def topic_elsewhere(self, actor: Actor, channel_id: int, topic: str) -> None:
         """Give a channel the topic that it has elsewhere, cut to what one may have here; the same is no change.
 
@@ -346,14 +356,17 @@ class Channels:
                 await self._members.join(change, row, actor.user_id, "member", by=actor.user_id)
         return await self.read(actor, channel_id)
 
-    async def invite(self, actor: Actor, channel_id: int, user_id: int) -> None:
-        """Bring somebody of the organisation into a channel; again is no error.
+    async def invite(self, actor: Actor, channel_id: int, user_id: int, key: Key | None = None) -> None:
+        """Bring somebody of the organisation into a channel; again is no error. With a key that was used before, nothing is done.
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`; NotFound also where there is no such person in the organisation.
         """
         async with self._log.change() as change:
+            if await keys.result(self._database, key) is not None:
+                return
             row = await self.standing_row(actor, channel_id, "invite")
+            keys.keep(change, key, row["id"])
             if not await self._inside(row["organisation_id"], [user_id]):
                 raise NotFound("There is no such user.", field="user_id")
             if not await self._is_member(row["id"], user_id):

@@ -20,6 +20,7 @@ from crust.services.audit import Audit
 from crust.services.avatars import Avatars
 from crust.services.bots import Bots
 from crust.services.channels import MEMBERS_MAX, Channels
+from crust.services.commands import Commands
 from crust.services.erasing import Erasing
 from crust.services.files import Files
 from crust.services.filters import Filters, NoFilters
@@ -120,6 +121,7 @@ class Core:
         pictures = Pictures()
         self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files, filters)
         self.avatars = Avatars(database, log, self.profiles, self.files, storage, spool, pictures)
+        self.commands = Commands(database, self.channels, contents_max)
         self.search = Search(database, self.messages)
         self.ghosts = Ghosts(database, log, self.accounts, members)
         self.injects = Injects(

@@ -127,13 +127,21 @@ EXAMPLES: dict[str, Example] = {
 }
 """,
     ),
+    "command": Example(
+        r'''curl -s "$CRUST/command/search?channel_id=$CHANNEL&query=re" -H "X-Session-ID: $SESSION"''',
+        """{
+  "response": [],
+  "next": null
+}
+""",
+    ),
     "file": Example(
         r"""curl -s "$CRUST/file/read?id=$FILE" -H "X-Session-ID: $SESSION" -r 0-7""",
         """Buy oats
 """,
     ),
     "bridge": Example(
-        r"""curl -s "$CRUST/bridge/link" -H "X-Session-ID: $SESSION" -d bridge=irc-example -d channel_id="$CHANNEL" -d room="#cats" """.strip(),
+        r'''curl -s "$CRUST/bridge/link" -H "X-Session-ID: $SESSION" -d bridge=irc-example -d channel_id="$CHANNEL" -d room="#cats"''',
         """{
   "response": {
     "link_id": "29881462895411200",

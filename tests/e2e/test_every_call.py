@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ from crust.api import beside
 from tests.support.server import PASSWORD, Server, call
 
 SUPPORT = Path(__file__).parents[1] / "support"
-CONFIG = f"""
-plugins_dir = "{SUPPORT}"
+CONFIG = """
+plugins_dir = "plugins"
+[plugins.hello]
 [plugins.toy]
 use = "loopback"
 [plugins.toy.config]
@@ -22,9 +24,26 @@ address = "127.0.0.1:9"
 """
 EXAMPLE = Path(__file__).parents[2] / "examples" / "every_call.py"
 
+PLUGIN = """
+from crust.plugin import Invocation, Plugin, hookimpl
+
+class Hello(Plugin):
+    api = 1
+
+    @hookimpl
+    def register_commands(self, commands):
+        commands.add("hello", self.hello, help="Says hello.")
+
+    async def hello(self, call: Invocation) -> str:
+        return f"Hello {call.user.name}"
+"""
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Server:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "hello.py").write_text(PLUGIN)
+    shutil.copy(SUPPORT / "loopback.py", tmp_path / "plugins")
     (tmp_path / "config.toml").write_text(CONFIG)
     server = Server(tmp_path)
     server.add_user("ana", "--admin")

@@ -183,6 +183,14 @@ class Ghosts:
             if await self._database.fetch(member, link.channel_id, user_id):
                 await self._members.part(change, await channel_row(self._database, link.channel_id), user_id, by=user_id)
 
+    async def present(self, link: RoomLink) -> list[str]:
+        """Whose ghosts are in a link's channel, by their ids there."""
+        sql = (
+            "SELECT g.remote_user FROM ghost g JOIN channel_member m ON m.user_id = g.user_id"
+            " WHERE g.instance = $1 AND m.channel_id = $2 ORDER BY g.remote_user"
+        )
+        return [row["remote_user"] for row in await self._database.fetch(sql, link.instance, link.channel_id)]
+
     # ---- who somebody is
 
     async def code(self, actor: Actor, instance: str) -> IdentityCode:

@@ -32,6 +32,7 @@ DIRECTIONS = ("both", "in", "out")
 CROSSES = ("files", "joins", "topics")
 TRUSTS = ("accept", "mark", "refuse")
 NOBODY = 0  # who makes links by the settings
+CONFIGURED = "This link stands in the server's settings: it is changed and ended there."
 COLUMNS = (
     "l.id, l.instance, l.remote_room, l.channel_id, l.title, l.network, l.direction, l.crosses, l.relay_format, l.trust, l.crossings,"
     " l.configured, l.made_by, l.position, l.made_at, l.ended_position, l.ended_at, l.ended_why"
@@ -208,7 +209,7 @@ class Links:
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`; NotFound also where there is no such bridge.
             Invalid: something of the wish cannot be.
-            Conflict: the room is linked with another channel.
+            Conflict: the room is linked with another channel, or this link stands in the settings and would be another.
         """
         made = self.known(bridge)
         wish = checked(wish, made)
@@ -233,7 +234,14 @@ class Links:
         return self.bridges[name]
 
     async def put(self, change: Change, channel: Row, bridge: Bridge, wish: Wish, by: int) -> RoomLink:
-        """Inside a change: the same, of what was checked, whoever asks."""
+        """Inside a change: the same, of what was checked, whoever asks; `by` is NOBODY where the settings do."""
+        existing = await self.linkable(channel, bridge, wish, by)
+        if existing is not None and existing.channel_id == channel["id"]:
+            return await self._changed(change, existing, bridge, wish, by)
+        return await self._made(change, channel, bridge, wish, by)
+
+    async def linkable(self, channel: Row, bridge: Bridge, wish: Wish, by: int) -> RoomLink | None:
+        """The link that a room has already; raises what `link` does where the room cannot be linked with this channel."""
         if channel["type"] == "direct":
             raise Invalid("A direct channel is linked with nothing.", field="channel_id")
         if channel["organisation_id"] not in bridge.organisations:
@@ -241,11 +249,9 @@ class Links:
         if channel["type"] not in bridge.sees:
             raise Forbidden(f"The bridge of {bridge.name} has not declared the capability read:{channel['type']}.")
         existing = await self.of_room(bridge.name, wish.room)
-        if existing is not None and existing.channel_id != channel["id"]:
+        if existing is not None and existing.channel_id != channel["id"] and not (existing.configured and by == NOBODY):
             raise Conflict(f"The room {wish.room!r} of {bridge.name} is linked with another channel: unlink it there first.", field="room")
-        if existing is not None:
-            return await self._changed(change, existing, bridge, wish, by)
-        return await self._made(change, channel, bridge, wish, by)
+        return existing
 
     async def _made(self, change: Change, channel: Row, bridge: Bridge, wish: Wish, by: int) -> RoomLink:
         link = RoomLink(
@@ -273,8 +279,11 @@ class Links:
             link, title=wish.title, direction=wish.direction, crosses=frozenset(wish.crosses), relay_format=wish.relay_format,
             trust=wish.trust, network=bridge.network, configured=by == NOBODY, made_by=by,
         )  # fmt: skip
-        if replace(now, made_by=link.made_by) != link:
-            await self._save(change, now, by)
+        if replace(now, made_by=link.made_by, configured=link.configured) == link and (link.configured or by != NOBODY):
+            return link
+        if link.configured and by != NOBODY:
+            raise Conflict(CONFIGURED, field="room")
+        await self._save(change, now, by)
         return now
 
     async def _save(self, change: Change, link: RoomLink, by: int) -> None:
@@ -300,6 +309,7 @@ class Links:
 
         Raises:
             NotFound, Forbidden: as in `rights.may`; NotFound also where it has ended.
+            Conflict: it stands in the settings.
         """
         async with self._log.change() as change:
             link = await self.one(link_id)
@@ -307,6 +317,8 @@ class Links:
             if not rows or not standing(rows[0]).sees or rows[0]["suspended_at"] is not None:
                 raise NotFound("There is no such link, or it has ended.", field="id")
             may("unbridge", standing(rows[0]))
+            if link.configured:
+                raise Conflict(CONFIGURED, field="id")
             await self.end(change, link, actor.user_id, "It was unlinked.")
 
     async def end(self, change: Change, link: RoomLink, by: int, why: str) -> None:
@@ -331,41 +343,6 @@ class Links:
             if bridge is not None:
                 await self._let_in(change, await channel_row(self._database, destination), bridge)
             await self._tell(change, replace(link, channel_id=destination), "linked", by)
-
-    async def configure(self, bridge: Bridge, wishes: Sequence[tuple[str, Wish]]) -> list[str]:
-        """Let there be the links that the settings name, by their channel's name or id, and no others that they made before.
-
-        Gives what could not be, in words; the others are none the worse.
-        """
-        problems: list[str] = []
-        kept: set[str] = set()
-        for channel, wish in wishes:
-            try:
-                wish = checked(wish, bridge)
-                kept.add(wish.room)
-                async with self._log.change() as change:
-                    await self.put(change, await self._named(bridge, channel), bridge, wish, NOBODY)
-            except (NotFound, Forbidden, Invalid, Conflict) as error:
-                problems.append(f"the link of {wish.room} with {channel}: {error.message}")
-        for link in await self.of_bridge(bridge.name):
-            if link.configured and link.remote_room not in kept:
-                async with self._log.change() as change:
-                    await self.end(change, await self.one(link.id), NOBODY, "The settings name it no more.")
-        return problems
-
-    async def _named(self, bridge: Bridge, name: str) -> Row:
-        """A channel of this name or id where the bridge may be at work."""
-        d = self._database
-        sql = (
-            f"SELECT {views.CHANNEL_COLUMNS} FROM channel c WHERE c.removed_at IS NULL AND c.archived_at IS NULL AND c.type <> 'direct'"
-            f" AND (c.name_key = $1 OR CAST(c.id AS text) = $1) AND c.organisation_id IN {d.any_of(2)} ORDER BY c.id"
-        )
-        rows = await d.fetch(sql, name.strip().lstrip("#").casefold(), d.as_list(sorted(bridge.organisations)))
-        if not rows:
-            raise NotFound(f"There is no channel {name!r:.80} where the bridge may be at work.", field="channel")
-        if len(rows) > 1:
-            raise Conflict(f"Several channels are called {name!r:.80}: name it by its id.", field="channel")
-        return rows[0]
 
     async def _tell(self, change: Change, link: RoomLink, event: str, by: int, why: str | None = None) -> int:
         """Write what is shown of a channel's links, and tell its members; gives the event's position."""

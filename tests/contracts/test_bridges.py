@@ -161,13 +161,13 @@ async def test_settings_make_and_end_links(settings: Settings) -> None:
     async with toy_at(settings) as toy:
         mine, core = await toy.linked("#mine"), toy.node.core
         wanted = [("room", Wish(room="#a")), ("#room", Wish(room="#b", direction="in")), ("nowhere", Wish(room="#c"))]
-        assert await core.links.configure(toy.known, wanted) == [
+        assert await core.configured.configure(toy.known, wanted) == [
             "the link of #c with nowhere: There is no channel 'nowhere' where the bridge may be at work."
         ]
         before = len(await events(toy.node))
-        await core.links.configure(toy.known, wanted)
+        await core.configured.configure(toy.known, wanted)
         assert len(await events(toy.node)) == before
-        await core.links.configure(toy.known, wanted[:1])
+        await core.configured.configure(toy.known, wanted[:1])
         assert {each.remote_room for each in await toy.bridge.links()} == {mine.remote_room, "#a"}
 
 
@@ -416,7 +416,9 @@ async def test_joins_parts_topics_and_typing(settings: Settings) -> None:
         assert channel_now.topic.startswith("all about toys")
         assert channel_now.members_count == 4
         await toy.bridge.typing(link, ANN)
+        assert await toy.bridge.present(link) == [ANN.id]
         await toy.bridge.parted(link, ANN)
+        assert await toy.bridge.present(link) == []
         await toy.bridge.parted(link, Remote(id="nobody", name="Nobody"))
         assert (await toy.node.core.channels.read(toy.ana, toy.room)).members_count == 3
         silent = await toy.linked("#silent", crosses=frozenset())

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from crust.runtime import Node
-from crust.services.links import NOBODY, Bridge, RoomLink, Wish
+from crust.services.links import Bridge, RoomLink, Wish
 from crust.services.standing import channel_row
 
 NAME = "toy"
@@ -36,7 +36,7 @@ def bridged(node: Node, user_id: int, name: str = NAME) -> Bridge:
 
 
 async def linked(node: Node, channel_id: int, name: str = NAME) -> RoomLink:
-    """A link of a channel with a room of its own, whoever may make it."""
+    """A link of a channel with a room of its own, whoever may make it; the bridge's bot does."""
     async with node.log.change() as change:
         row, bridge = await channel_row(node.database, channel_id), node.core.links.bridges[name]
-        return await node.core.links.put(change, row, bridge, Wish(room=f"#{channel_id}"), NOBODY)
+        return await node.core.links.put(change, row, bridge, Wish(room=f"#{channel_id}"), bridge.user_id)

@@ -221,6 +221,14 @@ class Flag(Struct, frozen=True, kw_only=True):
     message_id: IdText
 
 
+class InstanceState(Struct, frozen=True, kw_only=True):
+    """How an instance of a plugin or a bridge is now, and why, for the server's administrators."""
+
+    instance: str
+    state: str
+    reason: str | None
+
+
 class SessionRevoked(Struct, frozen=True, kw_only=True):
     """A session of the recipient has ended; `id` is its public id."""
 

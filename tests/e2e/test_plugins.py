@@ -144,9 +144,12 @@ def test_what_plugins_offer(tmp_path: Path) -> None:
         room = room_of(ana)
         assert call(ana, "POST", "/command/run", channel_id=room, command="/add 1 2") == {"command": "/add", "text": "3"}
         params = {"channel_id": room, "command": "/me waves"}
-        with connect(server.websocket_url, additional_headers={"X-Session-ID": ana.headers["X-Session-ID"]}) as socket:
-            socket.send(json.dumps({"id": 7, "type": "call", "data": {"method": "POST", "path": "/command/run", "params": params}}))
-            seconds_until(lambda: said(ana, room) == ["_waves_"], 20)
+        own = {name: ana.headers[name] for name in ("X-Session-ID", "X-Client-ID")}
+        with connect(server.websocket_url, additional_headers=own) as socket:
+            socket.send(json.dumps({"id": "7", "type": "call", "data": {"method": "POST", "path": "/command/run", "params": params}}))
+            answer = next(frame for text in socket if (frame := json.loads(text)).get("reply_to") == "7")
+        assert answer["response"] == {"command": "/me", "text": None}
+        assert said(ana, room) == ["_waves_"]
         seconds_until(lambda: httpx.get(server.url + "/offers/count/ticks").json()["count"] > 1, 20)
         assert server.run("plugins", "run", "offers", "total", "--loud").stdout.endswith(" ticks!\n")
         assert "total" in server.run("plugins", "run", "offers").stdout

@@ -33,6 +33,7 @@ from crust.events.event import Event
 from crust.host.chain import FilterChain
 from crust.host.desk import Counts, Desk
 from crust.host.engine import Engine
+from crust.host.eraser import Eraser
 from crust.host.registration import Wanted, registered
 from crust.host.routes import HostedRoutes
 from crust.log import Consumers, Head, Leases, Log, head_of
@@ -229,6 +230,7 @@ async def _serve(node: Node, plugins: Hosted, run: servers.Serve, listener: sock
     beside = [
         asyncio.create_task(node.core.files.sweep_always(), name="sweep of files"),
         asyncio.create_task(node.core.erasing.always(), name="erasing"),
+        asyncio.create_task(Eraser(node.database, node.log, node.leases, node.consumers).always(), name="eraser"),
         asyncio.create_task(node.core.retention.always(), name="retention"),
         asyncio.create_task(node.core.presence.tell_always(), name="presence"),
         asyncio.create_task(plugins.run(), name="plugins"),

@@ -13,6 +13,7 @@ from crust.host.consumer import Consumer, Delivery, Outcome, current
 from crust.host.held import Held
 from crust.host.schedule import How
 from crust.host.store import holding
+from crust.models.database import Write
 from crust.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -32,6 +33,7 @@ class Result:
     error: str | None = None
     receipt: str | None = None
     retry_after: float | None = None
+    writes: tuple[Write, ...] = ()
 
 
 async def attempt(consumer: Consumer, delivery: Delivery, held: Held, seconds: float) -> Result:
@@ -75,7 +77,7 @@ async def handled(consumer: Consumer, delivery: Delivery) -> Result:
         if not await consumer.still_allowed(delivery):
             return Result("withdrawn")
         outcome = await consumer.handle(delivery) or Outcome()
-        return Result(outcome.state, outcome.note, outcome.receipt)
+        return Result(outcome.state, outcome.note, outcome.receipt, writes=outcome.writes)
     except TargetError as error:
         return Result("target", str(error)[-ERROR_MAX:], retry_after=error.retry_after)
     except Unavailable as error:  # the core itself, or its database: neither the event's fault nor the plugin's

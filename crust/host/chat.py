@@ -123,6 +123,14 @@ class InstanceChat:
         await self._core.bots.check_place(bot, channel, "read")
         await self._core.channels.join(bot.actor, channel)
 
+    async def direct(self, user_id: str) -> str:
+        bot, user = self._access.need("channel:direct"), number(user_id, "user")
+        made = await self._core.channels.create(
+            bot.actor, name="", topic="", type_="direct", organisation_id=None, members=[user], key=None
+        )  # fmt: skip
+        await self._core.bots.check_place(bot, int(made.id), "read")
+        return made.id
+
     # ---- look-ups
 
     async def message(self, message_id: str) -> Message:

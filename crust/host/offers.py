@@ -94,7 +94,7 @@ def rehearsed(wanted: Wanted) -> Offers:
     hollow: Any = Hollow()
     context = InstanceContext(
         name=wanted.name, config=wanted.config, log=get_logger(f"plugin.{wanted.name}"), chat=hollow, store=hollow, files=hollow,
-        http=hollow, tasks=hollow, clock=SystemClock(),
+        http=hollow, tasks=hollow, clock=SystemClock(), bridge=hollow,
     )  # fmt: skip
     return made(wanted, context)[1]
 

@@ -16,8 +16,11 @@ from typing import Any, Literal
 
 from crust.errors import Conflict, CrustError, NotFound, Unavailable
 from crust.host.addresses import split
+from crust.host.bridge_instance import BridgeInstance
+from crust.host.bridging import InstanceBridge, NoBridge
 from crust.host.chain import FilterChain, Link
 from crust.host.chat import Access, InstanceChat, InstanceFiles
+from crust.host.checkpoints import Checkpoints
 from crust.host.commands import HostedCommands, Owner
 from crust.host.context import InstanceContext, InstanceHttp, InstanceTasks
 from crust.host.egress import Egress
@@ -30,6 +33,7 @@ from crust.host.routes import HostedRoutes
 from crust.host.states import STATES, states_of
 from crust.host.supervisor import Supervisor, Times
 from crust.log import Leases
+from crust.plugin import Bridge
 from crust.services.commands import Nothing
 from crust.services.core import Core
 from crust.telemetry import Metrics, get_logger
@@ -91,11 +95,14 @@ class PluginHost:
 
     def _make(self, wanted: Wanted, egress: Egress) -> None:
         access = Access(wanted.name, wanted.plugin.capabilities)
-        instance, own = Instance(wanted, access, self._core), get_logger(f"plugin.{wanted.name}")
+        own, bridge = get_logger(f"plugin.{wanted.name}"), issubclass(wanted.plugin, Bridge)
+        checkpoints = Checkpoints(wanted.name, self._core, self._leases.owner)
+        instance = BridgeInstance(wanted, access, self._core, checkpoints) if bridge else Instance(wanted, access, self._core)
         tasks = InstanceTasks(own)
         context: Any = InstanceContext(
             name=wanted.name, config=wanted.config, log=own, chat=InstanceChat(access, self._core), store=self.engine.store(instance),
             files=InstanceFiles(access, self._core), http=InstanceHttp(access, egress), tasks=tasks, clock=self._core.clock,
+            bridge=InstanceBridge(access, self._core, checkpoints) if bridge else NoBridge(wanted.name),
         )  # fmt: skip
         try:
             instance.plugin, offers = made(wanted, context)
@@ -141,6 +148,8 @@ class PluginHost:
         bot = await self._core.bots.of(instance.name, instance.wanted.settings.organisations)
         instance.access.bot, link = bot, self._links[instance.name]
         link.bot, link.organisations = str(bot.actor.user_id), frozenset(map(str, bot.organisations))
+        if isinstance(instance, BridgeInstance):
+            await instance.begin()
 
     async def run(self) -> None:
         """Let those live that are to live in this process, until cancelled."""

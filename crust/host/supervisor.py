@@ -39,7 +39,7 @@ REASON_MAX = 500
 RESTART_S = 1.0  # between two looks whether an operator wants it to begin again
 ASKED = "an operator wanted it"
 PASSING = ("starting",)  # states that nobody has to be told of
-EVENTS = "on_"  # how hooks begin that are called with events
+EVENTS = ("on_", "send_", "link_")  # how hooks begin that are called with events
 
 
 class Crash(Exception):

@@ -85,6 +85,10 @@ class Chat(Protocol):
         """Join a public channel; again is no error. Takes channel:join. Errors are those of `post`."""
         ...
 
+    async def direct(self, user_id: str) -> str:
+        """The direct channel of the bot and somebody, made if there is none; gives its id. Takes channel:direct. Errors as of `post`."""
+        ...
+
     async def message(self, message_id: str) -> Message:
         """A message, where the bot sees it.
 

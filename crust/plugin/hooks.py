@@ -6,6 +6,7 @@
   `Reject` or None. Exceptions mean a bug: then `on_error` of the instance decides. They run in every process, `startup` or not.
 - `on_*` (async) run after it has happened, in order in each channel, at least once. An exception means another try, later the event
   is parked; `TargetError` that what it speaks to is away, `EventRefused` that this event never can be dealt with.
+- `send_*`, `link_*` (async) carry out over a bridge's links what has happened in channels, in order in each link, at least once.
 - `startup`, `shutdown`, `run`, `health` (async) run in one process at a time, that in which events are handled too.
 - `register_*` (plain `def`) are called once in every process, when the plugin has been made; like `__init__` they do no I/O.
 """
@@ -18,6 +19,16 @@ import pluggy
 
 from crust.events import objects
 from crust.plugin.base import PROJECT
+from crust.plugin.bridge import (
+    Link,
+    OutgoingEdit,
+    OutgoingMembership,
+    OutgoingMessage,
+    OutgoingReaction,
+    OutgoingRemoval,
+    OutgoingTopic,
+    Sent,
+)
 from crust.plugin.cli import Cli
 from crust.plugin.commands import Commands
 from crust.plugin.drafts import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
@@ -120,6 +131,14 @@ class Events:
         """It belongs to one team less."""
 
     @hookspec
+    async def on_channel_linked(self, event: Happened[objects.ChannelLinked]) -> None:
+        """It was linked with a room elsewhere, or such a link is another now."""
+
+    @hookspec
+    async def on_channel_unlinked(self, event: Happened[objects.ChannelLinked]) -> None:
+        """Such a link has ended."""
+
+    @hookspec
     async def on_member_joined(self, event: Happened[objects.Member]) -> None:
         """Somebody came into a channel, or (without `channel_id`) into an organisation."""
 
@@ -146,6 +165,46 @@ class Events:
     @hookspec
     async def on_event(self, event: Happened[Any]) -> None:
         """Anything that the instance may see, pins, teams and organisations included; after the hook that is made for it."""
+
+
+class Outward:
+    """What a bridge carries out over its links; in order in each link. For classes that derive from `Bridge`.
+
+    What a link's crossings call `native` is asked for here. What they call `fallback` is asked for, too, if it is implemented; else the
+    host says it in words by `send_message`. Errors mean what they mean in `on_*`, and a link that waits holds back only itself.
+    """
+
+    @hookspec
+    async def send_message(self, out: OutgoingMessage) -> Sent | None:
+        """Something was said in a linked channel: say it in the room."""
+
+    @hookspec
+    async def send_edit(self, out: OutgoingEdit) -> Sent | None:
+        """A message that went out says something else now."""
+
+    @hookspec
+    async def send_removal(self, out: OutgoingRemoval) -> Sent | None:
+        """A message that went out, or came in, was taken away."""
+
+    @hookspec
+    async def send_reaction(self, out: OutgoingReaction) -> Sent | None:
+        """An emoji was put on a message, or taken away."""
+
+    @hookspec
+    async def send_membership(self, out: OutgoingMembership) -> Sent | None:
+        """Somebody came into the channel, or left it. Only over links that joins cross."""
+
+    @hookspec
+    async def send_topic(self, out: OutgoingTopic) -> Sent | None:
+        """The channel has another topic. Only over links that topics cross."""
+
+    @hookspec
+    async def link_opened(self, link: Link) -> None:
+        """There is a new link, or it is another now: be in its room. Links that there are already: `ctx.bridge.links()`."""
+
+    @hookspec
+    async def link_closed(self, link: Link) -> None:
+        """A link has ended: leave its room."""
 
 
 class Life:
@@ -188,5 +247,5 @@ class Registration:
         """Subcommands of `crust plugins run <instance>`: `cli.add("purge", self.purge, help="…")`."""
 
 
-SPECS = (Filters, Events, Life, Registration)
+SPECS = (Filters, Events, Outward, Life, Registration)
 """All of them."""

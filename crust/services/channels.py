@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from crust.clock import rfc3339
-from crust.errors import Conflict, Forbidden, Invalid, NotFound
+from crust.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from crust.log import Change, Log
 from crust.models.database import Database, Row
 from crust.models.tables import Channel, User
@@ -223,9 +223,16 @@ class Channels:
         return int(channel.id)
 
     async def _inside(self, organisation_id: int, user_ids: Sequence[int]) -> set[int]:
-        """Of these users, those of an organisation who can be brought into a channel: who is suspended is as good as not there."""
+        """Of these users, those of an organisation who can be brought into a channel.
+
+        Who is suspended is as good as not there, and ghosts come by their bridge.
+        """
         roles = await self._members.roles(organisation_id, user_ids)
-        return {user_id for user_id, user in (await self._members.users(list(roles))).items() if user.suspended_at is None}
+        return {
+            user_id
+            for user_id, user in (await self._members.users(list(roles))).items()
+            if user.suspended_at is None and user.kind != "ghost"
+        }
 
     async def _organisation(self, actor: Actor, others: Sequence[int], type_: str, organisation_id: int | None, team_id: int | None) -> int:
         """Where a new channel belongs: to the organisation of its team, to the one that is named, or to the caller's."""
@@ -246,7 +253,7 @@ class Channels:
         sql = (
             "SELECT mine.organisation_id FROM organisation_member mine JOIN organisation_member theirs "
             'ON theirs.organisation_id = mine.organisation_id JOIN "user" u ON u.id = theirs.user_id '
-            "WHERE mine.user_id = $1 AND theirs.user_id = $2 AND u.suspended_at IS NULL "
+            "WHERE mine.user_id = $1 AND theirs.user_id = $2 AND u.suspended_at IS NULL AND u.kind <> 'ghost' "
             "ORDER BY CASE WHEN mine.organisation_id = $3 THEN 0 ELSE 1 END, mine.organisation_id LIMIT 1"
         )
         rows = await self._database.fetch(sql, actor.user_id, others[0], home)
@@ -295,6 +302,20 @@ class Channels:
                 keys.keep(change, key, row["id"])
                 if row["topic"] != topic:
                     await self._change(change, actor, row, row["name"], topic, ["topic"])
+
+    async def topic_elsewhere(self, actor: Actor, channel_id: int, topic: str) -> None:
+        """Give a channel the topic that it has elsewhere, cut to what one may have here; the same is no change.
+
+        Raises:
+            Gone: it is archived.
+        """
+        topic = names.topic("".join(each for each in topic if names.plain(each) or each.isspace())[: names.TOPIC_MAX])
+        async with self._log.change() as change:
+            row = await channel_row(self._database, channel_id)
+            if row["archived_at"] is not None:
+                raise Gone("The channel is archived: it can be read, but not changed.")
+            if row["topic"] != topic:
+                await self._change(change, actor, row, row["name"], topic, ["topic"])
 
     def _check_same(self, row: Row, type_: str | None, organisation_id: int | None, team_id: int | None) -> None:
         """Refuse what a channel is not given by its name and topic, unless it is so already."""

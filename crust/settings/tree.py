@@ -18,7 +18,7 @@ LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")  # one part of a DNS name
 
 INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")  # the name of a bot user, too
 PLUGINS = "plugins"  # the one table of tables
-RESERVED = frozenset({"relay", "host"})  # names under which the core itself reads events, and keeps documents
+RESERVED = frozenset({"relay", "eraser", "host"})  # names under which the core itself reads events, and keeps documents
 
 
 def _dns_name(value: str) -> str:
@@ -341,6 +341,22 @@ class Metrics(Section):
     )
 
 
+class PluginLink(Section):
+    """A room elsewhere that a bridge links with a channel, for as long as it stands in the settings."""
+
+    channel: str = Field(description="The channel's name or id")
+    room: str = Field(description="The room, as its network calls it")
+    direction: Literal["both", "in", "out"] = Field(default="both", description="What is carried, as seen from here")
+    crosses: list[Literal["files", "joins", "topics"]] = Field(
+        default=["files", "joins", "topics"], description="What crosses beside messages"
+    )
+    relay_format: str = Field(default="", description="How people are named in the room; empty: as the bridge does it")
+    trust: Literal["accept", "mark", "refuse"] = Field(
+        default="accept", description="What becomes of what a sender is not known to have sent"
+    )
+    title: str = Field(default="", description="What people are shown in the place of the room's name")
+
+
 class PluginInstance(Section):
     """A plugin at work, under a name of your choice, as often as you like: small letters, digits, dots, hyphens, underscores."""
 
@@ -355,6 +371,7 @@ class PluginInstance(Section):
     run_in: Literal["any", "serve", "worker"] = Field(
         default="any", description="Which processes handle its events; filters run wherever messages are posted"
     )
+    links: list[PluginLink] = Field(default=[], description="Rooms elsewhere that it links with channels, if it is a bridge")
     config: dict[str, Any] = Field(default={}, description="The plugin's own settings, as crust plugins show describes them")
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from crust.events.event import Event
 from crust.host import schedule
-from crust.host.consumer import Delivery, Parked
+from crust.host.consumer import Delivery, Over, Parked
 from crust.host.engine import Engine
 from crust.log import leases
 from crust.runtime import opened
@@ -36,6 +36,9 @@ class Trial:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+
+    async def ready(self) -> None:
+        """Knows all that it has to."""
 
     def wants(self, event: Event) -> Sequence[str]:
         if (event.type, event.event) != ("message", "created"):
@@ -62,6 +65,9 @@ class Trial:
         await counts.put(f"lane {delivery.lane}", {"n": number(total) + 1})
         self._out.write(f"{delivery.lane} {delivery.event.position}\n")
         self._out.flush()
+
+    def over(self, over: Over) -> None:
+        """Is told by the rows."""
 
     def parked(self, parked: Parked) -> None:
         """Is told by the rows."""

@@ -19,7 +19,7 @@ from crust.plugin import Channel, Invocation, Rest, User
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ANA = User(id="1", username="ana", name="Ana", avatar=None, kind="person", origin=None, created_at="", suspended_at=None)
 GENERAL = Channel(
-    id="2", organisation_id="3", team_ids=[], name="general", topic="", type="public", members_count=1, last_message_id=None, bridged=[],
+    id="2", organisation_id="3", team_ids=[], name="general", topic="", type="public", members_count=1, last_message_id=None, bridged=(),
     created_at="", updated_at="", archived_at=None,
 )  # fmt: skip
 

@@ -7,15 +7,19 @@ from msgspec import Struct
 from crust.events import objects
 
 CATALOGUE: dict[tuple[str, str], type[Struct]] = {
+    ("bridge", "state"): objects.BridgeState,
     ("channel", "archived"): objects.ChannelEdited,
     ("channel", "created"): objects.Channel,
     ("channel", "edited"): objects.ChannelEdited,
+    ("channel", "linked"): objects.ChannelLinked,
     ("channel", "merged"): objects.ChannelMerged,
     ("channel", "moved"): objects.ChannelEdited,
     ("channel", "removed"): objects.Removed,
     ("channel", "shared"): objects.ChannelEdited,
     ("channel", "unarchived"): objects.ChannelEdited,
+    ("channel", "unlinked"): objects.ChannelLinked,
     ("channel", "unshared"): objects.ChannelEdited,
+    ("delivery", "changed"): objects.DeliveryChanged,
     ("flag", "added"): objects.Flag,
     ("flag", "removed"): objects.Flag,
     ("member", "joined"): objects.Member,
@@ -31,6 +35,7 @@ CATALOGUE: dict[tuple[str, str], type[Struct]] = {
     ("organisation", "unarchived"): objects.OrganisationEdited,
     ("pin", "added"): objects.Pin,
     ("pin", "removed"): objects.Pin,
+    ("plugin", "state"): objects.InstanceState,
     ("reaction", "added"): objects.Reacted,
     ("reaction", "removed"): objects.Reacted,
     ("session", "revoked"): objects.SessionRevoked,

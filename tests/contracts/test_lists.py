@@ -18,6 +18,7 @@ from crust.runtime import Node, opened
 from crust.services.actor import Actor
 from crust.settings import Settings
 from tests.support.asking import ask, every, registry
+from tests.support.commands import offer
 from tests.support.people import channel, organisation, person, say
 
 pytestmark = pytest.mark.asyncio
@@ -38,11 +39,13 @@ PARAMETERS: dict[str, Mapping[str, str]] = {
     "/message/thread": {"id": "message"},
     "/message/history": {"id": "message"},
     "/message/delivery": {"id": "message"},
+    "/command/search": {"channel_id": "channel"},
+    "/plugin/search": {},
     "/server/audit": {},
 }
 """What each list is asked for with; values are names of things, or themselves."""
 
-EMPTY = {"/message/delivery"}  # there are no bridges
+EMPTY = {"/message/delivery", "/plugin/search"}  # there are neither bridges nor plugins
 NEWEST_FIRST = {"/organisation/audit", "/server/audit", "/user/sessions", "/message/search"}
 BOUNDS: tuple[dict[str, int], ...] = ({}, {"after": 1}, {"before": MAX_ID}, {"after": 1, "before": MAX_ID})
 
@@ -63,6 +66,7 @@ class Scene:
 async def scene(node: Node) -> Scene:
     """Several of everything that there are lists of."""
     root = await person(node, "root", is_admin=True)
+    offer(node, *(f"hello-{n}" for n in range(MANY)))
     others = [await person(node, f"someone{n}") for n in range(MANY)]
     actor = root
     for n in range(MANY):

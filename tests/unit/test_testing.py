@@ -227,7 +227,7 @@ async def test_several_instances_and_no_rest() -> None:
     loud, quiet = Instance(Parrot, {"greeting": "HI"}, name="loud"), Instance(Parrot, name="quiet")
     with pytest.raises(
         NotSettled, match=r"within 1 s\.\nloud is running: no reason\n(.*\n)+said last: (quiet: hello|loud: HI) \d+"
-    ) as failed:
+    ):
         async with hosted(loud, quiet, seconds=1) as host:
             await host.user("ana").says("#general", "one")
             await host.settle()

@@ -12,6 +12,8 @@ from crust.clock import ManualClock
 from crust.host.chain import FilterChain
 from crust.host.desk import Desk
 from crust.host.engine import Engine
+from crust.host.jobs import COLLECTION as JOBS
+from crust.host.jobs import at
 from crust.host.plugins import PluginHost
 from crust.host.registration import Wanted
 from crust.host.states import STATES, states_of
@@ -155,6 +157,22 @@ class Host:
                 while not self.plugins.engine.delivers(name):  # noqa: ASYNC110  # it is begun by its supervisor, which tells nobody
                     await asyncio.sleep(LOOK_S)
                 await self.plugins.engine.settled(name)
+            await self._jobs_done()
+
+    async def _jobs_done(self) -> None:
+        """Wait until no job is due or at work."""
+        kept = states_of(self.node.database, self.clock).collection(JOBS)
+        for name, offers in self.plugins.offers.items():
+            for each in offers.jobs:
+                while True:
+                    document: Any = await kept.get(f"{name}/{each.name}")
+                    if (
+                        document
+                        and document.body["running"] is None
+                        and each.timetable.next(at(document.body["last"])) > at(self.clock.now())
+                    ):
+                        break
+                    await asyncio.sleep(LOOK_S)
 
     async def _why(self) -> str:
         states = states_of(self.node.database, self.clock).collection(STATES)

@@ -92,6 +92,12 @@ class Person:
             channel = await self._host.number_of(where, self)
             await self._host.node.core.channels.part(await self.actor(), channel)
 
+    async def runs(self, command: str, where: Where = "#general") -> str | None:
+        """Run a slash command, `"/remind me in 2h tea"`; gives what they are answered."""
+        with self._host.acting():
+            actor, channel = await self._in(where)
+            return (await self._host.node.core.commands.run(actor, channel, command, None)).text
+
     async def _in(self, where: Where) -> tuple[Actor, int]:
         """They, and the channel, in which they are from here on if it is one to join."""
         actor, channel = await self.actor(), await self._host.number_of(where, self)

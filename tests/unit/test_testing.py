@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import traceback
+from datetime import timedelta
 
 import pytest
 from pydantic import Field
 
-from crust.plugin import EventRefused, Happened, Message, MessageDraft, Plugin, PluginConfig, Reject, Rejected, TargetError, hookimpl
+from crust.plugin import (
+    Commands,
+    EventRefused,
+    Happened,
+    Invocation,
+    JobRun,
+    Jobs,
+    Message,
+    MessageDraft,
+    Plugin,
+    PluginConfig,
+    Reject,
+    Rejected,
+    TargetError,
+    hookimpl,
+)
 from crust.testing import Instance, NotSettled, PluginFailed, PluginRefused, hosted, problems
 
 pytestmark = pytest.mark.asyncio
@@ -225,9 +241,7 @@ async def test_what_cannot_be_at_work() -> None:
 async def test_several_instances_and_no_rest() -> None:
     """Each has its name and configuration; two that answer each other for ever do not settle, and it is said what they say."""
     loud, quiet = Instance(Parrot, {"greeting": "HI"}, name="loud"), Instance(Parrot, name="quiet")
-    with pytest.raises(
-        NotSettled, match=r"within 1 s\.\nloud is running: no reason\n(.*\n)+said last: (quiet: hello|loud: HI) \d+"
-    ):
+    with pytest.raises(NotSettled, match=r"within 1 s\.\nloud is running: no reason\n(.*\n)+said last: (quiet: hello|loud: HI) \d+"):
         async with hosted(loud, quiet, seconds=1) as host:
             await host.user("ana").says("#general", "one")
             await host.settle()
@@ -244,3 +258,35 @@ async def test_a_plugin_that_does_not_start() -> None:
     with pytest.raises(PluginFailed, match=r"a plugin crashed \(plugin stillborn\): RuntimeError: no such thing"):
         async with hosted(Stillborn):
             pass
+
+
+async def test_commands_are_run_and_jobs_are_due() -> None:
+    """A command answers its caller, its bug comes to light; a job runs when the clock is moved to where it is due."""
+
+    class Ticking(Plugin[PluginConfig]):
+        api = 1
+        capabilities = frozenset({"read:public"})
+        ticks = 0
+
+        @hookimpl
+        def register_commands(self, commands: Commands) -> None:
+            commands.add("twice", self.twice, help="Says it twice.")
+
+        @hookimpl
+        def register_jobs(self, jobs: Jobs) -> None:
+            jobs.add("tick", self.tick, every=timedelta(hours=1))
+
+        async def twice(self, call: Invocation, number: int) -> str:
+            return str(2 * (number or 1 // 0))
+
+        async def tick(self, run: JobRun) -> None:
+            self.ticks += 1
+
+    async with hosted(Ticking) as host:
+        assert await host.user("ana").runs("/twice 21") == "42"
+        with pytest.raises(PluginFailed, match="ZeroDivisionError"):
+            await host.user("ana").runs("/twice 0")
+        await host.advance(hours=1)
+        assert host.plugin().ticks == 1
+        await host.advance(hours=1)
+        assert host.plugin().ticks == 2

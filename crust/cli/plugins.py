@@ -21,7 +21,7 @@ from crust.plugin import CAPABILITIES, Plugin
 from crust.runtime import Node, hosting, opened
 from crust.settings import Settings, load
 
-app = App(name="plugins", help="What plugins there are and how they are: list, show, check, restart, run.")
+app = App(name="plugins", help="What plugins there are and how they are: list, show, check, new, restart, run.")
 
 COLUMNS = ["name", "plugin", "state", "reason"]
 AUTH = {"user": "for whoever is signed in", "public": "for everybody"}
@@ -138,6 +138,17 @@ def problems_in(config: Path | None) -> list[str]:
 
     wanted, refused = registered(load(config))
     return [problem for each in (*refused, *unmakeable(wanted)) for problem in each.problems]
+
+
+@app.command
+def new(name: str, *, folder: Annotated[Path, Parameter(help="Where the package's folder is made.")] = Path()) -> None:
+    """Make a package with a small plugin, its configuration and a test, to begin from."""
+    from crust.operations.skeleton import make  # with templates, which other commands do without
+
+    made = make(name, folder)
+    for path in made:
+        print(path)
+    print(f"Next: pip install -e {folder / f'crust-{name}'}, then pytest {folder / f'crust-{name}'}")
 
 
 @app.command

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from quart import Request
 
 from crust import servers
-from crust.api import channels, commands, files, messages, metrics, organisations, plugins, server, teams, users
+from crust.api import bridges, channels, commands, files, messages, metrics, organisations, plugins, server, teams, users
 from crust.api import routes as api_routes
 from crust.api.app import caller_of, create_app
 from crust.api.calls import Context, Registry
@@ -74,7 +74,7 @@ class Hosted:
     offers: Mapping[str, Offers] = field(default_factory=dict)
 
 
-NOUNS = (organisations, teams, users, channels, messages, files, commands, plugins, server)
+NOUNS = (organisations, teams, users, channels, messages, files, commands, bridges, plugins, server)
 """The modules of the API, each of which registers its calls."""
 
 HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for

@@ -122,9 +122,9 @@ def _print(description: dict[str, Any]) -> None:
 
 
 @app.command
-def check(*, config: Config = None) -> None:
-    """Say whether every enabled instance can be at work; if not, all that is wrong, and what to do."""
-    problems = problems_in(config)
+async def check(*, config: Config = None) -> None:
+    """Say whether every enabled instance can be at work, and what links it names can be; if not, all that is wrong, and what to do."""
+    problems = await problems_in(config)
     for problem in problems:
         print(problem)
     if problems:
@@ -132,12 +132,31 @@ def check(*, config: Config = None) -> None:
     print("the plugins are good")
 
 
-def problems_in(config: Path | None) -> list[str]:
-    """What is wrong, a line each."""
+async def problems_in(config: Path | None) -> list[str]:
+    """What is wrong, a line each. The database is asked only where links are named: whether there are their channels, and free rooms."""
     from crust.host.offers import unmakeable  # with what plugins may need, which other commands do without
 
     wanted, refused = registered(load(config))
-    return [problem for each in (*refused, *unmakeable(wanted)) for problem in each.problems]
+    unmade = list(unmakeable(wanted))
+    linking = [each for each in wanted if each.settings.links and each.name not in {one.name for one in unmade}]
+    problems = [problem for each in (*refused, *unmade) for problem in each.problems]
+    return problems + (await _unlinkable(linking, config) if linking else [])
+
+
+async def _unlinkable(wanted: list[Wanted], config: Path | None) -> list[str]:
+    from crust.host.linking import unlinkable
+    from crust.host.offers import rehearsed
+    from crust.plugin import Bridge
+
+    problems = []
+    async with core(config) as node:
+        for each in wanted:
+            plugin = rehearsed(each)[0]
+            if isinstance(plugin, Bridge):
+                problems += await unlinkable(node.core, each, plugin)
+            else:
+                problems.append(f"plugins.{each.name}.links: {each.kind} is no bridge, and links nothing: take them out")
+    return problems
 
 
 @app.command

@@ -46,12 +46,13 @@ MOST = 1_048_576  # bytes of one
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as a plugin offers it."""
+    """A command as a plugin offers it. `kept`: its answer is, for the same request when it comes again; no secret is."""
 
     name: str
     handler: Handler
     help: str
     arguments: tuple[Argument, ...]
+    kept: bool = True
 
     def usage(self, shown: str) -> str:
         """How it is written, by the name that it is shown under."""
@@ -189,7 +190,7 @@ class HostedCommands:
         finally:
             self._metrics.plugin_calls[shown.owner.name, "command", how] += 1
             self._metrics.plugin_call_seconds.observe((shown.owner.name, "command"), perf_counter() - began)
-        if key is not None:
+        if key is not None and shown.command.kept:
             await self._keep(key, answer)
         return answer
 

@@ -43,7 +43,7 @@ class Bots:
             NotFound: there is no such organisation, or none at all.
             Conflict: a name is that of several organisations; or somebody else has the bot's username.
         """
-        places = await self._organisations(organisations)
+        places = await self.organisations(organisations)
         key = Key(scope_of(instance), "bot", keys.fingerprint("plugin/bot"))
         user_id = await keys.result(self._database, key)
         if user_id is None or await self._absent(places, user_id):
@@ -69,7 +69,8 @@ class Bots:
         """The organisations that it is not in."""
         return [place for place in places if not await self._members.roles(place, [user_id])]
 
-    async def _organisations(self, wanted: Sequence[str]) -> list[int]:
+    async def organisations(self, wanted: Sequence[str]) -> list[int]:
+        """The ids of these, by their names or ids; of none the home organisation's. Raises as `of` does."""
         if not wanted:
             home = await home_organisation()
             if home is None:

@@ -21,6 +21,7 @@ from crust.services.avatars import Avatars
 from crust.services.bots import Bots
 from crust.services.channels import MEMBERS_MAX, Channels
 from crust.services.commands import Commands
+from crust.services.configured import Configured
 from crust.services.erasing import Erasing
 from crust.services.files import Files
 from crust.services.filters import Filters, NoFilters
@@ -98,6 +99,7 @@ class Core:
         organisations = settings.organisations
         self.bots = Bots(database, log, self.accounts, members)
         self.links = Links(database, log, members)
+        self.configured = Configured(database, log, self.links)
         self.invitations = Invitations(
             database, log, clock, members, self.accounts, self.sessions, settings.effective_public_url, organisations.invitation_days
         )
@@ -125,7 +127,7 @@ class Core:
         self.commands = Commands(database, self.channels, contents_max)
         self.instances = Instances(database, log)
         self.search = Search(database, self.messages)
-        self.ghosts = Ghosts(database, log, clock, self.accounts, members)
+        self.ghosts = Ghosts(database, log, self.accounts, members)
         self.injects = Injects(
             database, clock, settings.server_name, self.messages, self.channels, self.files, self.links, self.ghosts, tell
         )

@@ -26,6 +26,7 @@ from crust.services.files import Files
 from crust.services.filters import Filters, NoFilters
 from crust.services.ghosts import Ghosts
 from crust.services.injects import Injects
+from crust.services.instances import Instances
 from crust.services.invitations import Invitations
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle
@@ -125,6 +126,7 @@ class Core:
         self.commands = Commands(database, self.channels, contents_max)
         links = settings.public_links
         self.public_links = PublicLinks(database, log, clock, self.messages, self.files, settings.effective_public_url, links.days)
+        self.instances = Instances(database, log)
         self.search = Search(database, self.messages)
         self.ghosts = Ghosts(database, log, clock, self.accounts, members)
         self.injects = Injects(

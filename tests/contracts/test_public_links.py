@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
+from quart import Response
 from quart.typing import TestClientProtocol as Client
 
 from crust.clock import ManualClock
@@ -46,7 +47,8 @@ async def here(node: Node, clock: ManualClock) -> Here:
 
 
 async def status(at: Here, path: str, method: str = "GET", **headers: str) -> int:
-    return (await getattr(at.client, method.lower())(path, headers=headers)).status_code
+    answer: Response = await getattr(at.client, method.lower())(path, headers=headers)
+    return answer.status_code
 
 
 async def test_a_message_is_a_plain_page(settings: Settings) -> None:

@@ -10,16 +10,17 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from quart import Request
 
 from crust import servers
-from crust.api import bridges, channels, commands, files, messages, metrics, organisations, server, teams, users
+from crust.api import bridges, channels, commands, files, messages, metrics, organisations, plugins, server, teams, users
 from crust.api import routes as api_routes
 from crust.api.app import caller_of, create_app
 from crust.api.calls import Context, Registry
+from crust.api.downloads import downloading
 from crust.api.identity import Identity
 from crust.api.openapi import openapi
 from crust.api.routes import Answering
@@ -50,11 +51,14 @@ from crust.services.limits import LoginThrottle, TokenBuckets
 from crust.settings import Settings, SettingsError
 from crust.telemetry import Metrics, get_logger
 from crust.telemetry.exposition import CONTENT_TYPE, Exposition
-from crust.web import docs, invitation, setup
+from crust.web import docs, invitation, public, setup
 from crust.ws import description
 from crust.ws.gateway import Gateway
 from crust.ws.hub import Hub
 from crust.ws.services import Services
+
+if TYPE_CHECKING:  # it brings the client for outgoing HTTP, which who has no plugins does not need
+    from crust.host.offers import Offers
 
 log = get_logger(__name__)
 
@@ -64,13 +68,14 @@ Place = Literal["serve", "worker"]
 
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """The plugins of a process: `run` lets them live, for ever; `routes` are what they answer over HTTP."""
+    """The plugins of a process: `run` lets them live, for ever; `routes` are what they answer over HTTP, `offers` all that they offer."""
 
     run: Callable[[], Coroutine[Any, Any, None]]
     routes: HostedRoutes | None = None
+    offers: Mapping[str, Offers] = field(default_factory=dict)
 
 
-NOUNS = (organisations, teams, users, channels, messages, files, commands, bridges, server)
+NOUNS = (organisations, teams, users, channels, messages, files, commands, bridges, plugins, server)
 """The modules of the API, each of which registers its calls."""
 
 HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for
@@ -213,7 +218,7 @@ async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, plac
     async with host.ready():
         if strict and host.refused:
             raise SettingsError([problem for each in host.refused for problem in each.problems])
-        yield Hosted(host.run, host.routes)
+        yield Hosted(host.run, host.routes, host.offers)
 
 
 async def nothing() -> None:
@@ -308,6 +313,8 @@ class Faces:
         self.app.register_blueprint(
             invitation.blueprint(core.invitations.organisation, enrol, identity.address, settings.effective_public_url)
         )
+        links = core.public_links
+        self.app.register_blueprint(public.blueprint(links.followed, links.message, downloading(links.file)))
         self.app.register_blueprint(docs.blueprint(lambda: openapi(registry), description.description))
         if routes is not None:
 

@@ -97,6 +97,10 @@ class PluginHost:
             self._chain.install([])
             await egress.close()
 
+    async def tasks_ended(self, name: str, seconds: float) -> None:
+        """Wait for what an instance has started in `ctx.tasks`, but no longer than that."""
+        await self._tasks[name].ended(seconds)
+
     def _make(self, wanted: Wanted, egress: Egress) -> None:
         access = Access(wanted.name, wanted.plugin.capabilities)
         own, bridge = get_logger(f"plugin.{wanted.name}"), issubclass(wanted.plugin, Bridge)
@@ -175,7 +179,8 @@ class PluginHost:
                     self.metrics,
                 )  # fmt: skip
                 supervisor = Supervisor(
-                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times, jobs.run
+                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times, jobs.run,
+                    self._core.instances.tell,
                 )  # fmt: skip
                 group.create_task(supervisor.run(), name=f"plugin {each.name}")
             group.create_task(self._begin_others(here), name="plugins that live elsewhere")

@@ -26,7 +26,7 @@ FAMILIES = ("on_", "filter_", "register_")
 PREFIX = re.compile(r"/[a-z][a-z0-9-]{0,31}")
 TAKEN = frozenset(
     {"bridge", "bridges", "channel", "command", "docs", "file", "health", "invitation", "invite", "message", "metrics", "organisation"}
-    | {"plugin", "plugins", "server", "setup", "static", "team", "user", "web", "websocket"}
+    | {"plugin", "plugins", "public", "server", "setup", "static", "team", "user", "web", "websocket"}
 )
 """What the server's own paths begin with, now or as it is planned."""
 MARK = "crust_impl"  # what `hookimpl` leaves on a function
@@ -82,6 +82,11 @@ def _registered(name: str, instance: PluginInstance, there: Mapping[str, Kind]) 
         plugin = there[kind].load()
     except CannotLoad as error:
         return Refused(name, kind, (f"plugins.{name}: the plugin {kind} is left out: {error}",))
+    return checked(name, instance, kind, plugin)
+
+
+def checked(name: str, instance: PluginInstance, kind: str, plugin: type[Plugin[Any]]) -> Wanted | Refused:
+    """An instance of a class, if the class is a plugin and the configuration is one for it."""
     if problems := [f"plugins.{name}: the plugin {kind} is left out: {problem}" for problem in problems_of(plugin)]:
         return Refused(name, kind, tuple(problems))
     try:

@@ -27,6 +27,7 @@ from crust.services.files import Files
 from crust.services.filters import Filters, NoFilters
 from crust.services.ghosts import Ghosts
 from crust.services.injects import Injects
+from crust.services.instances import Instances
 from crust.services.invitations import Invitations
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle
@@ -41,6 +42,7 @@ from crust.services.paging import Part
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.profiles import Profiles
+from crust.services.public_links import PublicLinks
 from crust.services.retention import Retention
 from crust.services.search import Search
 from crust.services.sessions import Sessions
@@ -124,6 +126,9 @@ class Core:
         self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files, filters)
         self.avatars = Avatars(database, log, self.profiles, self.files, storage, spool, pictures)
         self.commands = Commands(database, self.channels, contents_max)
+        links = settings.public_links
+        self.public_links = PublicLinks(database, log, clock, self.messages, self.files, settings.effective_public_url, links.days)
+        self.instances = Instances(database, log)
         self.search = Search(database, self.messages)
         self.ghosts = Ghosts(database, log, self.accounts, members)
         self.injects = Injects(

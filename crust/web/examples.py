@@ -140,6 +140,14 @@ EXAMPLES: dict[str, Example] = {
         """Buy oats
 """,
     ),
+    "plugin": Example(
+        r'''curl -s "$CRUST/plugin/search" -H "X-Session-ID: $SESSION"''',
+        """{
+  "response": [],
+  "next": null
+}
+""",
+    ),
     "bridge": Example(
         r'''curl -s "$CRUST/bridge/link" -H "X-Session-ID: $SESSION" -d bridge=irc-example -d channel_id="$CHANNEL" -d room="#cats"''',
         """{

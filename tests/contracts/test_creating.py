@@ -57,6 +57,7 @@ CREATES_NOTHING = {
     "POST /bridge/link", "POST /bridge/unlink", "DELETE /bridge/unlink", "GET /bridge/search", "POST /bridge/code",
     "DELETE /bridge/identity",
     "GET /file/read", "GET /file/preview", "GET /file/avatar", "GET /server/audit", "GET /command/search",
+    "GET /plugin/search",
 }  # fmt: skip
 """What changes what is there, so that again is the same, or reads. (A session is for whoever proves who they are, as often as asked.)"""
 

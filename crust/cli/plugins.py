@@ -96,7 +96,7 @@ def offered(wanted: Wanted) -> dict[str, dict[str, str]]:
     from crust.host.offers import Unmade, rehearsed  # with what plugins may need, which other commands do without
 
     try:
-        offers = rehearsed(wanted)
+        _, offers = rehearsed(wanted)
     except Unmade as error:
         raise NotFound(f"{wanted.name} cannot be at work: {error}") from None
     under = wanted.plugin.prefix or f"/plugins/{wanted.name}"

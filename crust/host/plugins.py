@@ -105,7 +105,11 @@ class PluginHost:
         access = Access(wanted.name, wanted.plugin.capabilities)
         own, bridge = get_logger(f"plugin.{wanted.name}"), issubclass(wanted.plugin, Bridge)
         checkpoints = Checkpoints(wanted.name, self._core, self._leases.owner)
-        instance = BridgeInstance(wanted, access, self._core, checkpoints) if bridge else Instance(wanted, access, self._core)
+        instance = (
+            BridgeInstance(wanted, access, self._core, checkpoints, self.engine.on_control)
+            if bridge
+            else Instance(wanted, access, self._core)
+        )
         tasks = InstanceTasks(own)
         context: Any = InstanceContext(
             name=wanted.name, config=wanted.config, log=own, chat=InstanceChat(access, self._core), store=self.engine.store(instance),

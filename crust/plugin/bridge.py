@@ -365,6 +365,15 @@ class OutgoingTopic(Outgoing):
     topic: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingTyping:
+    """Somebody in a linked channel who is typing, or (`active` False) has stopped."""
+
+    link: Link
+    author: Author
+    active: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What came of sending.

@@ -37,6 +37,7 @@ from crust.plugin import (
     OutgoingReaction,
     OutgoingRemoval,
     OutgoingTopic,
+    OutgoingTyping,
     PluginConfig,
     RateLimited,
     Rejected,
@@ -105,7 +106,7 @@ class Loopback(Bridge[Config]):
     api = 1
     capabilities = frozenset({"read:public", "read:private", "bridge:inject", "bridge:ghosts", "file:read"})
     crossings = Crossings(
-        edit="native", remove="native", react="native", reply="native", thread="fallback", typing="dropped", characters=LINE_MAX
+        edit="native", remove="native", react="native", reply="native", thread="fallback", typing="native", characters=LINE_MAX
     )
 
     @property
@@ -163,6 +164,8 @@ class Loopback(Bridge[Config]):
                 await bridge.unreact(link, who, thing["target"], thing["text"], trust=trust)
             case "topic":
                 await bridge.topic(link, who, thing["text"], trust=trust)
+            case "typing":
+                await bridge.typing(link, who)
             case "join":
                 await bridge.joined(link, who, trust=trust)
             case "part":
@@ -228,6 +231,10 @@ class Loopback(Bridge[Config]):
     async def send_topic(self, out: OutgoingTopic) -> Sent:
         await self._do("topic", out.link, who=out.author.name, text=out.topic, key=out.key)
         return Sent()
+
+    @hookimpl
+    async def send_typing(self, out: OutgoingTyping) -> None:
+        await self._do("typing" if out.active else "paused", out.link, who=out.author.name)
 
     @hookimpl
     async def link_opened(self, link: Link) -> None:

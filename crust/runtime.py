@@ -38,6 +38,7 @@ from crust.host.eraser import Eraser
 from crust.host.registration import Wanted, registered
 from crust.host.routes import HostedRoutes
 from crust.log import Consumers, Head, Leases, Log, head_of
+from crust.log.tasks import first_to_end
 from crust.models.database import Database
 from crust.models.migrate import migrate, serving
 from crust.servers.listening import listening
@@ -209,6 +210,7 @@ async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, plac
     if not wanted:
         yield Hosted(nothing)
         return
+    from crust.host import programs
     from crust.host.plugins import PluginHost  # with the client for outgoing HTTP, which nobody else needs
 
     engine = Engine(
@@ -218,7 +220,9 @@ async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, plac
     async with host.ready():
         if strict and host.refused:
             raise SettingsError([problem for each in host.refused for problem in each.problems])
-        yield Hosted(host.run, host.routes, host.offers)
+        reader = programs.reader(node.core, host.bridges, node.leases, node.metrics)
+        run = host.run if reader is None else lambda: first_to_end(host.run(), reader.always())
+        yield Hosted(run, host.routes, host.offers)
 
 
 async def nothing() -> None:

@@ -10,6 +10,7 @@ import msgspec
 from crust.broker.injecting import NAME as INJECT
 from crust.clock import Clock, rfc3339_or_none
 from crust.errors import NotFound
+from crust.host import bridges
 from crust.host.engine import WORK
 from crust.host.refused import Refused
 from crust.log import Consumers, Leases, Log
@@ -39,10 +40,12 @@ Shown = dict[str, Any]
 
 
 class Counts(NamedTuple):
-    """Rows, and lanes in trouble, by consumer and state, as metrics have them."""
+    """Rows, and lanes in trouble, by consumer and state, as metrics have them; how bridges are, and how far behind their links."""
 
     rows: Mapping[Labels, float]
     lanes: Mapping[Labels, float]
+    bridges: Mapping[Labels, float]
+    lags: Mapping[Labels, float]
 
 
 class Desk:
@@ -110,7 +113,9 @@ class Desk:
         """How many there are of what is not done."""
         rows: dict[Labels, float] = {(row["consumer"], row["state"]): float(row["n"]) for row in await self._database.fetch(COUNTS)}
         lanes = await self._database.fetch(LANE_COUNTS)
-        return Counts(rows, {(row["consumer"], "parked" if row["parked"] else "failing"): float(row["n"]) for row in lanes})
+        failing: dict[Labels, float] = {(row["consumer"], "parked" if row["parked"] else "failing"): float(row["n"]) for row in lanes}
+        states = await bridges.states(self._database, self._leases, self._clock)
+        return Counts(rows, failing, states, await bridges.lags(self._database, self._clock))
 
     # ---- acting
 

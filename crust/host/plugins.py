@@ -74,6 +74,7 @@ class PluginHost:
         self.commands = HostedCommands(core, self.metrics)
         self.routes = HostedRoutes(core.settings.hosting.route_s, self.metrics)
         self.offers: dict[str, Offers] = {}
+        self.bridges: dict[str, InstanceBridge] = {}
 
     @asynccontextmanager
     async def ready(self) -> AsyncIterator[None]:
@@ -111,10 +112,11 @@ class PluginHost:
             else Instance(wanted, access, self._core)
         )
         tasks = InstanceTasks(own)
+        has = InstanceBridge(access, self._core, checkpoints) if bridge else NoBridge(wanted.name)
         context: Any = InstanceContext(
             name=wanted.name, config=wanted.config, log=own, chat=InstanceChat(access, self._core), store=self.engine.store(instance),
             files=InstanceFiles(access, self._core), http=InstanceHttp(access, egress), tasks=tasks, clock=self._core.clock,
-            bridge=InstanceBridge(access, self._core, checkpoints) if bridge else NoBridge(wanted.name),
+            bridge=has,
         )  # fmt: skip
         try:
             instance.plugin, offers = made(wanted, context)
@@ -127,6 +129,8 @@ class PluginHost:
         self.routes.add(wanted.name, wanted.plugin.prefix, offers.routes)
         self.offers[wanted.name] = offers
         self.instances.append(instance)
+        if isinstance(has, InstanceBridge):
+            self.bridges[wanted.name] = has
         self._tasks[wanted.name] = tasks
 
     async def _say_refused(self) -> None:

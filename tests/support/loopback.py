@@ -26,6 +26,7 @@ from crust.plugin import (
     Conflict,
     Crossings,
     EventRefused,
+    Finding,
     Forbidden,
     Gone,
     Invalid,
@@ -117,6 +118,14 @@ class Loopback(Bridge[Config]):
         if not name.startswith("#"):
             raise Invalid("A room of the toy network begins with #.", field="room")
         return name.lower()
+
+    async def check(self) -> list[Finding]:
+        address = self.ctx.config.address
+        try:
+            things = (await answered(address, {"do": "all"}))["things"]
+        except TargetError as error:
+            return [Finding(what="connecting", good=False, found=str(error), change="start the network, or correct the address")]
+        return [Finding(what="connecting", good=True, found=f"{len(things)} things have happened at {address}")]
 
     # ---- in
 

@@ -37,6 +37,11 @@ class InstanceTasks:
         except (Exception, SystemExit) as error:  # noqa: BLE001  # the boundary: nobody waits for it
             self._log.error("a task of a plugin raised", task=name, exc_info=error)
 
+    async def ended(self, seconds: float) -> None:
+        """Wait until those that run now have ended, but no longer than that."""
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=seconds)
+
     async def stop(self) -> None:
         """End them all."""
         running = list(self._running)

@@ -94,6 +94,10 @@ class Engine:
         dispatch = self._dispatches.get(name)
         return dispatch.problem if dispatch else None
 
+    def delivers(self, name: str) -> bool:
+        """Whether an instance is being delivered to by this process, as far as it has the leases."""
+        return name in self._dispatches
+
     def wake(self, name: str) -> None:
         """Let an instance look at once, rather than within a second, at what is due: the clock was moved, or an operator has acted."""
         if work := self._works.get(name):

@@ -75,6 +75,10 @@ class PluginHost:
             self._chain.install([])
             await egress.close()
 
+    async def tasks_ended(self, name: str, seconds: float) -> None:
+        """Wait for what an instance has started in `ctx.tasks`, but no longer than that."""
+        await self._tasks[name].ended(seconds)
+
     def _make(self, wanted: Wanted, egress: Egress) -> None:
         access = Access(wanted.name, wanted.plugin.capabilities)
         instance, own = Instance(wanted, access, self._core), get_logger(f"plugin.{wanted.name}")

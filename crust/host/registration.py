@@ -75,6 +75,11 @@ def _registered(name: str, instance: PluginInstance, there: Mapping[str, Kind]) 
         plugin = there[kind].load()
     except CannotLoad as error:
         return Refused(name, kind, (f"plugins.{name}: the plugin {kind} is left out: {error}",))
+    return checked(name, instance, kind, plugin)
+
+
+def checked(name: str, instance: PluginInstance, kind: str, plugin: type[Plugin[Any]]) -> Wanted | Refused:
+    """An instance of a class, if the class is a plugin and the configuration is one for it."""
     if problems := [f"plugins.{name}: the plugin {kind} is left out: {problem}" for problem in problems_of(plugin)]:
         return Refused(name, kind, tuple(problems))
     try:

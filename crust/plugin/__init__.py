@@ -16,7 +16,19 @@ every hook that there is, context.py what a plugin has as `self.ctx`, base.py th
 shown, happened.py what has happened.
 """
 
-from crust.errors import Conflict, CrustError, EventRefused, Forbidden, Gone, Invalid, NotFound, TargetError, Unavailable
+from crust.errors import (
+    Conflict,
+    CrustError,
+    EventRefused,
+    Forbidden,
+    Gone,
+    Invalid,
+    NotFound,
+    Rejected,
+    TargetError,
+    TooLarge,
+    Unavailable,
+)
 from crust.events.objects import Attachment, Channel, Member, Message, MessageEdited, MessageRemoved, Preview, Reacted, User
 from crust.plugin.base import API, CAPABILITIES, Plugin, PluginConfig, hookimpl
 from crust.plugin.context import Answer, Chat, Collection, Context, Document, Files, Http, HttpRefused, Logger, Store, Tasks
@@ -58,10 +70,12 @@ __all__ = [
     "Preview",
     "Reacted",
     "Reject",
+    "Rejected",
     "SignInDraft",
     "Store",
     "TargetError",
     "Tasks",
+    "TooLarge",
     "Unavailable",
     "UploadDraft",
     "User",

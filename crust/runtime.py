@@ -13,12 +13,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from quart import Request
+
 from crust import servers
-from crust.api import channels, files, messages, metrics, organisations, server, teams, users
-from crust.api.app import create_app
+from crust.api import channels, commands, files, messages, metrics, organisations, server, teams, users
+from crust.api import routes as api_routes
+from crust.api.app import caller_of, create_app
 from crust.api.calls import Context, Registry
 from crust.api.identity import Identity
 from crust.api.openapi import openapi
+from crust.api.routes import Answering
 from crust.broker.base import Broker
 from crust.broker.follower import Follower
 from crust.broker.local import LocalBroker
@@ -29,7 +33,9 @@ from crust.events.event import Event
 from crust.host.chain import FilterChain
 from crust.host.desk import Counts, Desk
 from crust.host.engine import Engine
+from crust.host.eraser import Eraser
 from crust.host.registration import Wanted, registered
+from crust.host.routes import HostedRoutes
 from crust.log import Consumers, Head, Leases, Log, head_of
 from crust.models.database import Database
 from crust.models.migrate import migrate, serving
@@ -54,8 +60,17 @@ log = get_logger(__name__)
 
 Place = Literal["serve", "worker"]
 """Kinds of processes, as `run_in` names them."""
-Hosted = Callable[[], Coroutine[Any, Any, None]]
-NOUNS = (organisations, teams, users, channels, messages, files, server)
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """The plugins of a process: `run` lets them live, for ever; `routes` are what they answer over HTTP."""
+
+    run: Callable[[], Coroutine[Any, Any, None]]
+    routes: HostedRoutes | None = None
+
+
+NOUNS = (organisations, teams, users, channels, messages, files, commands, server)
 """The modules of the API, each of which registers its calls."""
 
 HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for
@@ -187,18 +202,18 @@ async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, plac
         SettingsError: one could not be made, and `strict`.
     """
     if not wanted:
-        yield nothing
+        yield Hosted(nothing)
         return
     from crust.host.plugins import PluginHost  # with the client for outgoing HTTP, which nobody else needs
 
     engine = Engine(
         node.database, node.log, node.broker, node.leases, node.consumers, node.clock, node.settings.delivery, node.metrics
     )  # fmt: skip
-    host = PluginHost(node.core, engine, node.leases, wanted, chain, place)
+    host = PluginHost(node.core, engine, node.leases, wanted, chain, place, metrics=node.metrics)
     async with host.ready():
         if strict and host.refused:
             raise SettingsError([problem for each in host.refused for problem in each.problems])
-        yield host.run
+        yield Hosted(host.run, host.routes)
 
 
 async def nothing() -> None:
@@ -206,14 +221,15 @@ async def nothing() -> None:
 
 
 async def _serve(node: Node, plugins: Hosted, run: servers.Serve, listener: socket.socket, stop: asyncio.Event) -> None:
-    faces = Faces(node, await node.log.head())
+    faces = Faces(node, await node.log.head(), plugins.routes)
     following = asyncio.create_task(faces.follow(), name="fan-out")
     beside = [
         asyncio.create_task(node.core.files.sweep_always(), name="sweep of files"),
         asyncio.create_task(node.core.erasing.always(), name="erasing"),
+        asyncio.create_task(Eraser(node.database, node.log, node.leases, node.consumers).always(), name="eraser"),
         asyncio.create_task(node.core.retention.always(), name="retention"),
         asyncio.create_task(node.core.presence.tell_always(), name="presence"),
-        asyncio.create_task(plugins(), name="plugins"),
+        asyncio.create_task(plugins.run(), name="plugins"),
     ]
     await _invite_the_first(node)
 
@@ -255,7 +271,7 @@ async def _invite_the_first(node: Node) -> None:
 class Faces:
     """What a server shows: the app, with the API and the setup page, and the websockets."""
 
-    def __init__(self, node: Node, head: Head) -> None:
+    def __init__(self, node: Node, head: Head, routes: HostedRoutes | None = None) -> None:
         self._node = node
         core, settings = node.core, node.settings
         limiter = TokenBuckets.of(settings.limits, node.clock)
@@ -293,6 +309,13 @@ class Faces:
             invitation.blueprint(core.invitations.organisation, enrol, identity.address, settings.effective_public_url)
         )
         self.app.register_blueprint(docs.blueprint(lambda: openapi(registry), description.description))
+        if routes is not None:
+
+            async def caller(source: Request) -> Actor:
+                return await caller_of(source, identity, core.sessions.authenticate)
+
+            answering = Answering(routes, caller, identity, limiter, settings)
+            self.app.register_blueprint(api_routes.blueprint(routes, answering))
         self.gateway.install(self.app)
         self._add_metrics(identity)
 

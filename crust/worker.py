@@ -36,7 +36,7 @@ async def work(settings: Settings, clock: Clock | None = None, *, strict: bool =
         with serving(node.database):
             async with hosting(node, wanted, chain, "worker", strict=strict) as plugins:
                 log.info("working", plugins=[each.name for each in wanted if each.settings.run_in != "serve"])
-                await (first_to_end(plugins(), stop.wait()) if wanted else stop.wait())
+                await (first_to_end(plugins.run(), stop.wait()) if wanted else stop.wait())
                 log.info("stopping")
 
 

@@ -164,6 +164,14 @@ def files(ana: Client, channel: str) -> None:
     ana.delete("/user/avatar")
 
 
+def commands(ana: Client) -> None:
+    """The first one that there is, if any; at home, where plugins are at work."""
+    channel = ana.post("/channel/edit", name="every-command", topic="")["id"]
+    for command in ana.get("/command/search", channel_id=channel, limit=1):
+        ana.post("/command/run", channel_id=channel, command=command["name"])
+    ana.delete("/channel/remove", id=channel)
+
+
 def people(ana: Client, bob: Client) -> None:
     ana.get("/user/search", query="b")
     added = ana.post("/user/add", username=f"added-{secrets.token_hex(4)}")["id"]  # as an administrator of the server, as the next two
@@ -191,6 +199,7 @@ def main() -> None:
     channel = channels(ana, bob, organisation, teams(ana, organisation, [ana.me["user"]["id"], bob_id]), bob_id)
     messages(ana, bob, channel)
     files(ana, channel)
+    commands(ana)
     ana.delete("/organisation/expel", id=organisation, user_id=bob_id)
     ana.delete("/organisation/remove", id=organisation)
     people(ana, bob)

@@ -75,7 +75,7 @@ def create_app(settings: Settings, registry: Registry, authenticate: Authenticat
     @app.after_request
     async def finish(response: Response) -> Response:
         source = request._get_current_object()  # type: ignore[attr-defined]  # a proxy of Werkzeug's
-        route = source.url_rule.rule if source.url_rule else None
+        route = g.get("route") or (source.url_rule.rule if source.url_rule else None)
         registry.metrics.request("http", route, source.method, response.status_code, perf_counter() - g.began)
         return finished(response)
 
@@ -147,14 +147,7 @@ class HttpCalls:
 
     async def _caller(self, source: Request, client_id: Any = None) -> Actor:
         """Who asks; `client_id` is the parameter, where the body has it."""
-        secret, by_cookie = self._identity.secret(source)
-        if secret is None:
-            raise Unauthenticated("Sign in first: no session came with the request.")
-        # A page of another site can send a cookie along, but neither this site's Origin nor, unasked, a header of its own.
-        same_site = "X-Client-ID" in source.headers or self._identity.from_here(source)
-        if by_cookie and source.method not in SAFE_METHODS and not same_site:
-            raise Forbidden("A change that is asked for with a cookie needs this site's Origin, or the header X-Client-ID.")
-        return await self._authenticate(secret, self._identity.client_id(source, client_id))
+        return await caller_of(source, self._identity, self._authenticate, client_id)
 
     async def _response(self, outcome: Outcome, source: Request) -> Response:
         if outcome.content is not None:
@@ -168,6 +161,26 @@ class HttpCalls:
             response.headers["RateLimit-Remaining"] = str(outcome.allowance.remaining)
             response.headers["RateLimit-Reset"] = str(math.ceil(outcome.allowance.reset_s))
         return response
+
+
+async def caller_of(source: Request, identity: Identity, authenticate: Authenticate, client_id: Any = None) -> Actor:
+    """Who asks.
+
+    Args:
+        client_id: the parameter, where the body has it.
+
+    Raises:
+        Unauthenticated: nobody who is signed in.
+        Forbidden: it may be another site's page that asks.
+    """
+    secret, by_cookie = identity.secret(source)
+    if secret is None:
+        raise Unauthenticated("Sign in first: no session came with the request.")
+    # A page of another site can send a cookie along, but neither this site's Origin nor, unasked, a header of its own.
+    same_site = "X-Client-ID" in source.headers or identity.from_here(source)
+    if by_cookie and source.method not in SAFE_METHODS and not same_site:
+        raise Forbidden("A change that is asked for with a cookie needs this site's Origin, or the header X-Client-ID.")
+    return await authenticate(secret, identity.client_id(source, client_id))
 
 
 def set_cookie(response: Response, cookie: Cookie, *, secure: bool) -> None:

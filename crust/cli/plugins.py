@@ -125,5 +125,7 @@ def check(*, config: Config = None) -> None:
 
 def problems_in(config: Path | None) -> list[str]:
     """What is wrong, a line each."""
-    _, refused = registered(load(config))
-    return [problem for each in refused for problem in each.problems]
+    from crust.host.offers import unmakeable  # with what plugins may need, which other commands do without
+
+    wanted, refused = registered(load(config))
+    return [problem for each in (*refused, *unmakeable(wanted)) for problem in each.problems]

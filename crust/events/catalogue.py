@@ -7,15 +7,19 @@ from msgspec import Struct
 from crust.events import objects
 
 CATALOGUE: dict[tuple[str, str], type[Struct]] = {
+    ("bridge", "state"): objects.BridgeState,
     ("channel", "archived"): objects.ChannelEdited,
     ("channel", "created"): objects.Channel,
     ("channel", "edited"): objects.ChannelEdited,
+    ("channel", "linked"): objects.ChannelLinked,
     ("channel", "merged"): objects.ChannelMerged,
     ("channel", "moved"): objects.ChannelEdited,
     ("channel", "removed"): objects.Removed,
     ("channel", "shared"): objects.ChannelEdited,
     ("channel", "unarchived"): objects.ChannelEdited,
+    ("channel", "unlinked"): objects.ChannelLinked,
     ("channel", "unshared"): objects.ChannelEdited,
+    ("delivery", "changed"): objects.DeliveryChanged,
     ("flag", "added"): objects.Flag,
     ("flag", "removed"): objects.Flag,
     ("member", "joined"): objects.Member,

@@ -88,6 +88,25 @@ class TeamMerged(Team, frozen=True, kw_only=True):
     source_id: IdText
 
 
+class Bridged(Struct, frozen=True, kw_only=True):
+    """A room elsewhere that a channel is linked with: what is said in one is said in the other.
+
+    `direction`: both, in or out, as seen from here. `crossings` says of edit, remove, react, reply, thread, file, typing and formatting
+    whether they cross natively (`native`), as well as it goes (`fallback`) or not (`dropped`); `characters`, `lines` and `file_bytes` are
+    what the other side takes at most in one message, null where there is no limit.
+    """
+
+    link_id: IdText
+    bridge: str
+    network: str
+    room: str
+    direction: str
+    crossings: dict[str, str]
+    characters: int | None = None
+    lines: int | None = None
+    file_bytes: int | None = None
+
+
 class Channel(Struct, frozen=True, kw_only=True):
     """A sequence of messages with a subject. `type`: public, private or direct."""
 
@@ -99,7 +118,7 @@ class Channel(Struct, frozen=True, kw_only=True):
     type: str
     members_count: int
     last_message_id: IdText | None
-    bridged: list[IdText]
+    bridged: tuple[Bridged, ...]
     created_at: TimeText
     updated_at: TimeText
     archived_at: TimeText | None
@@ -109,6 +128,14 @@ class ChannelEdited(Channel, frozen=True, kw_only=True):
     """A channel after a change; `changed` names the fields that differ."""
 
     changed: list[str]
+
+
+class ChannelLinked(Channel, frozen=True, kw_only=True):
+    """A channel after it was linked with a room elsewhere, or that link (`link`) was changed or has ended; `by` is null for the server."""
+
+    link: Bridged
+    by: IdText | None
+    reason: str | None = None
 
 
 class ChannelMerged(Channel, frozen=True, kw_only=True):
@@ -219,6 +246,24 @@ class Flag(Struct, frozen=True, kw_only=True):
     """A message was flagged or unflagged, for the recipient alone."""
 
     message_id: IdText
+
+
+class DeliveryChanged(Struct, frozen=True, kw_only=True):
+    """How a message of the recipient's was carried over a link. `state` as in `GET /message/delivery`; `note` says what of it."""
+
+    message_id: IdText
+    link_id: IdText
+    state: str
+    note: str | None = None
+
+
+class BridgeState(Struct, frozen=True, kw_only=True):
+    """How a bridge is, for administrators; with `link_id`, how one of its links is."""
+
+    instance: str
+    state: str
+    reason: str | None
+    link_id: IdText | None = None
 
 
 class SessionRevoked(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ store.py      documents of an instance; inside a handler they are written with t
 held.py       what is held back until then
 desk.py       what operators see of it all, and what they can do
 sweeping.py   removes what is old
+eraser.py     takes out of all that what may quote a message that was removed
 watchdog.py   ends a process that a handler has stopped
 registration.py, kinds.py  which plugins there are, and what is wrong with those that cannot be at work
 plugins.py    all instances of a process; instance.py  one of them, as a consumer; context.py, chat.py  what it has

@@ -34,6 +34,18 @@ def networks(texts: Sequence[str]) -> tuple[Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
+def split(texts: Sequence[str]) -> tuple[tuple[Network, ...], frozenset[str]]:
+    """What an operator allows, as networks and as names of hosts."""
+    found: list[Network] = []
+    names = set()
+    for text in texts:
+        try:
+            found.append(ip_network(text))
+        except ValueError:
+            names.add(text)
+    return tuple(found), frozenset(names)
+
+
 def may_reach(address: Address, allowed: Sequence[Network]) -> bool:
     """Whether a request may go there.
 

@@ -6,12 +6,14 @@ import asyncio
 import traceback
 from contextvars import copy_context
 from dataclasses import dataclass
+from typing import Any
 
 from crust.errors import EventRefused, TargetError, Unavailable
 from crust.host.consumer import Consumer, Delivery, Outcome, current
 from crust.host.held import Held
 from crust.host.schedule import How
 from crust.host.store import holding
+from crust.models.database import Write
 from crust.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -19,7 +21,7 @@ log = get_logger(__name__)
 GRACE_S = 5.0  # for a handler that was cancelled to end
 ERROR_MAX = 4000  # characters of an error that are kept, the last ones: there it says what happened
 
-abandoned: set[asyncio.Task[Result]] = set()
+abandoned: set[asyncio.Task[Any]] = set()
 """Handlers that did not end when they were told to. Nobody waits for them, and nothing that they write counts."""
 
 
@@ -31,6 +33,7 @@ class Result:
     error: str | None = None
     receipt: str | None = None
     retry_after: float | None = None
+    writes: tuple[Write, ...] = ()
 
 
 async def attempt(consumer: Consumer, delivery: Delivery, held: Held, seconds: float) -> Result:
@@ -45,9 +48,9 @@ async def attempt(consumer: Consumer, delivery: Delivery, held: Held, seconds: f
     try:
         done, _ = await asyncio.wait([task], timeout=seconds)
         if not done:
-            await _end(task)
+            await end(task)
     except asyncio.CancelledError:
-        await _end(task)
+        await end(task)
         raise
     finally:
         held.over = True
@@ -58,7 +61,8 @@ async def attempt(consumer: Consumer, delivery: Delivery, held: Held, seconds: f
     return task.result()
 
 
-async def _end(task: asyncio.Task[Result]) -> None:
+async def end(task: asyncio.Task[Any]) -> None:
+    """Cancel it and wait a little for it; who does not end is left alone."""
     task.cancel()
     done, _ = await asyncio.wait([task], timeout=GRACE_S)
     if not done:
@@ -73,7 +77,7 @@ async def handled(consumer: Consumer, delivery: Delivery) -> Result:
         if not await consumer.still_allowed(delivery):
             return Result("withdrawn")
         outcome = await consumer.handle(delivery) or Outcome()
-        return Result(outcome.state, outcome.note, outcome.receipt)
+        return Result(outcome.state, outcome.note, outcome.receipt, writes=outcome.writes)
     except TargetError as error:
         return Result("target", str(error)[-ERROR_MAX:], retry_after=error.retry_after)
     except Unavailable as error:  # the core itself, or its database: neither the event's fault nor the plugin's

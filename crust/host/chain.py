@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Any, TypeVar
 
 from crust.clock import Clock
@@ -17,7 +18,7 @@ from crust.plugin import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject
 from crust.plugin.drafts import Asked
 from crust.services.actor import Actor
 from crust.services.filters import Where
-from crust.telemetry import get_logger
+from crust.telemetry import Metrics, get_logger
 
 log = get_logger(__name__)
 
@@ -61,6 +62,16 @@ class FilterChain:
         self._clock, self._seconds, self._together = clock, seconds, seconds_together
         self._links: dict[str, list[tuple[Link, Filter]]] = {}
         self.wanted: frozenset[str] = frozenset()
+        self.counted_in(Metrics())
+
+    def counted_in(self, metrics: Metrics) -> None:
+        """Count in these what filters do."""
+        self._calls, self._took = metrics.filter_calls, metrics.filter_seconds
+        metrics.filters_closed.read = self._closed
+
+    def _closed(self) -> dict[str, float]:
+        now = self._clock.monotonic()
+        return {link.name: float(now < link.closed_at) for links in self._links.values() for link, _ in links}
 
     def install(self, links: Sequence[tuple[str, Link]]) -> None:
         """Ask these: (hook, link) in the order in which they are asked."""
@@ -106,7 +117,9 @@ class FilterChain:
         """The draft as one filter leaves it."""
         left = end - asyncio.get_running_loop().time()
         if left <= 0 or self._clock.monotonic() < link.closed_at:  # those before took the chain's time, or it is left alone for a while
+            self._calls[link.name, hook, "closed"] += 1
             return undecided(link, draft)
+        began = perf_counter()
         try:
             async with asyncio.timeout(min(self._seconds, left)):
                 said = checked(draft, await filter_(draft))
@@ -117,13 +130,17 @@ class FilterChain:
             return self._failed(link, hook, draft, error)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # the boundary: a plugin's bug is nobody else's
             return self._failed(link, hook, draft, error)
+        finally:
+            self._took.observe((link.name, hook), perf_counter() - began)
         link.failures = 0
+        self._calls[link.name, hook, "rejected" if isinstance(said, Reject) else "passed"] += 1
         if isinstance(said, Reject):
             raise Rejected(said.reason[:REASON_MAX])
         return said
 
     def _failed(self, link: Link, hook: str, draft: D, error: BaseException) -> D:
         link.failures += 1
+        self._calls[link.name, hook, "failed"] += 1
         trace = None if isinstance(error, TimeoutError) else error  # of one that takes too long it tells nothing, and takes time itself
         log.warning("a filter failed", plugin=link.name, hook=hook, in_a_row=link.failures, on_error=link.on_error, exc_info=trace)
         if link.failures >= FAILURES:

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncIterator
 from collections.abc import Set as AbstractSet
 from contextvars import ContextVar
 
 from crust.errors import Forbidden, Invalid, NotFound, TooLarge
 from crust.events.objects import Channel, Message, Preview, User
-from crust.host.consumer import current
 from crust.services.bots import Bot, scope_of
 from crust.services.core import Core
+from crust.services.files import Aim
 from crust.services.keys import Key, fingerprint
 
+CHUNK = 65_536  # bytes of a file at a time
 KEY_MAX = 160  # characters of an author's key: with what is put before it, it has to fit into a column
 
-calls: ContextVar[Counter[str] | None] = ContextVar("calls of this handler", default=None)
-"""How often the running handler has called what, with which target."""
+
+class Calls(Counter[str]):
+    """How often something that may run again has called what, with which target. `cause` is its stable name: what it runs because of."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__()
+        self.cause = cause
+
+
+calls: ContextVar[Calls | None] = ContextVar("calls of this handler", default=None)
+"""Those of the handler, command or job that is running; None: what is done now has no name, and each call counts."""
 
 
 class Access:
@@ -26,13 +37,17 @@ class Access:
         self.name, self._capabilities = name, capabilities
         self.bot: Bot | None = None
 
+    def may(self, capability: str) -> bool:
+        """Whether the plugin has declared the capability."""
+        return capability in self._capabilities
+
     def need(self, capability: str) -> Bot:
         """The bot, if the plugin has declared the capability.
 
         Raises:
             Forbidden: it has not.
         """
-        if capability not in self._capabilities:
+        if not self.may(capability):
             raise Forbidden(f"The plugin of {self.name} has not declared the capability {capability}.")
         return self.known()
 
@@ -61,6 +76,18 @@ class InstanceChat:
         await self._core.bots.check_place(bot, channel, "post")
         reply = None if reply_to is None else number(reply_to, "message")
         return (await self._core.messages.post(bot.actor, channel, contents, reply_to=reply, client_msg_id=None, key=once)).id
+
+    async def upload(
+        self, channel_id: str, name: str, body: bytes, contents: str = "", *, reply_to: str | None = None, key: str | None = None
+    ) -> str:
+        bot, once = self._access.need("file:upload"), self._key("upload", channel_id, key)
+        if (first := await self._core.bots.done(once)) is not None:
+            return str(first)
+        channel = number(channel_id, "channel")
+        await self._core.bots.check_place(bot, channel, "post")
+        aim = Aim(channel_id=channel, contents=contents, reply_to=None if reply_to is None else number(reply_to, "message"))
+        async with self._core.files.receiving(chunks(body)) as received:
+            return (await self._core.files.send(bot.actor, aim, received, name, once)).id
 
     async def edit(self, message_id: str, contents: str, *, key: str | None = None) -> None:
         bot, once = self._access.need("message:edit"), self._key("edit", message_id, key)
@@ -96,6 +123,14 @@ class InstanceChat:
         await self._core.bots.check_place(bot, channel, "read")
         await self._core.channels.join(bot.actor, channel)
 
+    async def direct(self, user_id: str) -> str:
+        bot, user = self._access.need("channel:direct"), number(user_id, "user")
+        made = await self._core.channels.create(
+            bot.actor, name="", topic="", type_="direct", organisation_id=None, members=[user], key=None
+        )  # fmt: skip
+        await self._core.bots.check_place(bot, int(made.id), "read")
+        return made.id
+
     # ---- look-ups
 
     async def message(self, message_id: str) -> Message:
@@ -124,14 +159,14 @@ class InstanceChat:
 
     def _key(self, verb: str, target: str, own: str | None) -> Key | None:
         """By which a repeat is known; None: each call counts."""
-        place, delivery, counted = f"{verb}:{target}", current.get(), calls.get()
+        place, counted = f"{verb}:{target}", calls.get()
         if own is not None:
             if not 0 < len(own) <= KEY_MAX:
                 raise Invalid(f"A key has 1 to {KEY_MAX} characters.", field="key")
             name = f"key/{place}/{own}"
-        elif delivery is not None and counted is not None:
+        elif counted is not None:
             counted[place] += 1
-            name = f"{delivery.event.id}/{place}/{counted[place]}"
+            name = f"{counted.cause}/{place}/{counted[place]}"
         else:
             return None
         # What is asked for is no part of it: a handler that runs again may say it in other words, and the first ones stay.
@@ -150,6 +185,12 @@ class InstanceFiles:
         if content.size > most:
             raise TooLarge(f"The file has {content.size} bytes, which are more than {most}.")
         return b"".join([chunk async for chunk in content.read(0, content.size)])
+
+
+async def chunks(body: bytes) -> AsyncIterator[bytes]:
+    """Bytes as an upload has them."""
+    for start in range(0, len(body), CHUNK):
+        yield body[start : start + CHUNK]
 
 
 def number(text: str, what: str) -> int:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from crust.events.event import Event
 from crust.host.store import Store, holding
+from crust.models.database import Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +20,13 @@ class Outcome:
         state: done; skipped, as there was nothing to do; withdrawn, as it may not be done any more; uncertain: it may have been done.
         receipt: what the target gave for it, such as its own id of what was sent.
         note: a word for operators.
+        writes: what is written with the end of the row, if it is this handler's end that counts.
     """
 
     state: Literal["done", "skipped", "withdrawn", "uncertain"] = "done"
     receipt: str | None = None
     note: str | None = None
+    writes: tuple[Write, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,16 @@ class Parked:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """An attempt has ended, and that is stored: as `how` (see `crust.host.schedule.How`); `final`: it is not tried again."""
+
+    lane: str
+    position: int
+    how: str
+    final: bool
+
+
 class Consumer(Protocol):
     """One instance that events are delivered to.
 
@@ -81,6 +94,10 @@ class Consumer(Protocol):
 
     @property
     def collections(self) -> Mapping[str, Sequence[str]]: ...
+
+    async def ready(self) -> None:
+        """Called before dispatch begins, and begins anew: what `wants` has to know that is not in the events to come."""
+        ...
 
     def wants(self, event: Event) -> Sequence[str]:
         """The lanes in which an event is to be delivered; none, if it is not wanted. Fast: it is asked about every event there is.
@@ -101,6 +118,10 @@ class Consumer(Protocol):
             EventRefused: it never will: the row is parked, and the lane goes on.
             Exception: anything else is a bug; the third in a row parks the row, and so does the third attempt that takes too long.
         """
+        ...
+
+    def over(self, over: Over) -> None:
+        """Is told of every attempt that ended, after that was stored. Must not block; what it raises is logged."""
         ...
 
     def parked(self, parked: Parked) -> None:

@@ -84,6 +84,7 @@ class InstanceContext:
     http: InstanceHttp
     tasks: InstanceTasks
     clock: Clock
+    bridge: Any  # an InstanceBridge, or what says that there is none
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.now() / 1000, UTC)

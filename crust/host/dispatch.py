@@ -86,6 +86,7 @@ class Dispatch:
             )  # fmt: skip
             start = head.position
         await self._consumers.move(lease, place.offset, start)
+        await self._consumer.ready()
         self._saved = self._read = start
         self._saved_at = asyncio.get_running_loop().time()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -62,12 +62,15 @@ class Egress:
 
     Args:
         allowed: networks that may be reached though they are not public.
+        names: hosts that may be reached wherever their names lead, in small letters.
         resolver: asks for names; left out, the system's.
     """
 
-    def __init__(self, allowed: Sequence[Network] = (), resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self, allowed: Sequence[Network] = (), resolver: AbstractResolver | None = None, names: Collection[str] = frozenset()
+    ) -> None:
         self._allowed = tuple(allowed)
-        guarded = GuardedResolver(resolver or ThreadedResolver(), self._allowed)
+        guarded = GuardedResolver(resolver or ThreadedResolver(), self._allowed, names)
         connector = TCPConnector(resolver=guarded, use_dns_cache=False, limit=CONNECTIONS, force_close=True)
         # Cookies of one request are nothing to another; bodies are taken as they come, because much can be compressed to little.
         self._session = ClientSession(connector=connector, cookie_jar=DummyCookieJar(), trust_env=False, auto_decompress=False)
@@ -171,11 +174,13 @@ class NotPublic(OSError):
 class GuardedResolver(AbstractResolver):
     """Resolves with another one, and hands on only addresses that may be reached."""
 
-    def __init__(self, inner: AbstractResolver, allowed: Sequence[Network]) -> None:
-        self._inner, self._allowed = inner, allowed
+    def __init__(self, inner: AbstractResolver, allowed: Sequence[Network], names: Collection[str] = frozenset()) -> None:
+        self._inner, self._allowed, self._names = inner, allowed, names
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
+        if host.lower().rstrip(".") in self._names:
+            return found
         good = [each for each in found if may_reach(ip_address(each["host"].partition("%")[0]), self._allowed)]
         if found and not good:
             raise NotPublic(f"The name {host} leads to no public address.")

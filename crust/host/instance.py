@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +11,10 @@ from msgspec import Struct
 
 from crust.events.catalogue import CATALOGUE
 from crust.events.event import Event
-from crust.host.chat import Access, calls
-from crust.host.consumer import Delivery, Outcome, Parked
+from crust.host.chat import Access, Calls, calls
+from crust.host.consumer import Delivery, Outcome, Over, Parked
 from crust.host.registration import Wanted
+from crust.log import Way, coming
 from crust.plugin import Happened, Plugin
 from crust.plugin.base import PROJECT
 from crust.plugin.hooks import SPECS
@@ -23,7 +23,7 @@ from crust.telemetry import get_logger
 
 log = get_logger(__name__)
 
-PERSONAL = frozenset({"flag", "session", "delivery"})  # events that are for one person alone
+PERSONAL = frozenset({"flag", "session", "delivery", "bridge"})  # events that are for one person alone
 READS = "read:"
 HOOK_OF: Mapping[tuple[str, str], str] = {
     ("message", "created"): "on_message_posted",
@@ -63,17 +63,24 @@ class Instance:
     def collections(self) -> Mapping[str, Sequence[str]]:
         return self.wanted.plugin.collections
 
+    async def ready(self) -> None:
+        pass
+
     def wants(self, event: Event) -> Sequence[str]:
-        if event.type in PERSONAL or self.access.bot is None or not self._hooks(event, None):
-            return ()
-        if event.organisation and event.organisation not in self.access.bot.organisations:
-            return ()
-        if (event.visibility if event.channel else "public") not in self._visibilities:
+        if not self._hooks(event, None) or not self._may_see(event):
             return ()
         seen = glance(event.body)
         if self._own(event, seen) or not self._hooks(event, seen):
             return ()
         return (str(event.channel) if event.channel else f"organisation {event.organisation}",)
+
+    def _may_see(self, event: Event) -> bool:
+        """Whether it may know of events like this."""
+        if event.type in PERSONAL or self.access.bot is None:
+            return False
+        if event.organisation and event.organisation not in self.access.bot.organisations:
+            return False
+        return (event.visibility if event.channel else "public") in self._visibilities
 
     def _own(self, event: Event, seen: Glance) -> bool:
         """Whether its bot did it, or it is about the bot."""
@@ -99,15 +106,19 @@ class Instance:
     async def handle(self, delivery: Delivery) -> Outcome | None:
         event = delivery.event
         happened = happened_of(event)
-        calls.set(Counter())
-        for hook in self._hooks(event, glance(event.body)):
-            await self.call(hook, happened)
+        calls.set(Calls(str(event.id)))
+        with coming(Way(via=tuple(event.via))):  # what it does because of an event has come by the same way
+            for hook in self._hooks(event, glance(event.body)):
+                await self.call(hook, happened)
         return None
 
     async def call(self, hook: str, *arguments: object) -> Any:
         """Call a hook of the plugin, with as many of the arguments as it takes."""
         function = getattr(self.plugin, hook)
         return await function(*arguments[: takes(function)])
+
+    def over(self, over: Over) -> None:
+        pass
 
     def parked(self, parked: Parked) -> None:
         log.warning("a plugin could not deal with something", plugin=self.name, lane=parked.lane, position=parked.position)

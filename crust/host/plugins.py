@@ -15,18 +15,28 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 from crust.errors import Conflict, CrustError, NotFound, Unavailable
+from crust.host.addresses import split
+from crust.host.bridge_instance import BridgeInstance
+from crust.host.bridging import InstanceBridge, NoBridge
 from crust.host.chain import FilterChain, Link
 from crust.host.chat import Access, InstanceChat, InstanceFiles
+from crust.host.checkpoints import Checkpoints
+from crust.host.commands import HostedCommands, Owner
 from crust.host.context import InstanceContext, InstanceHttp, InstanceTasks
 from crust.host.egress import Egress
 from crust.host.engine import Engine
 from crust.host.instance import Instance, in_order, registry, takes, visibilities
+from crust.host.jobs import JobRunner
+from crust.host.offers import Offers, Unmade, claimed, made
 from crust.host.registration import Refused, Wanted
+from crust.host.routes import HostedRoutes
 from crust.host.states import STATES, states_of
 from crust.host.supervisor import Supervisor, Times
 from crust.log import Leases
+from crust.plugin import Bridge
+from crust.services.commands import Nothing
 from crust.services.core import Core
-from crust.telemetry import get_logger
+from crust.telemetry import Metrics, get_logger
 
 log = get_logger(__name__)
 
@@ -51,6 +61,7 @@ class PluginHost:
         chain: FilterChain,
         place: Place,
         times: Times | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._core, self.engine, self._leases, self._wanted, self._chain = core, engine, leases, wanted, chain
         self._place, self._times = place, times or Times()
@@ -58,11 +69,16 @@ class PluginHost:
         self._tasks: dict[str, InstanceTasks] = {}
         self.instances: list[Instance] = []
         self.refused: list[Refused] = []
+        self.metrics = metrics or Metrics()
+        self.commands = HostedCommands(core, self.metrics)
+        self.routes = HostedRoutes(core.settings.hosting.route_s, self.metrics)
+        self.offers: dict[str, Offers] = {}
 
     @asynccontextmanager
     async def ready(self) -> AsyncIterator[None]:
         """Make the plugins, and ask their filters from here on; for the length of a block."""
-        egress = Egress()
+        networks, names = split(self._core.settings.egress.allow)
+        egress = Egress(networks, names=names)
         try:
             for wanted in self._wanted:
                 self._make(wanted, egress)
@@ -70,8 +86,10 @@ class PluginHost:
             for instance in self.instances:
                 await self._try_to_begin(instance)
             await self._say_refused()
+            self._core.commands.host = self.commands
             yield
         finally:
+            self._core.commands.host = Nothing()
             self._chain.install([])
             await egress.close()
 
@@ -81,19 +99,25 @@ class PluginHost:
 
     def _make(self, wanted: Wanted, egress: Egress) -> None:
         access = Access(wanted.name, wanted.plugin.capabilities)
-        instance, own = Instance(wanted, access, self._core), get_logger(f"plugin.{wanted.name}")
+        own, bridge = get_logger(f"plugin.{wanted.name}"), issubclass(wanted.plugin, Bridge)
+        checkpoints = Checkpoints(wanted.name, self._core, self._leases.owner)
+        instance = BridgeInstance(wanted, access, self._core, checkpoints) if bridge else Instance(wanted, access, self._core)
         tasks = InstanceTasks(own)
         context: Any = InstanceContext(
             name=wanted.name, config=wanted.config, log=own, chat=InstanceChat(access, self._core), store=self.engine.store(instance),
             files=InstanceFiles(access, self._core), http=InstanceHttp(access, egress), tasks=tasks, clock=self._core.clock,
+            bridge=InstanceBridge(access, self._core, checkpoints) if bridge else NoBridge(wanted.name),
         )  # fmt: skip
         try:
-            instance.plugin = wanted.plugin(context)
-        except (Exception, SystemExit) as error:  # the boundary: a plugin's bug
+            instance.plugin, offers = made(wanted, context)
+            claimed(wanted, self.routes.prefixes)
+        except Unmade as error:
             log.exception("a plugin cannot be made and is left out", plugin=wanted.name)
-            problem = f"plugins.{wanted.name}: it cannot be made: {type(error).__name__}: {error}"
-            self.refused.append(Refused(wanted.name, wanted.kind, (problem,)))
+            self.refused.append(error.refused)
             return
+        self.commands.add(Owner(wanted.name, access), offers.commands)
+        self.routes.add(wanted.name, wanted.plugin.prefix, offers.routes)
+        self.offers[wanted.name] = offers
         self.instances.append(instance)
         self._tasks[wanted.name] = tasks
 
@@ -111,6 +135,7 @@ class PluginHost:
         for instance in self.instances:
             self._links[instance.name] = link_of(instance)
         hooks = sorted({hook for each in self.instances for hook in each.wanted.hooks if hook.startswith(FILTER)})
+        self._chain.counted_in(self.metrics)
         self._chain.install([(hook, self._links[name]) for hook in hooks for name in in_order(manager, hook)])
 
     async def _try_to_begin(self, instance: Instance) -> None:
@@ -127,20 +152,33 @@ class PluginHost:
         bot = await self._core.bots.of(instance.name, instance.wanted.settings.organisations)
         instance.access.bot, link = bot, self._links[instance.name]
         link.bot, link.organisations = str(bot.actor.user_id), frozenset(map(str, bot.organisations))
+        if isinstance(instance, BridgeInstance):
+            await instance.begin()
 
     async def run(self) -> None:
         """Let those live that are to live in this process, until cancelled."""
         here = [each for each in self.instances if each.wanted.settings.run_in in ("any", self._place)]
-        if not here:
-            await asyncio.Event().wait()
         states = states_of(self._core.database, self._core.clock)
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.watch(), name="watch over plugins")
             for each in here:
+                jobs = JobRunner(
+                    each.name, self.offers[each.name].jobs, self._core.database, self._core.clock, self._core.settings.hosting.job_s,
+                    self.metrics,
+                )  # fmt: skip
                 supervisor = Supervisor(
-                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times
+                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times, jobs.run
                 )  # fmt: skip
                 group.create_task(supervisor.run(), name=f"plugin {each.name}")
+            group.create_task(self._begin_others(here), name="plugins that live elsewhere")
+
+    async def _begin_others(self, here: Sequence[Instance]) -> None:
+        """Of those that live in other processes filters and commands are asked here, too: as soon as they can have their bots."""
+        while True:
+            for each in self.instances:
+                if each not in here and each.access.bot is None:
+                    await self._try_to_begin(each)
+            await asyncio.sleep(self._times.look)
 
 
 def link_of(instance: Instance) -> Link:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
@@ -22,6 +23,12 @@ from crust.plugin.hooks import SPECS
 from crust.settings import PluginInstance, Settings
 
 FAMILIES = ("on_", "filter_", "register_")
+PREFIX = re.compile(r"/[a-z][a-z0-9-]{0,31}")
+TAKEN = frozenset(
+    {"bridge", "bridges", "channel", "command", "docs", "file", "health", "invitation", "invite", "message", "metrics", "organisation"}
+    | {"plugin", "plugins", "server", "setup", "static", "team", "user", "web", "websocket"}
+)
+"""What the server's own paths begin with, now or as it is planned."""
 MARK = "crust_impl"  # what `hookimpl` leaves on a function
 HOOKS: Mapping[str, Callable[..., Any]] = {
     name: function for spec in SPECS for name, function in vars(spec).items() if isinstance(function, FunctionType)
@@ -124,11 +131,25 @@ def problems_of(plugin: type[Plugin[Any]]) -> list[str]:
         problems.append("its configuration has to derive from crust.plugin.PluginConfig")
     unknown = sorted(set(plugin.capabilities) - CAPABILITIES.keys())
     problems += [f"there is no capability {capability!r}{meant(capability, CAPABILITIES)}" for capability in unknown]
+    problems += problems_of_prefix(plugin)
     for name, function in sorted(functions(plugin).items()):
         problems += problems_of_hook(name, function)
     if "filter_sign_in" in implemented(plugin) and "sign-in:filter" not in plugin.capabilities:
         problems.append("filter_sign_in takes the capability sign-in:filter")
     return problems
+
+
+def problems_of_prefix(plugin: type[Plugin[Any]]) -> Iterator[str]:
+    """What is wrong with the path that a class claims for its routes, if it claims one."""
+    prefix: Any = plugin.prefix  # an author's type checker would have said so
+    if prefix == "":
+        return
+    if not isinstance(prefix, str) or not PREFIX.fullmatch(prefix):
+        yield f"its prefix {prefix!r} has to be / and a word of small letters, digits and -"
+    elif prefix.removeprefix("/") in TAKEN:
+        yield f"its prefix {prefix} is the server's own: claim another"
+    if "register_routes" not in implemented(plugin):
+        yield "it claims a prefix, and has no register_routes"
 
 
 def problems_of_hook(name: str, function: Callable[..., Any]) -> Iterator[str]:

@@ -36,7 +36,7 @@ CRASHES, WITHIN_S = 5, 600.0
 WAITS_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # before it is started again; the last one holds from then on
 LOOK_S = 5.0  # between two looks for what it waits for, such as its organisation
 REASON_MAX = 500
-EVENTS = "on_"  # how hooks begin that are called with events
+EVENTS = ("on_", "send_", "link_")  # how hooks begin that are called with events
 
 
 class Crash(Exception):
@@ -60,12 +60,14 @@ class Supervisor:
         begin: brings the instance to its bot and makes its plugin; raises NotFound or Conflict as long as that cannot be.
         engine: delivers events to it.
         store: where its state is kept for operators.
+        jobs: runs its jobs, for ever.
     """
 
     def __init__(
         self, instance: Instance, begin: Callable[[Instance], Coroutine[Any, Any, None]], tasks: InstanceTasks, engine: Engine,
-        leases: Leases, store: Store, clock: Clock, times: Times,
+        leases: Leases, store: Store, clock: Clock, times: Times, jobs: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:  # fmt: skip
+        self._jobs = jobs
         self._instance, self._begin, self._tasks, self._engine, self._leases = instance, begin, tasks, engine, leases
         self._states, self._clock, self._times = store.collection(STATES), clock, times
         self._crashes: deque[float] = deque()
@@ -138,7 +140,7 @@ class Supervisor:
             raise Crash(f"startup() took longer than {STARTUP_S:g} s") from None
         try:
             await self._say("running")
-            await first_to_end(self._deliver(), self._hook("run", asyncio.Event().wait), self._ask_always())
+            await first_to_end(self._deliver(), self._hook("run", asyncio.Event().wait), self._ask_always(), self._jobs())
         finally:
             await self._end()
 

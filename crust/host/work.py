@@ -18,7 +18,8 @@ from crust import settings
 from crust.clock import Clock
 from crust.errors import Unavailable
 from crust.host.attempt import Result, attempt
-from crust.host.consumer import Consumer, Delivery, Parked
+from crust.host.consumer import Consumer, Delivery, Over, Parked
+from crust.host.eraser import gone
 from crust.host.held import Held, writes_of
 from crust.host.rows import End, Head, Rows
 from crust.host.schedule import DEATHS, FINAL, Schedule
@@ -259,8 +260,15 @@ class Work:
         fits, writes = await writes_of(self._database, now, [each.held for each in well])
         changed = {id(each) for each, fit in zip(well, fits, strict=True) if not fit}
         ends = [self._judged(each.head, CONFLICT if id(each) in changed else each.result, now) for each in counted]
-        await self._database.run([*writes, *self._rows.ending(ends, now)])
+        also = [write for each, fit in zip(well, fits, strict=True) if fit for write in each.result.writes]
+        ends = await self._without_what_is_gone(ends)
+        await self._database.run([*writes, *also, *self._rows.ending(ends, now)])
         return ends
+
+    async def _without_what_is_gone(self, ends: list[End]) -> list[End]:
+        """What was said of a message that was removed meanwhile may quote it; the eraser has been there already."""
+        removed = await gone(self._database, [end.head.position for end in ends if end.error or end.receipt])
+        return [replace(end, error=None, receipt=None) if end.head.position in removed else end for end in ends]
 
     def _judged(self, head: Head, result: Result, now: int) -> End:
         verdict = self._schedule.judge(result.how, now, head.raised, head.trouble, result.retry_after)
@@ -286,12 +294,19 @@ class Work:
 
     def _count(self, end: End) -> None:
         self._metrics.deliveries[self._name, end.how] += 1
+        self._over(Over(end.head.lane, end.head.position, end.how, end.verdict.state != "waiting"))
         if end.verdict.state == "parked":
             log.error("an event is parked", consumer=self._name, lane=end.head.lane, position=end.head.position, why=end.how)
             self._tell(Parked(self._name, end.head.lane, end.head.position, end.error or end.how))
         if end.verdict.lane is not None and end.verdict.lane.parked:
             log.error("a lane is parked: its target has failed for too long", consumer=self._name, lane=end.head.lane)
             self._tell(Parked(self._name, end.head.lane, None, end.error or end.how))
+
+    def _over(self, over: Over) -> None:
+        try:
+            self._consumer.over(over)
+        except Exception:  # the boundary: what has ended has ended
+            log.exception("a plugin did not take the word of what has ended", consumer=self._name)
 
     def _tell(self, parked: Parked) -> None:
         try:

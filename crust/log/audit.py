@@ -20,7 +20,7 @@ AUDIT_COLUMNS = {
     "organisation_id": "bigint", "object": "bigint", "details": "text", "at": "bigint",
 }  # fmt: skip
 ALL_EVENTS = frozenset({"organisation", "team"})  # types of which every event is an administrative act
-CHANNEL_EVENTS = frozenset({"archived", "unarchived", "removed", "moved", "merged", "shared", "unshared"})
+CHANNEL_EVENTS = frozenset({"archived", "unarchived", "removed", "moved", "merged", "shared", "unshared", "linked", "unlinked"})
 SHOWN = ("name", "username", "role", "user_id", "changed", "left")  # of an event's body
 ADDRESS_MAX = 64
 
@@ -60,6 +60,8 @@ def administrative(type_: str, event: str, body: Struct, by: By) -> bool:
     if type_ == "member":
         over_others = getattr(body, "by", None) != getattr(body, "user_id", None)
         return over_others and (getattr(body, "channel_id", None) is None or event == "parted")
+    if getattr(body, "kind", None) == "ghost":  # a bridge makes and renames those, as they come
+        return False
     return type_ == "user" and (event != "edited" or str(by.user_id) != getattr(body, "id", None))
 
 

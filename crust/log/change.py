@@ -14,6 +14,7 @@ from crust.events.event import Event
 from crust.ids import next_id
 from crust.log import audit
 from crust.log.audit import AUDIT_COLUMNS, asked_by
+from crust.log.way import Way, way
 from crust.models.database import Write, inserting
 
 NONE = 0
@@ -22,7 +23,7 @@ ADMINISTRATED = frozenset({"organisation", "team", "channel", "member", "user"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEvent:
-    """An event that has no position yet; the fields are those of `Event`."""
+    """An event that has no position yet; the fields are those of `Event`. Without `way` it has come by that of the running task."""
 
     type: str
     event: str
@@ -32,8 +33,7 @@ class NewEvent:
     recipient: int = NONE
     object: int = NONE
     visibility: str = "none"
-    origin: str | None = None
-    via: tuple[str, ...] = ()
+    way: Way | None = None
 
 
 @dataclass(slots=True)
@@ -61,6 +61,7 @@ class Change:
         """Put an event into the log; gives its position. Its kind and body are those of the catalogue."""
         assert type(new.body) is CATALOGUE[new.type, new.event], f"{new.type} {new.event} with a {type(new.body).__name__}"
         self.position += 1
+        by = new.way or way.get()
         event = Event(
             position=self.position,
             id=self.next_id(),
@@ -72,8 +73,8 @@ class Change:
             type=new.type,
             event=new.event,
             body=Raw(msgspec.json.encode(new.body)),
-            origin=new.origin,
-            via=new.via,
+            origin=by.origin,
+            via=by.via,
             at=self.now,
         )
         self.events.append(event)

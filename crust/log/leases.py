@@ -26,6 +26,7 @@ log = get_logger(__name__)
 HEARTBEAT_S = 10.0
 TAKEN_AFTER_S = 30.0
 TAKEN_AFTER_MS = round(TAKEN_AFTER_S * 1000)
+TOO_FAR_MS = 2 * TAKEN_AFTER_MS  # ahead: for so long nobody takes one
 LOOK_S = 1.0  # how soon a lease that was given back is taken by another; a read of one row
 AGAIN_S = 1.0  # between two tries to renew, once one has failed
 
@@ -61,7 +62,7 @@ class Leases:
         self._database, self.owner = database, owner
         self._now = now = NOW[database.dialect]
         # Held for far longer than anybody may: the database's clock was set back, and who knows whether its owner lives.
-        over = f"lease.until <= {now} OR lease.until > {now} + {2 * TAKEN_AFTER_MS}"
+        over = f"lease.until <= {now} OR lease.until > {now} + {TOO_FAR_MS}"
         # Its owner asks for it only when it does nothing under it: the database was away when it was to be given back.
         self._is_free_row = f"(lease.owner = $2 OR {over})"
         self._held_row = "SELECT 1 FROM lease WHERE name = $1 AND owner = $2 AND generation = $3"

@@ -242,8 +242,8 @@ class TeamChannel(Model):
 class Channel(Model):
     """A sequence of messages. `pair` is "low:high" of the two users of a direct channel.
 
-    `team_ids` are those of its teams, with spaces between, so that nobody who reads a channel has to look for them. `merged_into` is the
-    channel as which this one's id is read and written since it was merged.
+    `team_ids` are those of its teams, with spaces between, and `bridged` what is shown of its links, as JSON, so that nobody who reads a
+    channel has to look for them. `merged_into` is the channel as which this one's id is read and written since it was merged.
     """
 
     id = IdField(primary_key=True)
@@ -261,6 +261,7 @@ class Channel(Model):
     updated_at = TimeField()
     archived_at = TimeField(null=True)
     removed_at = TimeField(null=True)
+    bridged = fields.TextField(db_default="[]")
 
     class Meta:
         table = "channel"
@@ -422,7 +423,8 @@ class Consumer(Model):
 
 
 # What is delivered to whom (`delivery`, `lane`) and what plugins keep (`document`, `document_field`) have keys of several columns, which no
-# model can have: migration 0010_delivery makes them, and `crust.host` reads and writes them.
+# model can have: migration 0010_delivery makes them, and `crust.host` reads and writes them. So do the tables of bridges (`room_link`,
+# `ghost`, `identity_code`, `message_part`), which 0012_bridges makes; `crust.services` reads and writes them.
 
 
 # The docstrings are for readers of this file. As table comments they would be part of the schema, and each correction a migration.

@@ -163,6 +163,7 @@ class Kind:
         shapes: column of text that holds JSON → its type.
         patterns: column → what its text is like.
         secret: columns that are exported only when asked for.
+        local: columns that tell of this server alone: they are never exported, and begin anew.
         counts: column → what is counted anew of the row that it names: a counter in a file counts what that server had.
     """
 
@@ -175,6 +176,7 @@ class Kind:
     shapes: Mapping[str, Any] = field(default_factory=dict)
     patterns: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
     secret: Sequence[str] = ()
+    local: Sequence[str] = ()
     counts: Mapping[str, Counter] = field(default_factory=dict)
 
     @property
@@ -188,7 +190,7 @@ class Kind:
         return [
             Column(name, each, self.choices.get(name, ()), self.shapes.get(name), self.patterns.get(name))
             for name, each in fields.items()
-            if not is_derived(name, fields)
+            if not is_derived(name, fields) and name not in self.local
         ]
 
     @cached_property
@@ -253,7 +255,7 @@ KINDS = [
     Kind("team_member", tables.TeamMember, ["team_id", "user_id"], {"team_id": "team", "user_id": "user"}, [["team_id", "user_id"]]),
     Kind(
         "channel", tables.Channel, ["created_at"], {"organisation_id": "organisation"}, [["pair"]],
-        {"type": ("public", "private", "direct")},
+        {"type": ("public", "private", "direct")}, local=["bridged"],
     ),
     Kind(
         "team_channel", tables.TeamChannel, ["channel_id", "team_id"], {"channel_id": "channel", "team_id": "team"},

@@ -13,10 +13,11 @@
 
 A plugin is a class; each table `[plugins.<name>]` of the settings makes a named instance of one, with a bot user of its own. hooks.py has
 every hook that there is, context.py what a plugin has as `self.ctx`, base.py the class and its capabilities, drafts.py what filters are
-shown, happened.py what has happened.
+shown, happened.py what has happened, bridge.py what bridges are made of.
 """
 
 from crust.errors import (
+    BadRequest,
     Conflict,
     CrustError,
     EventRefused,
@@ -24,6 +25,7 @@ from crust.errors import (
     Gone,
     Invalid,
     NotFound,
+    RateLimited,
     Rejected,
     TargetError,
     TooLarge,
@@ -31,20 +33,59 @@ from crust.errors import (
 )
 from crust.events.objects import Attachment, Channel, Member, Message, MessageEdited, MessageRemoved, Preview, Reacted, User
 from crust.plugin.base import API, CAPABILITIES, Plugin, PluginConfig, hookimpl
+from crust.plugin.bridge import (
+    UNVERIFIED,
+    Author,
+    Bridge,
+    BridgeContext,
+    BridgeHost,
+    Crossing,
+    Crossings,
+    Injected,
+    Link,
+    Outgoing,
+    OutgoingEdit,
+    OutgoingMembership,
+    OutgoingMessage,
+    OutgoingReaction,
+    OutgoingRemoval,
+    OutgoingTopic,
+    Remote,
+    Sent,
+    State,
+    Target,
+    Trust,
+)
+from crust.plugin.cli import Cli
+from crust.plugin.commands import Caller, CommandHelp, Commands, Invocation, Rest
 from crust.plugin.context import Answer, Chat, Collection, Context, Document, Files, Http, HttpRefused, Logger, Store, Tasks
 from crust.plugin.drafts import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
 from crust.plugin.happened import Happened
+from crust.plugin.jobs import JobRun, Jobs
+from crust.plugin.routes import HttpRequest, HttpResponse, Routes
 
 __all__ = [
     "API",
     "CAPABILITIES",
+    "UNVERIFIED",
     "Answer",
     "Attachment",
+    "Author",
+    "BadRequest",
+    "Bridge",
+    "BridgeContext",
+    "BridgeHost",
+    "Caller",
     "Channel",
     "Chat",
+    "Cli",
     "Collection",
+    "CommandHelp",
+    "Commands",
     "Conflict",
     "Context",
+    "Crossing",
+    "Crossings",
     "CrustError",
     "DeleteDraft",
     "Document",
@@ -56,8 +97,15 @@ __all__ = [
     "Happened",
     "Http",
     "HttpRefused",
+    "HttpRequest",
+    "HttpResponse",
+    "Injected",
     "Invalid",
+    "Invocation",
+    "JobRun",
+    "Jobs",
     "JoinDraft",
+    "Link",
     "Logger",
     "Member",
     "Message",
@@ -65,17 +113,32 @@ __all__ = [
     "MessageEdited",
     "MessageRemoved",
     "NotFound",
+    "Outgoing",
+    "OutgoingEdit",
+    "OutgoingMembership",
+    "OutgoingMessage",
+    "OutgoingReaction",
+    "OutgoingRemoval",
+    "OutgoingTopic",
     "Plugin",
     "PluginConfig",
     "Preview",
+    "RateLimited",
     "Reacted",
     "Reject",
     "Rejected",
+    "Remote",
+    "Rest",
+    "Routes",
+    "Sent",
     "SignInDraft",
+    "State",
     "Store",
+    "Target",
     "TargetError",
     "Tasks",
     "TooLarge",
+    "Trust",
     "Unavailable",
     "UploadDraft",
     "User",

@@ -28,8 +28,13 @@ CAPABILITIES: Mapping[str, str] = {
     "reaction:add": "reacts to messages, and takes its reactions away",
     "message:preview": "shows with messages that its bot sees what a link in them leads to",
     "channel:join": "joins public channels",
+    "file:upload": "posts files as its bot",
+    "channel:direct": "opens direct channels with people of its organisations",
     "file:read": "reads the files on messages that its bot sees",
     "http:request": "sends requests to public addresses",
+    "user:act": "acts as whoever runs one of its commands, in the channel they run it in: posts, sets the topic, invites",
+    "bridge:inject": "posts what people say elsewhere into channels that are linked with rooms there, and changes and removes that",
+    "bridge:ghosts": "makes users of those people, who cannot sign in, and lets them come and go in linked channels",
     "sign-in:filter": "is asked before somebody signs in: sees the name, the address and the app, never the password",
 }
 """What a plugin may see and do. The list is closed; what a plugin does not name it may not."""
@@ -49,11 +54,13 @@ class Plugin(Generic[C]):
 
     `api` is the generation of this interface that it was written for, `capabilities` what it sees and may do. `collections` says by which
     fields the documents of which collection in `ctx.store` can be found.
+    `prefix` is a path such as `/hook` under which the routes of its one instance are, in the place of `/plugins/<instance>`.
     """
 
     api: ClassVar[int]
     capabilities: ClassVar[AbstractSet[str]] = frozenset({"read:public"})
     collections: ClassVar[Mapping[str, Sequence[str]]] = {}
+    prefix: ClassVar[str] = ""
     config_model: ClassVar[type[PluginConfig]] = PluginConfig
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

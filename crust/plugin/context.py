@@ -42,6 +42,15 @@ class Chat(Protocol):
         """
         ...
 
+    async def upload(
+        self, channel_id: str, name: str, body: bytes, contents: str = "", *, reply_to: str | None = None, key: str | None = None
+    ) -> str:
+        """Post a file, with or without words, in a channel that the bot is in; gives the message's id. Takes file:upload.
+
+        Errors are those of `post`; TooLarge also where the file is larger than the setting `files.upload_bytes`, Invalid where it is empty.
+        """
+        ...
+
     async def edit(self, message_id: str, contents: str, *, key: str | None = None) -> None:
         """Let a message of the bot's say something else. Takes message:edit. Errors are those of `post`."""
         ...
@@ -74,6 +83,10 @@ class Chat(Protocol):
 
     async def join(self, channel_id: str) -> None:
         """Join a public channel; again is no error. Takes channel:join. Errors are those of `post`."""
+        ...
+
+    async def direct(self, user_id: str) -> str:
+        """The direct channel of the bot and somebody, made if there is none; gives its id. Takes channel:direct. Errors as of `post`."""
         ...
 
     async def message(self, message_id: str) -> Message:

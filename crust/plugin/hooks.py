@@ -6,7 +6,9 @@
   `Reject` or None. Exceptions mean a bug: then `on_error` of the instance decides. They run in every process, `startup` or not.
 - `on_*` (async) run after it has happened, in order in each channel, at least once. An exception means another try, later the event
   is parked; `TargetError` that what it speaks to is away, `EventRefused` that this event never can be dealt with.
+- `send_*`, `link_*` (async) carry out over a bridge's links what has happened in channels, in order in each link, at least once.
 - `startup`, `shutdown`, `run`, `health` (async) run in one process at a time, that in which events are handled too.
+- `register_*` (plain `def`) are called once in every process, when the plugin has been made; like `__init__` they do no I/O.
 """
 
 from __future__ import annotations
@@ -17,8 +19,22 @@ import pluggy
 
 from crust.events import objects
 from crust.plugin.base import PROJECT
+from crust.plugin.bridge import (
+    Link,
+    OutgoingEdit,
+    OutgoingMembership,
+    OutgoingMessage,
+    OutgoingReaction,
+    OutgoingRemoval,
+    OutgoingTopic,
+    Sent,
+)
+from crust.plugin.cli import Cli
+from crust.plugin.commands import Commands
 from crust.plugin.drafts import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
 from crust.plugin.happened import Happened
+from crust.plugin.jobs import Jobs
+from crust.plugin.routes import Routes
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 
@@ -115,6 +131,14 @@ class Events:
         """It belongs to one team less."""
 
     @hookspec
+    async def on_channel_linked(self, event: Happened[objects.ChannelLinked]) -> None:
+        """It was linked with a room elsewhere, or such a link is another now."""
+
+    @hookspec
+    async def on_channel_unlinked(self, event: Happened[objects.ChannelLinked]) -> None:
+        """Such a link has ended."""
+
+    @hookspec
     async def on_member_joined(self, event: Happened[objects.Member]) -> None:
         """Somebody came into a channel, or (without `channel_id`) into an organisation."""
 
@@ -143,6 +167,46 @@ class Events:
         """Anything that the instance may see, pins, teams and organisations included; after the hook that is made for it."""
 
 
+class Outward:
+    """What a bridge carries out over its links; in order in each link. For classes that derive from `Bridge`.
+
+    What a link's crossings call `native` is asked for here. What they call `fallback` is asked for, too, if it is implemented; else the
+    host says it in words by `send_message`. Errors mean what they mean in `on_*`, and a link that waits holds back only itself.
+    """
+
+    @hookspec
+    async def send_message(self, out: OutgoingMessage) -> Sent | None:
+        """Something was said in a linked channel: say it in the room."""
+
+    @hookspec
+    async def send_edit(self, out: OutgoingEdit) -> Sent | None:
+        """A message that went out says something else now."""
+
+    @hookspec
+    async def send_removal(self, out: OutgoingRemoval) -> Sent | None:
+        """A message that went out, or came in, was taken away."""
+
+    @hookspec
+    async def send_reaction(self, out: OutgoingReaction) -> Sent | None:
+        """An emoji was put on a message, or taken away."""
+
+    @hookspec
+    async def send_membership(self, out: OutgoingMembership) -> Sent | None:
+        """Somebody came into the channel, or left it. Only over links that joins cross."""
+
+    @hookspec
+    async def send_topic(self, out: OutgoingTopic) -> Sent | None:
+        """The channel has another topic. Only over links that topics cross."""
+
+    @hookspec
+    async def link_opened(self, link: Link) -> None:
+        """There is a new link, or it is another now: be in its room. Links that there are already: `ctx.bridge.links()`."""
+
+    @hookspec
+    async def link_closed(self, link: Link) -> None:
+        """A link has ended: leave its room."""
+
+
 class Life:
     """Supervised: one process at a time; what ends or raises is started again after a while, and given up after the fifth crash."""
 
@@ -163,5 +227,25 @@ class Life:
         """Asked every 30 s: None, or in one sentence what is not as it should be, which operators are shown."""
 
 
-SPECS = (Filters, Events, Life)
+class Registration:
+    """What an instance offers, beside hearing and judging. Each is called once, right after `__init__`."""
+
+    @hookspec
+    def register_commands(self, commands: Commands) -> None:
+        """Slash commands: `commands.add("remind", self.remind, help="…")`."""
+
+    @hookspec
+    def register_routes(self, routes: Routes) -> None:
+        """HTTP under `/plugins/<instance>`, or the class's `prefix`: `routes.add("POST", "/{hook}", self.receive, auth="public")`."""
+
+    @hookspec
+    def register_jobs(self, jobs: Jobs) -> None:
+        """What is done at set times: `jobs.add("digest", self.digest, cron="0 8 * * *")`."""
+
+    @hookspec
+    def register_cli(self, cli: Cli) -> None:
+        """Subcommands of `crust plugins run <instance>`: `cli.add("purge", self.purge, help="…")`."""
+
+
+SPECS = (Filters, Events, Outward, Life, Registration)
 """All of them."""

@@ -138,13 +138,14 @@ class Accounts:
 
     async def enrol(
         self, change: Change, handle: str, shown: str, address: str | None, password_hash: str | None, *, is_admin: bool = False,
-        kind: str = "person", place: Place | None = None, id_: int | None = None,
+        kind: str = "person", place: Place | None = None, id_: int | None = None, origin: str | None = None,
     ) -> objects.User:  # fmt: skip
         """Inside a change: the same for what was checked and hashed before.
 
         Args:
             place: the organisation that they come into, and by whom; left out, the home organisation.
             id_: a new one that is theirs; left out, another one.
+            origin: the network that a ghost is on.
 
         Raises:
             Conflict: the name or the address is taken.
@@ -155,7 +156,7 @@ class Accounts:
             place = Place(home, await self._home_role(home, is_admin=is_admin))
         user = await User.create(
             id=id_ or change.next_id(), username=handle, username_key=names.fold(handle), name=shown, name_key=names.fold(shown),
-            email=address, email_key=address and names.fold(address), kind=kind, password_hash=password_hash,
+            email=address, email_key=address and names.fold(address), kind=kind, origin=origin, password_hash=password_hash,
             is_admin=is_admin, organisation_id=place.organisation_id, presence_status="available",
             created_at=change.now, updated_at=change.now,
         )  # fmt: skip

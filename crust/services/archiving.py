@@ -7,6 +7,7 @@ from crust.log import Change, Log
 from crust.models.database import Database, Row
 from crust.services.actor import Actor
 from crust.services.channels import Channels
+from crust.services.links import Links
 from crust.services.members import Members
 from crust.services.standing import record_channel, record_in_channel
 
@@ -14,8 +15,8 @@ from crust.services.standing import record_channel, record_in_channel
 class Archiving:
     """See the module."""
 
-    def __init__(self, database: Database, log: Log, members: Members, channels: Channels) -> None:
-        self._database, self._log, self._members, self._channels = database, log, members, channels
+    def __init__(self, database: Database, log: Log, members: Members, channels: Channels, links: Links) -> None:
+        self._database, self._log, self._members, self._channels, self._links = database, log, members, channels, links
 
     async def archive(self, actor: Actor, channel_id: int) -> None:
         """From now on it is read, but not changed; again is no error.
@@ -59,6 +60,7 @@ class Archiving:
     async def end(self, change: Change, row: Row, by: int) -> None:
         """Inside a change: remove a channel, whoever asks. Its members are told, then they part."""
         channel_id = row["id"]
+        await self._links.end_all(change, channel_id, by, "The channel was removed.")
         body = objects.Removed(id=str(channel_id), by=str(by))
         record_in_channel(change, row, "channel", "removed", body, object_=channel_id)
         await self._members.part_all(change, row, await self._members.of(channel_id), by)

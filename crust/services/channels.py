@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from crust.clock import rfc3339
-from crust.errors import Conflict, Forbidden, Invalid, NotFound
+from crust.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from crust.log import Change, Log
 from crust.models.database import Database, Row
 from crust.models.tables import Channel, User
@@ -223,9 +223,16 @@ class Channels:
         return int(channel.id)
 
     async def _inside(self, organisation_id: int, user_ids: Sequence[int]) -> set[int]:
-        """Of these users, those of an organisation who can be brought into a channel: who is suspended is as good as not there."""
+        """Of these users, those of an organisation who can be brought into a channel.
+
+        Who is suspended is as good as not there, and ghosts come by their bridge.
+        """
         roles = await self._members.roles(organisation_id, user_ids)
-        return {user_id for user_id, user in (await self._members.users(list(roles))).items() if user.suspended_at is None}
+        return {
+            user_id
+            for user_id, user in (await self._members.users(list(roles))).items()
+            if user.suspended_at is None and user.kind != "ghost"
+        }
 
     async def _organisation(self, actor: Actor, others: Sequence[int], type_: str, organisation_id: int | None, team_id: int | None) -> int:
         """Where a new channel belongs: to the organisation of its team, to the one that is named, or to the caller's."""
@@ -246,7 +253,7 @@ class Channels:
         sql = (
             "SELECT mine.organisation_id FROM organisation_member mine JOIN organisation_member theirs "
             'ON theirs.organisation_id = mine.organisation_id JOIN "user" u ON u.id = theirs.user_id '
-            "WHERE mine.user_id = $1 AND theirs.user_id = $2 AND u.suspended_at IS NULL "
+            "WHERE mine.user_id = $1 AND theirs.user_id = $2 AND u.suspended_at IS NULL AND u.kind <> 'ghost' "
             "ORDER BY CASE WHEN mine.organisation_id = $3 THEN 0 ELSE 1 END, mine.organisation_id LIMIT 1"
         )
         rows = await self._database.fetch(sql, actor.user_id, others[0], home)
@@ -285,6 +292,30 @@ class Channels:
             if changed:
                 await self._change(change, actor, row, name, topic, changed)
         return await self.read(actor, channel_id)
+
+    async def set_topic(self, actor: Actor, channel_id: int, topic: str, key: Key | None) -> None:
+        """Give a channel another topic, and leave its name. With a key that was used before, nothing is done. Errors as in `change`."""
+        topic = names.topic(topic)
+        async with self._log.change() as change:
+            if await keys.result(self._database, key) is None:
+                row = await self.standing_row(actor, channel_id, "change")
+                keys.keep(change, key, row["id"])
+                if row["topic"] != topic:
+                    await self._change(change, actor, row, row["name"], topic, ["topic"])
+
+    async def topic_elsewhere(self, actor: Actor, channel_id: int, topic: str) -> None:
+        """Give a channel the topic that it has elsewhere, cut to what one may have here; the same is no change.
+
+        Raises:
+            Gone: it is archived.
+        """
+        topic = names.topic("".join(each for each in topic if names.plain(each) or each.isspace())[: names.TOPIC_MAX])
+        async with self._log.change() as change:
+            row = await channel_row(self._database, channel_id)
+            if row["archived_at"] is not None:
+                raise Gone("The channel is archived: it can be read, but not changed.")
+            if row["topic"] != topic:
+                await self._change(change, actor, row, row["name"], topic, ["topic"])
 
     def _check_same(self, row: Row, type_: str | None, organisation_id: int | None, team_id: int | None) -> None:
         """Refuse what a channel is not given by its name and topic, unless it is so already."""
@@ -325,14 +356,17 @@ class Channels:
                 await self._members.join(change, row, actor.user_id, "member", by=actor.user_id)
         return await self.read(actor, channel_id)
 
-    async def invite(self, actor: Actor, channel_id: int, user_id: int) -> None:
-        """Bring somebody of the organisation into a channel; again is no error.
+    async def invite(self, actor: Actor, channel_id: int, user_id: int, key: Key | None = None) -> None:
+        """Bring somebody of the organisation into a channel; again is no error. With a key that was used before, nothing is done.
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`; NotFound also where there is no such person in the organisation.
         """
         async with self._log.change() as change:
+            if await keys.result(self._database, key) is not None:
+                return
             row = await self.standing_row(actor, channel_id, "invite")
+            keys.keep(change, key, row["id"])
             if not await self._inside(row["organisation_id"], [user_id]):
                 raise NotFound("There is no such user.", field="user_id")
             if not await self._is_member(row["id"], user_id):

@@ -20,12 +20,16 @@ from crust.services.audit import Audit
 from crust.services.avatars import Avatars
 from crust.services.bots import Bots
 from crust.services.channels import MEMBERS_MAX, Channels
+from crust.services.commands import Commands
 from crust.services.erasing import Erasing
 from crust.services.files import Files
 from crust.services.filters import Filters, NoFilters
+from crust.services.ghosts import Ghosts
+from crust.services.injects import Injects
 from crust.services.invitations import Invitations
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle
+from crust.services.links import Links
 from crust.services.marks import Marks
 from crust.services.members import Members
 from crust.services.merging import Merging
@@ -92,6 +96,7 @@ class Core:
         self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)
         organisations = settings.organisations
         self.bots = Bots(database, log, self.accounts, members)
+        self.links = Links(database, log, members)
         self.invitations = Invitations(
             database, log, clock, members, self.accounts, self.sessions, settings.effective_public_url, organisations.invitation_days
         )
@@ -99,9 +104,9 @@ class Core:
         ties = Ties(database, members)
         self.channels = Channels(database, log, members, ties, self.presence, filters)
         self.teams = Teams(database, log, members, ties, self.presence)
-        self.moving = Moving(database, log, members, ties, self.channels, self.teams)
-        self.merging = Merging(database, log, members, ties, self.channels)
-        self.archiving = Archiving(database, log, members, self.channels)
+        self.moving = Moving(database, log, members, ties, self.channels, self.teams, self.links)
+        self.merging = Merging(database, log, members, ties, self.channels, self.links)
+        self.archiving = Archiving(database, log, members, self.channels, self.links)
         self.organisations = Organisations(
             database, log, members, self.archiving, ties, self.presence, everybody=settings.organisations.open
         )
@@ -116,7 +121,12 @@ class Core:
         pictures = Pictures()
         self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files, filters)
         self.avatars = Avatars(database, log, self.profiles, self.files, storage, spool, pictures)
+        self.commands = Commands(database, self.channels, contents_max)
         self.search = Search(database, self.messages)
+        self.ghosts = Ghosts(database, log, clock, self.accounts, members)
+        self.injects = Injects(
+            database, clock, settings.server_name, self.messages, self.channels, self.files, self.links, self.ghosts, tell
+        )
 
     async def close(self) -> None:
         """End what runs beside the event loop."""

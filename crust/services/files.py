@@ -24,6 +24,7 @@ from crust.services.channels import Channels
 from crust.services.filters import Filters, Where, where
 from crust.services.keys import Key
 from crust.services.messages import Messages
+from crust.services.parts import Part
 from crust.services.views import ViewedMessage
 from crust.settings import Files as FileSettings
 from crust.telemetry import get_logger
@@ -42,13 +43,14 @@ UNION ALL SELECT f.key FROM file f WHERE f.message_id IS NULL AND f.key IN {0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aim:
-    """Where a file goes: on a message, or as a new one into a channel."""
+    """Where a file goes: on a message, or as a new one into a channel. `part`: what it is elsewhere, if it was sent there."""
 
     message_id: int | None = None
     channel_id: int | None = None
     contents: str = ""
     reply_to: int | None = None
     client_msg_id: str | None = None
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +145,9 @@ class Files:
         if aim.message_id is not None:
             return await self._messages.attach(actor, aim.message_id, file, key)
         return await self._messages.post(
-            actor, aim.channel_id or 0, aim.contents, reply_to=aim.reply_to, client_msg_id=aim.client_msg_id, key=key, file=file
-        )
+            actor, aim.channel_id or 0, aim.contents, reply_to=aim.reply_to, client_msg_id=aim.client_msg_id, key=key, file=file,
+            part=aim.part,
+        )  # fmt: skip
 
     async def _stored(self, received: Received, name: str) -> NewFile:
         key, type_ = new_key(), media_type(received.head)

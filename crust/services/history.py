@@ -11,6 +11,7 @@ from crust.models.database import Database, Row
 from crust.services import views
 from crust.services.actor import Actor
 from crust.services.channels import Channels
+from crust.services.deliveries import Deliveries
 from crust.services.paging import Part
 from crust.services.reactions import Reactions
 from crust.services.rights import may
@@ -135,13 +136,13 @@ class History:
         ]
 
     async def deliveries(self, actor: Actor, message_id: int, part: Part) -> list[views.Delivery]:
-        """Where a message was carried, and how that went: nowhere, as long as there are no bridges.
+        """Over which links a message was carried, and how that went.
 
         Raises:
             NotFound: as in `read_one`.
         """
         await self.seen(actor, await self.row(message_id), "read")
-        return []
+        return await Deliveries(self._database).of(message_id, part)
 
     async def shown(self, viewer: int, rows: Sequence[Row]) -> list[ViewedMessage]:
         """Rows of `PAGE` as their viewer sees them."""

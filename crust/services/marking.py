@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from crust.errors import Invalid
+from crust.errors import Gone, Invalid
 from crust.events import objects
 from crust.log import Change, Log, NewEvent
 from crust.models.database import Database, Row
@@ -17,7 +17,7 @@ from crust.services.channels import Channels
 from crust.services.history import History
 from crust.services.keys import Key
 from crust.services.rights import may
-from crust.services.standing import record_in_channel, standing
+from crust.services.standing import channel_row, record_in_channel, standing
 
 
 class Marking(History):
@@ -98,6 +98,32 @@ class Marking(History):
                 return
             keys.keep(change, key, message_id)
             await self._reactions.remove(change, channel, row, actor.user_id, emoji)
+
+    async def react_elsewhere(self, user_id: int, message_id: int, emoji: str, *, added: bool) -> None:
+        """Put an emoji on a message, or take it away, as somebody elsewhere did, who may be a guest here; again is no error.
+
+        Raises:
+            Invalid: as in `react`.
+            NotFound: the message is not there.
+            Gone: the channel is archived.
+        """
+        emoji = names.emoji(emoji)
+        async with self._log.change() as change:
+            row, channel = await self._open_row(message_id)
+            await (self._reactions.add if added else self._reactions.remove)(change, channel, row, user_id, emoji)
+
+    async def _open_row(self, message_id: int) -> tuple[Row, Row]:
+        """Inside a change: a message, whoever asks, and its channel, if things can be changed there.
+
+        Raises:
+            NotFound: the message is not there.
+            Gone: the channel is archived.
+        """
+        row = await self.row(message_id)
+        channel = await channel_row(self._database, row["channel_id"])
+        if channel["archived_at"] is not None:
+            raise Gone("The channel is archived: it can be read, but not changed.")
+        return row, channel
 
     async def preview(
         self, actor: Actor, message_id: int, preview: objects.Preview | None, version: int | None = None, key: Key | None = None

@@ -27,11 +27,11 @@ SELECT 1 FROM organisation_member theirs JOIN organisation_member mine ON mine.o
 WHERE theirs.user_id = $1 AND mine.user_id = $2 LIMIT 1
 """
 LONGEST = """
-SELECT m.user_id FROM channel_member m JOIN channel c ON c.id = m.channel_id
+SELECT m.user_id FROM channel_member m JOIN channel c ON c.id = m.channel_id JOIN "user" u ON u.id = m.user_id AND u.kind <> 'ghost'
 LEFT JOIN organisation_member o ON o.organisation_id = c.organisation_id AND o.user_id = m.user_id
 WHERE m.channel_id = $1 ORDER BY CASE WHEN coalesce(o.role, 'guest') = 'guest' THEN 1 ELSE 0 END, m.joined_at, m.id LIMIT 1
 """
-"""Who has been in a channel for longest; guests, who cannot look after it before they are members, last."""
+"""Who has been in a channel for longest; guests, who cannot look after it before they are members, last, and ghosts never."""
 
 
 class Members:

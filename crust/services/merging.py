@@ -14,6 +14,7 @@ from crust.models.search_index import SearchIndex
 from crust.services import views
 from crust.services.actor import Actor
 from crust.services.channels import Channels
+from crust.services.links import Links
 from crust.services.members import Members
 from crust.services.rights import ADMIN, may
 from crust.services.standing import channel_row, record_in_channel, standing
@@ -32,8 +33,9 @@ FROM channel_member m WHERE m.channel_id IN ($1, $2) GROUP BY m.user_id
 class Merging:
     """See the module."""
 
-    def __init__(self, database: Database, log: Log, members: Members, ties: Ties, channels: Channels) -> None:
+    def __init__(self, database: Database, log: Log, members: Members, ties: Ties, channels: Channels, links: Links) -> None:
         self._database, self._log, self._members, self._ties, self._channels = database, log, members, ties, channels
+        self._links = links
 
     async def merge(self, actor: Actor, destination: int, source: int) -> ViewedChannel:
         """Let a channel have another one's messages, in the order of their times, and its members; the other is archived and forwards.
@@ -84,6 +86,7 @@ class Merging:
         now = await channel_row(self._database, destination)
         merged = objects.ChannelMerged(**msgspec.structs.asdict(views.channel(now)), source_id=str(source["id"]))
         record_in_channel(change, now, "channel", "merged", merged, object_=destination)
+        await self._links.rehome(change, source["id"], destination, by)
         await self._members.part_all(change, source, coming, by)
         await self._forward(change, source["id"], destination)
 

@@ -11,6 +11,7 @@ from crust.errors import Conflict, Gone, Invalid, NotFound
 from crust.events import objects
 from crust.files.storage import Storage
 from crust.log import Change, Log
+from crust.log.way import way
 from crust.models.database import Database, Row, inserting
 from crust.models.fields import decode_json, encode_json
 from crust.models.tables import Flag, Mention, MessageVersion, Reaction
@@ -24,6 +25,7 @@ from crust.services.known import Known
 from crust.services.marking import Marking
 from crust.services.marks import Marks
 from crust.services.mentions import named
+from crust.services.parts import Part
 from crust.services.posts import MENTION_COLUMNS, Post, Posted, Posts
 from crust.services.standing import channel_row, record_in_channel
 from crust.services.views import ViewedMessage
@@ -62,11 +64,13 @@ class Messages(Marking):
         client_msg_id: str | None,
         key: Key | None,
         file: NewFile | None = None,
+        part: Part | None = None,
     ) -> ViewedMessage:
         """Say something in a channel. With a key that was used for the same before: the first message, `duplicate`.
 
         Args:
             file: makes it a FILE message; then the contents may be empty.
+            part: what it is elsewhere, if it was said there.
 
         Raises:
             Invalid, TooLarge: the contents are empty or too long.
@@ -85,7 +89,7 @@ class Messages(Marking):
             contents = contents if filtered == contents else names.contents(filtered, self._contents_max)
         post = Post(
             actor=actor, channel_id=channel_id, contents=contents, reply_to=reply_to, named=named(contents),
-            client_msg_id=client_msg_id, key=key, file=file, type="MESSAGE" if file is None else "FILE",
+            client_msg_id=client_msg_id, key=key, file=file, type="MESSAGE" if file is None else "FILE", way=way.get(), part=part,
         )  # fmt: skip
         posted: Posted = await self._log.together(self._posts.write, post)
         if posted.message is None:
@@ -204,6 +208,41 @@ class Messages(Marking):
         rows = [(change.next_id(), user_id, row["channel_id"], row["id"]) for user_id in people if user_id != row["user_id"]]
         change.write(inserting("mention", MENTION_COLUMNS, rows))
         return list(people)
+
+    async def edit_elsewhere(self, message_id: int, contents: str, key: Key | None) -> None:
+        """Let a message that was said elsewhere say what it says there now, whoever is in the channel. With a key that was used, nothing.
+
+        Raises:
+            Invalid, TooLarge, NotFound, Rejected: as in `edit`.
+            Gone: the channel is archived.
+        """
+        contents = names.contents(contents, self._contents_max)
+        if "message_edit" in self._filters.wanted:
+            row = await self.row(message_id)
+            author = Actor(row["user_id"], "", 0, "")
+            place = where(await channel_row(self._database, row["channel_id"]))
+            contents = names.contents(await self._filters.message_edit(author, place, message_id, contents), self._contents_max)
+        async with self._log.change() as change:
+            if await keys.result(self._database, key) is not None:
+                return
+            row, channel = await self._open_row(message_id)
+            new = await self._edit(change, channel, row, contents) if contents != row["contents"] else []
+            keys.keep(change, key, message_id)
+        if new:
+            await self._marks.tell(channel["id"], new)
+
+    async def remove_elsewhere(self, by: int, message_id: int) -> None:
+        """Take a message back that was said elsewhere, as it was there; one that is gone is no error.
+
+        Raises:
+            Gone: the channel is archived.
+        """
+        bare: Sequence[str] = ()
+        async with self._log.change() as change:
+            with suppress(NotFound):
+                row, channel = await self._open_row(message_id)
+                bare = await self._remove(change, channel, row, by=by)
+        await discard(self._storage, bare)
 
     async def remove(self, actor: Actor, message_id: int, key: Key | None = None) -> None:
         """Take a message back: what it said is gone from every table, earlier events included, in the same change; then its files' bytes.

@@ -12,6 +12,7 @@ from crust.log import Change, Log
 from crust.models.database import Database, Row
 from crust.services.actor import Actor
 from crust.services.channels import Channels
+from crust.services.links import Links
 from crust.services.members import Members
 from crust.services.rights import ADMIN, FULL, may_change_team, may_in_organisation
 from crust.services.standing import record_channel
@@ -23,8 +24,8 @@ from crust.services.views import MovedChannel, MovedTeam, ViewedChannel
 class Moving:
     """See the module."""
 
-    def __init__(self, database: Database, log: Log, members: Members, ties: Ties, channels: Channels, teams: Teams) -> None:
-        self._database, self._log, self._members, self._ties = database, log, members, ties
+    def __init__(self, database: Database, log: Log, members: Members, ties: Ties, channels: Channels, teams: Teams, links: Links) -> None:
+        self._database, self._log, self._members, self._ties, self._links = database, log, members, ties, links
         self._channels, self._teams = channels, teams
 
     # ---- channels
@@ -63,6 +64,7 @@ class Moving:
         changed = ["team_ids"] if list(teams) != team_ids(row) else []
         if target != row["organisation_id"]:
             changed.append("organisation_id")
+            await self._links.end_all(change, row["id"], by, "The channel was moved to another organisation.")
             left = await self._members.outside(row["id"], target)
             await self._members.part_all(change, row, left, by)
             await self._database.execute("UPDATE channel SET organisation_id = $1 WHERE id = $2", target, row["id"])

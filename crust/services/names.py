@@ -112,6 +112,11 @@ def file(text: str) -> str:
     return seen if seen.strip(". ") else "file"
 
 
+def plain(character: str) -> bool:
+    """Whether a name may have this character."""
+    return _plain(character, DIRECTIONS | MARKS)
+
+
 def _plain(text: str, without: frozenset[str]) -> bool:
     return not any(character in without or unicodedata.category(character) in CONTROL for character in text)
 

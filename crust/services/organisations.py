@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from crust.clock import rfc3339
-from crust.errors import Conflict, NotFound
+from crust.errors import Conflict, Invalid, NotFound
 from crust.events import objects
 from crust.log import Change, Log, NewEvent
 from crust.models.database import Database, Row
@@ -259,6 +259,8 @@ class Organisations:
         async with self._log.change() as change:
             own = await self._check(actor, organisation_id, "role")
             before = await self._role_of(organisation_id, user_id)
+            if role != before and (await self._members.user(user_id)).kind == "ghost":
+                raise Invalid("Somebody elsewhere, whom a bridge brought, is a guest here.", field="user_id")
             may_give_role(own.power, before, role)
             if before == role:
                 return

@@ -9,6 +9,7 @@ from crust.clock import rfc3339
 from crust.errors import CrustError, Forbidden, NotFound
 from crust.events.objects import Message
 from crust.log import Change
+from crust.log.way import HERE, Way, way
 from crust.models.database import Database, Row, Write, inserting
 from crust.models.fields import encode_json
 from crust.models.search_index import Document, SearchIndex
@@ -18,6 +19,7 @@ from crust.services.attachments import NewFile, filing, found_text
 from crust.services.keys import Key
 from crust.services.known import Known
 from crust.services.mentions import NOBODY, Named
+from crust.services.parts import Part, recorded
 from crust.services.rights import may
 from crust.services.standing import SEEN, STANDING, record_in_channel, standing
 
@@ -35,7 +37,11 @@ MENTION_COLUMNS = {"id": "bigint", "user_id": "bigint", "channel_id": "bigint", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
-    """A message to be written. `named`: the people and channels in it; `reply_to`: what it answers; `file`: what a FILE message bears."""
+    """A message to be written.
+
+    `named`: the people and channels in it; `reply_to`: what it answers; `file`: what a FILE message bears; `way`: how it came here;
+    `part`: what it is elsewhere, if it was said there.
+    """
 
     actor: Actor
     channel_id: int
@@ -46,6 +52,8 @@ class Post:
     key: Key | None = None
     type: str = "MESSAGE"
     file: NewFile | None = None
+    way: Way = HERE
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +220,9 @@ class Posts:
     def _store(self, change: Change, batch: Batch, written: Sequence[tuple[Post, Message, list[int]]]) -> None:
         change.write(inserting("message", MESSAGE_COLUMNS, [message_row(post, message, change.now) for post, message, _ in written]))
         for post, message, _ in written:
-            record_in_channel(change, batch.channels[post.channel_id], "message", "created", message, object_=int(message.id))
+            record_in_channel(
+                change, batch.channels[post.channel_id], "message", "created", message, object_=int(message.id), way=post.way
+            )  # fmt: skip
         mentions = [
             (change.next_id(), user, post.channel_id, int(message.id))
             for post, message, users in written
@@ -225,6 +235,7 @@ class Posts:
             self._index.adding([document(post, message) for post, message, _ in written]),
             inserting("mention", MENTION_COLUMNS, mentions),
             keys.keeping(change, [(post.key, int(message.id)) for post, message, _ in written if post.key]),
+            recorded([(post.part, int(message.id)) for post, message, _ in written if post.part]),
             filing(change, [(post.file, message) for post, message, _ in written if post.file]),
             Write("UPDATE channel SET last_message_id = $1 WHERE id = $2", [(id_, channel) for channel, id_ in last.items()]),
             Write("UPDATE message SET replies = replies + 1 WHERE id = $1", heads),
@@ -252,7 +263,7 @@ def new_message(change: Change, post: Post, mentioned: Sequence[int] = (), chann
         preview=None,
         pinned=False,
         client_msg_id=post.client_msg_id,
-        origin=None,
+        origin=post.way.origin,
         version=1,
         created_at=rfc3339(change.now),
         edited_at=None,
@@ -279,7 +290,7 @@ def document(post: Post, message: Message) -> Document:
 
 async def system_message(database: Database, change: Change, channel: Row, user_id: int, type_: str, contents: str) -> None:
     """Inside a change: tell in a channel what happened to it (CREATE, RENAME, TOPIC)."""
-    post = Post(actor=Actor(user_id, "", 0, ""), channel_id=channel["id"], contents=contents, type=type_)
+    post = Post(actor=Actor(user_id, "", 0, ""), channel_id=channel["id"], contents=contents, type=type_, way=way.get())
     message = new_message(change, post)
     await database.run([inserting("message", MESSAGE_COLUMNS, [message_row(post, message, change.now)])])
     await database.execute("UPDATE channel SET last_message_id = $1 WHERE id = $2", int(message.id), channel["id"])

@@ -203,6 +203,6 @@ class Profiles:
 
     async def _named(self, username: str) -> User:
         user = await User.get_or_none(username_key=names.fold(username))
-        if user is None:
+        if user is None or user.kind == "ghost":
             raise NotFound(f"There is no user {username}.")
         return user

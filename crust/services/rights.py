@@ -91,6 +91,8 @@ RULES: dict[str, Rule] = {
     "move": Rule(lambda s: s.manages, "Only the channel's owners and the organisation's admins may move it."),
     "merge": Rule(lambda s: s.manages, "Only the owners of both channels and the organisation's admins may merge them."),
     "share": Rule(lambda s: s.manages, "Only the channel's owners and the organisation's admins may share it with teams."),
+    "bridge": Rule(lambda s: s.manages, "Only the channel's owners and the organisation's admins may link it with rooms elsewhere."),
+    "unbridge": Rule(lambda s: s.manages, "Only the channel's owners and the organisation's admins may end its links.", changes=False),
     "mute": Rule(lambda s: s.member, "Only members mute a channel: join it first.", changes=False),
     "preview": Rule(lambda s: True, ""),
     "edit message": Rule(lambda s: s.member and s.own, "Only its author may edit a message."),

@@ -80,7 +80,7 @@ class Sessions:
         self._throttle.begin(name, address)
         user = await self._named(names.fold(name.strip()))
         right = await self._passwords.verify(user.password_hash if user else None, password)
-        if user is None or not right or user.suspended_at is not None:
+        if user is None or not right or user.suspended_at is not None or user.kind == "ghost":
             raise Unauthenticated(WRONG)
         self._throttle.succeeded(name, address)
         if "sign_in" in self._filters.wanted:

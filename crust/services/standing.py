@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from crust.events import objects
-from crust.log import Change, NewEvent
+from crust.log import Change, NewEvent, Way
 from crust.models.database import Database, Row
 from crust.services import views
 from crust.services.rights import Standing
@@ -49,8 +49,10 @@ def standing(row: Row, *, own: bool = False) -> Standing:
     )  # fmt: skip
 
 
-def record_in_channel(change: Change, channel: Row, type_: str, event: str, body: Struct, *, object_: int, recipient: int = 0) -> None:
-    """Put an event that a channel's members may know into the log; `recipient` may know it too, member or not."""
+def record_in_channel(
+    change: Change, channel: Row, type_: str, event: str, body: Struct, *, object_: int, recipient: int = 0, way: Way | None = None
+) -> None:
+    """Put an event that a channel's members may know into the log; `recipient` may know it too, member or not. `way` as in `NewEvent`."""
     change.record(
         NewEvent(
             type=type_,
@@ -61,6 +63,7 @@ def record_in_channel(change: Change, channel: Row, type_: str, event: str, body
             visibility=channel["type"],
             object=object_,
             recipient=recipient,
+            way=way,
         )
     )
 

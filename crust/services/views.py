@@ -67,13 +67,32 @@ class FormerVersion(Struct, frozen=True, kw_only=True):
 
 
 class Delivery(Struct, frozen=True, kw_only=True):
-    """How a message is carried to a place outside, `link_id`. `state`: waiting, done, parked, uncertain or withdrawn."""
+    """How a message was carried to a room elsewhere, `room`, over the link `link_id`.
+
+    `state`: waiting; sent; delivered, as the network has confirmed; fallback: sent in another form (`note` says which); parked: it is tried
+    no more (`note` says why); failed: the network refused it afterwards; uncertain: it may have been sent; withdrawn, skipped: it was not.
+    """
 
     id: IdText
     link_id: IdText
+    bridge: str
+    room: str
     state: str
-    error: str | None
+    note: str | None
     updated_at: TimeText
+
+
+class ViewedLink(objects.Bridged, frozen=True, kw_only=True):
+    """A link, for those who may end it. `made_by` is null where the settings name it (`configured`): then it ends with the settings."""
+
+    id: IdText
+    channel_id: IdText
+    title: str
+    crosses: list[str]
+    relay_format: str
+    trust: str
+    configured: bool
+    made_by: IdText | None
 
 
 class ViewedChannel(objects.Channel, frozen=True, kw_only=True):
@@ -185,13 +204,14 @@ class SessionView(Struct, frozen=True, kw_only=True):
 
 
 ATTACHMENTS = msgspec.json.Decoder(tuple[objects.Attachment, ...])
+BRIDGED = msgspec.json.Decoder(tuple[objects.Bridged, ...])
 PREVIEW = msgspec.json.Decoder(objects.Preview)
 NO_ATTACHMENTS: tuple[objects.Attachment, ...] = ()
 USER_COLUMNS = "u.id, u.username, u.name, u.avatar, u.kind, u.origin, u.created_at, u.suspended_at"
 PRESENCE_COLUMNS = "u.presence_status, u.presence_text, u.presence_until"
 CHANNEL_COLUMNS = (
     "c.id, c.organisation_id, c.team_ids, c.type, c.name, c.topic, c.members_count, c.last_message_id, c.created_at, c.updated_at, "
-    "c.archived_at"
+    "c.archived_at, c.bridged"
 )
 ORGANISATION_COLUMNS = "g.id, g.name, g.created_at, g.updated_at, g.archived_at"
 TEAM_COLUMNS = "t.id, t.organisation_id, t.name, t.created_at, t.updated_at, t.archived_at"
@@ -253,11 +273,15 @@ def channel(row: Row) -> objects.Channel:
         type=row["type"],
         members_count=row["members_count"],
         last_message_id=id_or_none(row["last_message_id"]),
-        bridged=[],
+        bridged=bridged(row),
         created_at=rfc3339(row["created_at"]),
         updated_at=rfc3339(row["updated_at"]),
         archived_at=rfc3339_or_none(row["archived_at"]),
     )
+
+
+def bridged(row: Row) -> tuple[objects.Bridged, ...]:
+    return () if row["bridged"] == "[]" else BRIDGED.decode(row["bridged"])
 
 
 def attachments(row: Row) -> tuple[objects.Attachment, ...]:

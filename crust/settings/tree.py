@@ -18,7 +18,7 @@ LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")  # one part of a DNS name
 
 INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")  # the name of a bot user, too
 PLUGINS = "plugins"  # the one table of tables
-RESERVED = frozenset({"relay", "host"})  # names under which the core itself reads events, and keeps documents
+RESERVED = frozenset({"relay", "eraser", "host"})  # names under which the core itself reads events, and keeps documents
 
 
 def _dns_name(value: str) -> str:
@@ -64,6 +64,17 @@ def _network(value: str) -> str:
         return str(ipaddress.ip_network(value))
     except ValueError:
         raise ValueError("should be an address or a network, such as 10.0.0.0/8") from None
+
+
+def _place(value: str) -> str:
+    """A network, an address or the name of a host."""
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        name = value.lower().rstrip(".")
+        if not all(LABEL.fullmatch(label) for label in name.split(".")) or name.split(".")[-1].isdigit():
+            raise ValueError("should be a network, an address or the name of a host, such as 10.1.2.0/24 or ci.internal") from None
+        return name
 
 
 def _database_url(value: str) -> str:
@@ -211,6 +222,27 @@ class Delivery(Section):
     document_bytes: int = Field(default=1_048_576, ge=1024, description="Largest document that a plugin may keep, in bytes")
 
 
+class Hosting(Section):
+    """What plugins are asked for, beside events: how long it may take."""
+
+    command_s: Seconds = Field(default=10.0, description="Seconds that a slash command may take")
+    route_s: Seconds = Field(default=30.0, description="Seconds that a plugin may take to answer a request over HTTP")
+    job_s: Seconds = Field(default=600.0, description="Seconds that one run of a job may take")
+    answers_s: Seconds = Field(
+        default=86_400.0, description="Seconds for which a command's answer is kept, for whoever sends the same request again"
+    )
+
+
+class Egress(Section):
+    """Requests that plugins and bridges send over HTTP: they reach public addresses, and what is allowed here beside."""
+
+    allow: Annotated[list[Annotated[str, AfterValidator(_place)]], Listed] = Field(
+        default=[],
+        description="Networks, addresses and names of hosts that may be reached although they are not public, such as 10.1.2.0/24"
+        " or ci.internal",
+    )
+
+
 class Limits(Section):
     """Limits on what one session, or one address, may ask. Each rate is a token bucket."""
 
@@ -309,6 +341,22 @@ class Metrics(Section):
     )
 
 
+class PluginLink(Section):
+    """A room elsewhere that a bridge links with a channel, for as long as it stands in the settings."""
+
+    channel: str = Field(description="The channel's name or id")
+    room: str = Field(description="The room, as its network calls it")
+    direction: Literal["both", "in", "out"] = Field(default="both", description="What is carried, as seen from here")
+    crosses: list[Literal["files", "joins", "topics"]] = Field(
+        default=["files", "joins", "topics"], description="What crosses beside messages"
+    )
+    relay_format: str = Field(default="", description="How people are named in the room; empty: as the bridge does it")
+    trust: Literal["accept", "mark", "refuse"] = Field(
+        default="accept", description="What becomes of what a sender is not known to have sent"
+    )
+    title: str = Field(default="", description="What people are shown in the place of the room's name")
+
+
 class PluginInstance(Section):
     """A plugin at work, under a name of your choice, as often as you like: small letters, digits, dots, hyphens, underscores."""
 
@@ -323,6 +371,7 @@ class PluginInstance(Section):
     run_in: Literal["any", "serve", "worker"] = Field(
         default="any", description="Which processes handle its events; filters run wherever messages are posted"
     )
+    links: list[PluginLink] = Field(default=[], description="Rooms elsewhere that it links with channels, if it is a bridge")
     config: dict[str, Any] = Field(default={}, description="The plugin's own settings, as crust plugins show describes them")
 
 
@@ -382,6 +431,8 @@ class Settings(Section):
     database: Database = Field(default_factory=Database)
     broker: Broker = Field(default_factory=Broker)
     delivery: Delivery = Field(default_factory=Delivery)
+    hosting: Hosting = Field(default_factory=Hosting)
+    egress: Egress = Field(default_factory=Egress)
     limits: Limits = Field(default_factory=Limits)
     files: Files = Field(default_factory=Files)
     retention: Retention = Field(default_factory=Retention)

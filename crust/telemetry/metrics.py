@@ -131,6 +131,23 @@ class Metrics:
             "consumer", "how",
         )  # fmt: skip
         self.handler_seconds = Histogram("crust_handler_seconds", "Time that plugins took for an event", "consumer", bounds=REQUEST_S)
+        # ---- what plugins are asked for
+        self.plugin_calls = Counter(
+            "crust_plugin_calls",
+            "Commands, routes and jobs of plugins that ended: done, refused, or failed by a bug",
+            "plugin",
+            "what",
+            "how",
+        )
+        self.plugin_call_seconds = Histogram(
+            "crust_plugin_call_seconds", "Time that plugins took for a command, a route or a job", "plugin", "what", bounds=REQUEST_S
+        )
+        self.filter_calls = Counter(
+            "crust_filter_calls", "Filters that were asked, and what came of it: passed, rejected, failed; closed: left out for that",
+            "plugin", "hook", "how",
+        )  # fmt: skip
+        self.filter_seconds = Histogram("crust_filter_seconds", "Time that filters took", "plugin", "hook", bounds=REQUEST_S)
+        self.filters_closed = Gauges("crust_filters_closed", "Whether a plugin's filters are not asked now, having failed", "plugin")
         self.delivery_rows = Gauges("crust_delivery_rows", "Deliveries that are waiting, running or parked", "consumer", "state")
         self.delivery_lanes = Gauges("crust_delivery_lanes", "Lanes whose target fails, or that are parked for it", "consumer", "state")
 

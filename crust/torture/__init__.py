@@ -7,7 +7,8 @@ node.py       `crust serve` with deliveries and a clock that cannot be trusted
 reader.py     another program that reads `crust.v1.events`, by the rule
 authors.py, listeners.py   people who talk, people who listen
 stage.py      all of it together
-faults.py, links.py        the registry: what is done
+faults.py                  the registry: what is done (killing.py, links.py, services.py)
+poison.py, poisoned.py     one of them: a plugin that does the worst it can
 ledger.py     what must be nothing
 trial.py, report.py        one fault after another, and the table
 """

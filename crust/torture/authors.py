@@ -61,6 +61,8 @@ class Author:
         self.repeats = self.retries = 0
         self.pace = 1.0
         """A share of the rate, while there are many to hear it."""
+        self.tail: Callable[[], str] = str
+        """What is added to the next message."""
         self.open = 0
         """Messages that were sent and are not acknowledged yet."""
 
@@ -74,7 +76,7 @@ class Author:
             if self.talking.is_set():
                 break
         self.open += 1
-        text = f"trial {self.name} {next(self._numbers)}"
+        text = f"trial {self.name} {next(self._numbers)}{self.tail()}"
         return Post(self._chance.choice(self._channels), text, f"key {text}", next(self._ticks))
 
     def _acknowledged(self, post: Post, message: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -60,10 +60,27 @@ class Heard:
     positions: list[int] = field(default_factory=list)
 
 
+class Handled(NamedTuple):
+    """A message on its way to a plugin's handler, and how that ended. `deaths` counts the processes that ended meanwhile."""
+
+    position: int
+    lane: str
+    message: int
+    text: str
+    state: str
+    deaths: int
+
+    @property
+    def poison(self) -> bool:
+        """Whether it makes its handler misbehave: it has one word more."""
+        return len(self.text.split()) > 3
+
+
 WRONGS = (
     "lost", "stored twice", "out of order", "from nowhere", "not in the log",
     "not received", "received twice", "received out of order", "started afresh",
     "missed by the reader", "taken twice", "taken out of order", "never came by RabbitMQ", "refused", "never acknowledged",
+    "not handled", "innocents parked", "poison not parked", "effects not once", "acted too often", "handled out of order",
 )  # fmt: skip
 """Each of them must be 0."""
 
@@ -179,6 +196,45 @@ def compare_came(wrongs: Wrongs, events: Sequence[tuple[int, int]], came: Sequen
         wrongs.note("never came by RabbitMQ", f"{len(missing)}, the first at {min(missing)}", len(missing))
     disorder = _falls(list(dict.fromkeys(came)))
     wrongs.note("never came by RabbitMQ", f"first came out of order, {disorder} times", disorder)
+
+
+# ---- plugins
+
+
+def compare_handled(
+    wrongs: Wrongs, said: Collection[int], rows: Sequence[Handled], kept: Mapping[int, int], sums: Mapping[str, int],
+    spoken: Mapping[int, int], acted: Sequence[tuple[str, int]],
+) -> None:  # fmt: skip
+    """Exactly the poison is parked, and all else was handled: its effects are there once, and outward, in order, hardly more often.
+
+    Args:
+        said: positions of all that was said.
+        rows: what was delivered.
+        kept: position → what the document says that its handler counts up.
+        sums: lane → what the document says that all handlers of the lane count up.
+        spoken: message → how often its handler has said something.
+        acted: (lane, position) of what went out, in its order; once more a lane and death is allowed.
+    """
+    well, bad = [row for row in rows if not row.poison], [row for row in rows if row.poison]
+    missing = set(said) - {row.position for row in rows}
+    wrongs.note("not handled", f"never delivered: {sorted(missing)[:3]}", len(missing))
+    for row in well:
+        if row.state != "done":
+            wrongs.note("innocents parked" if row.state == "parked" else "not handled", f"{row.text!r} ({row.position}) is {row.state}")
+        elif (kept.get(row.position), spoken.get(row.message)) != (1, 1):
+            wrongs.note("effects not once", f"{row.text!r}: kept {kept.get(row.position)}, said {spoken.get(row.message)} times")
+    for row in bad:
+        if row.state != "parked":
+            wrongs.note("poison not parked", f"{row.text!r} ({row.position}) is {row.state}")
+        if row.position in kept or row.message in spoken:
+            wrongs.note("effects not once", f"{row.text!r} has had some")
+    for lane, number in Counter(row.lane for row in well if row.state == "done").items():
+        if sums.get(lane) != number:
+            wrongs.note("effects not once", f"lane {lane} has counted {sums.get(lane)} of {number}")
+        disorder = _falls(list(dict.fromkeys(position for name, position in acted if name == lane)))
+        wrongs.note("handled out of order", f"lane {lane}, {disorder} times", disorder)
+    more = len(acted) - len(well) - sum(row.deaths for row in rows)
+    wrongs.note("acted too often", f"{more} times more than processes have died", max(0, more))
 
 
 def _repeated(positions: Sequence[int]) -> int:

@@ -3,7 +3,8 @@
     python -m crust.torture.node --port 8401 --seed 7 --mischief --clock 3600
 
 It is the runtime itself. Between the node's queue and its fan-out stands `Mischief`, and its wall clock is set to another time every few
-seconds. A proxy that understands nothing could do neither, and no other program can stand before an exclusive queue.
+seconds. A proxy that understands nothing could do neither, and no other program can stand before an exclusive queue. With `--hasty`, leases
+end and handlers that raise are tried again within seconds, so that a trial of many deaths ends. `--worker` makes it a `crust worker`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from crust.broker.base import Broker, Subscription
 from crust.clock import SystemClock
 from crust.events.control import Control
 from crust.events.event import Event
+from crust.host import schedule
+from crust.log import leases
 from crust.runtime import serve
 from crust.settings import load
 from crust.telemetry import configure, get_logger
 from crust.torture.mischief import Mischief
+from crust.worker import work
 
 log = get_logger(__name__)
 
@@ -83,14 +87,24 @@ class UntrustworthySubscription:
         self._inner.close()
 
 
+def make_hasty() -> None:
+    """Have a lease taken 2 s after its owner's last word, and a handler tried three times in a second."""
+    leases.TAKEN_AFTER_S, leases.TAKEN_AFTER_MS, leases.HEARTBEAT_S, leases.LOOK_S = 2.0, 2000, 0.5, 0.2
+    schedule.RAISED_S = (0.2, 0.4)  # type: ignore[assignment]  # seconds in life
+
+
 def main() -> None:
-    """Serve until SIGTERM, as `crust serve` does."""
+    """Serve, or work, until SIGTERM, as `crust serve` and `crust worker` do."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--mischief", action="store_true")
     parser.add_argument("--clock", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--hasty", action="store_true")
+    parser.add_argument("--worker", action="store_true")
     asked = parser.parse_args()
+    if asked.hasty:
+        make_hasty()
     settings = load(None, host="127.0.0.1", port=asked.port)
     configure(settings.log.level, settings.log.format)
     clock = SteppingClock(asked.clock, asked.seed)
@@ -98,7 +112,7 @@ def main() -> None:
     def through(broker: Broker) -> Broker:
         return Untrustworthy(broker, asked.seed) if asked.mischief else broker
 
-    asyncio.run(serve(settings, clock, through))
+    asyncio.run(work(settings, clock) if asked.worker else serve(settings, clock, through))
 
 
 if __name__ == "__main__":

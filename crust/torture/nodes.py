@@ -30,7 +30,7 @@ class Node:
 
     def __init__(self, name: str, environment: Mapping[str, str], folder: Path, seed: int) -> None:
         self.name, self.port = name, free_port()
-        self._environment = environment
+        self.environment = environment
         self.process = Process(name, [], environment, folder)
         self.clients = FaultProxy("127.0.0.1", self.port, f"{seed} clients of {name}")
 
@@ -41,7 +41,7 @@ class Node:
 
     async def start(self, *untrustworthy: str, **variables: str) -> None:
         """Start it, with these variables too, and wait until it is ready. With arguments it is a `crust.torture.node`, and they are its."""
-        self.process.environment = {**self._environment, **variables}
+        self.process.environment = {**self.environment, **variables}
         where = ("--port", str(self.port))
         plain = crust("serve", "--host", "127.0.0.1", *where)
         self.process.command = crust(*where, *untrustworthy, module="crust.torture.node") if untrustworthy else plain

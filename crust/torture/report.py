@@ -19,6 +19,10 @@ GROUPS = {
     "reader: lost": ("missed by the reader", "never came by RabbitMQ"),
     "twice  ": ("taken twice",),
     "disorder  ": ("taken out of order",),
+    "plugin: lost": ("not handled", "innocents parked"),
+    "not parked": ("poison not parked",),
+    "not once": ("effects not once", "acted too often"),
+    "disorder   ": ("handled out of order",),
 }
 """The columns, and what is counted in each; a name that occurs again bears a space."""
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from crust.torture.accounts import Account
 from crust.torture.authors import Author
 from crust.torture.brokers import Broker
+from crust.torture.ledger import Wrongs
 from crust.torture.listeners import Listener
 from crust.torture.nodes import Node, Reader
 from crust.torture.plan import Plan
@@ -33,12 +34,15 @@ class Stage:
         folder: where everything is.
         store: the database.
         broker: RabbitMQ, if there is one.
+
+    `wrongs` are those of the fault that is being done, which may add what it finds itself.
     """
 
     def __init__(self, plan: Plan, folder: Path, store: Store, broker: Broker | None) -> None:
         self.plan, self.folder, self.store, self.broker = plan, folder, store, broker
         self.chance = random.Random(f"{plan.seed} faults")
         self.repeat = 0
+        self.wrongs = Wrongs()
         self.links: dict[LinkName, list[FaultProxy]] = {"broker": [], "database": [], "clients": []}
         self.nodes: list[Node] = []
         self.reader: Reader | None = None

@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from crust.torture import killing, links, services  # noqa: F401  # they fill the registry
+from crust.torture import killing, links, poison, services  # noqa: F401  # they fill the registry
 from crust.torture.building import staged
 from crust.torture.faults import HEAD_S, Fault, chosen
 from crust.torture.ledger import (
@@ -24,6 +24,11 @@ from crust.torture.plan import Plan
 from crust.torture.stage import POLL_S, Stage
 from crust.torture.stores import Away
 
+LOGGED = "SELECT position, object FROM event WHERE position > $1 AND type = 'message' AND event = 'created' ORDER BY position"
+LOGGED_OF_AUTHORS = (  # without what plugins have said
+    "SELECT e.position, e.object FROM event e LEFT JOIN message m ON m.id = e.object WHERE e.position > $1 AND e.type = 'message'"
+    " AND e.event = 'created' AND (m.contents IS NULL OR m.contents LIKE 'trial %') ORDER BY e.position"
+)
 GIVEN_UP_S = 90.0  # until then it is waited for, to say how long it took
 BEFORE_S, AFTER_S = 1.5, 0.5  # of talk around a fault
 DONE_S = 120.0  # the longest that a fault may take beyond what it is to last
@@ -114,6 +119,7 @@ async def run(
 async def one(stage: Stage, fault: Fault) -> Outcome:
     """Do one fault, and reckon."""
     outcome = Outcome(fault.name, stage.repeat + 1, within_s=fault.within_s)
+    stage.wrongs = outcome.wrongs
     mark = await _mark(stage)
     loop = asyncio.get_running_loop()
     stage.talk(on=True)
@@ -190,7 +196,7 @@ async def _reckon(stage: Stage, fault: Fault, mark: Mark, outcome: Outcome) -> N
     said: list[Said] = [each for author in stage.authors for each in author.said]
     stored = await _stored(stage, mark)
     logged = await _logged(stage, mark)
-    compare_stored(wrongs, said, stored, logged)
+    compare_stored(wrongs, said, stored, await _logged(stage, mark, LOGGED_OF_AUTHORS))
     for author in stage.authors:
         for why in author.refused:
             wrongs.note("refused", why)
@@ -209,8 +215,7 @@ async def _stored(stage: Stage, mark: Mark) -> list[Stored]:
     return [Stored(*row) for row in await stage.store.rows(sql, mark.message)]
 
 
-async def _logged(stage: Stage, mark: Mark) -> list[Logged]:
-    sql = "SELECT position, object FROM event WHERE position > $1 AND type = 'message' AND event = 'created' ORDER BY position"
+async def _logged(stage: Stage, mark: Mark, sql: str = LOGGED) -> list[Logged]:
     return [Logged(*row) for row in await stage.store.rows(sql, mark.position)]
 
 

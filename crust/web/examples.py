@@ -127,6 +127,14 @@ EXAMPLES: dict[str, Example] = {
 }
 """,
     ),
+    "command": Example(
+        r'''curl -s "$CRUST/command/search?channel_id=$CHANNEL&query=re" -H "X-Session-ID: $SESSION"''',
+        """{
+  "response": [],
+  "next": null
+}
+""",
+    ),
     "file": Example(
         r"""curl -s "$CRUST/file/read?id=$FILE" -H "X-Session-ID: $SESSION" -r 0-7""",
         """Buy oats

@@ -10,6 +10,7 @@ from crust.errors import IdempotencyMismatch
 from crust.runtime import Node, opened
 from crust.settings import Settings
 from tests.support.asking import ask, every, registry
+from tests.support.commands import offer
 from tests.support.people import channel, organisation, person, position
 
 pytestmark = pytest.mark.asyncio
@@ -30,6 +31,10 @@ CREATES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "POST /user/add": ({"username": "gerd", "password": "correct horse"}, {"username": "hans", "password": "correct horse"}),
     "POST /channel/edit": ({"name": "one", "topic": ""}, {"name": "other", "topic": ""}),
     "POST /message/edit": ({"channel_id": "$channel", "contents": "one"}, {"channel_id": "$channel", "contents": "other"}),
+    "POST /command/run": (
+        {"channel_id": "$channel", "command": "/hello"},
+        {"channel_id": "$channel", "command": "/hello you"},
+    ),
     "PUT /message/attach": ({"channel_id": "$channel", "name": "one"}, {"channel_id": "$channel", "name": "other"}),
 }
 """What creates, with two requests that differ."""
@@ -49,7 +54,7 @@ CREATES_NOTHING = {
     "GET /message/read", "GET /message/search", "GET /message/thread", "GET /message/history", "GET /message/delivery",
     "DELETE /message/remove", "POST /message/pin", "POST /message/unpin", "POST /message/react", "POST /message/unreact",
     "POST /message/flag", "POST /message/unflag",
-    "GET /file/read", "GET /file/preview", "GET /file/avatar", "GET /server/audit",
+    "GET /file/read", "GET /file/preview", "GET /file/avatar", "GET /server/audit", "GET /command/search",
 }  # fmt: skip
 """What changes what is there, so that again is the same, or reads. (A session is for whoever proves who they are, as often as asked.)"""
 
@@ -57,6 +62,7 @@ CREATES_NOTHING = {
 async def things(node: Node) -> dict[str, Any]:
     """What the requests name."""
     actor = await person(node, "root", is_admin=True)
+    offer(node)
     place = await organisation(node, actor)
     link = await node.core.invitations.make(actor, place, role="member", email=None, uses=9)
     return {

@@ -198,14 +198,19 @@ async def test_failures(filtered: Filtered, on_error: str) -> None:
         assert plugin.asked == 11
         assert await passes("fine") == (on_error == "allow")
         assert plugin.asked == 11
+        assert at.host.metrics.filters_closed.read() == {"fails": 1.0}
         filtered.clock.advance(31)
         await passes("raises")
         await passes("raises")
         assert plugin.asked == 12, "one more failure, and it is left alone again"
         filtered.clock.advance(31)
+        assert at.host.metrics.filters_closed.read() == {"fails": 0.0}
         assert await passes("fine")
         assert await passes("fine")
         assert plugin.asked == 14
+        counted = {how: at.host.metrics.filter_calls["fails", "filter_message_post", how] for how in ("passed", "failed", "closed")}
+        assert counted == {"passed": 4, "failed": 10, "closed": 2}
+        assert sum(at.host.metrics.filter_seconds.cells["fails", "filter_message_post"].counts) == 14
 
 
 async def test_all_together_have_their_time(filtered: Filtered) -> None:

@@ -18,6 +18,7 @@ from crust.runtime import Node, opened
 from crust.services.actor import Actor
 from crust.settings import Settings
 from tests.support.asking import ask, every, registry
+from tests.support.commands import offer
 from tests.support.people import channel, organisation, person, say
 
 pytestmark = pytest.mark.asyncio
@@ -38,6 +39,7 @@ PARAMETERS: dict[str, Mapping[str, str]] = {
     "/message/thread": {"id": "message"},
     "/message/history": {"id": "message"},
     "/message/delivery": {"id": "message"},
+    "/command/search": {"channel_id": "channel"},
     "/server/audit": {},
 }
 """What each list is asked for with; values are names of things, or themselves."""
@@ -63,6 +65,7 @@ class Scene:
 async def scene(node: Node) -> Scene:
     """Several of everything that there are lists of."""
     root = await person(node, "root", is_admin=True)
+    offer(node, *(f"hello-{n}" for n in range(MANY)))
     others = [await person(node, f"someone{n}") for n in range(MANY)]
     actor = root
     for n in range(MANY):

@@ -24,6 +24,7 @@ from quart import typing
 from crust.api import beside
 from crust.runtime import Faces, opened
 from crust.settings import Limits, Settings
+from tests.support.commands import offer
 from tests.support.people import position
 from tests.support.pictures import picture
 from tests.support.rights import INSIDE, ROLES, WORD, Scene
@@ -42,6 +43,8 @@ CHANNELS = """
 GET    /channel/read                 .....   4....    444..   ...44   .....   4..44   .....    .....
 GET    /channel/members              .....   4....    444..   ...44   .....   4..44   .....    .....
 GET    /channel/search               +++++   -++++    ---++   +++--   +++++   -----   +++++    +++++
+GET    /command/search               .....   4....    444..   ...44   .....   4..44   .....    .....
+POST   /command/run                  .....   4....    444..   ...44   .....   4..44   .....    .....
 GET    /message/read                 .....   4....    444..   ...44   .....   4..44   .....    .....
 GET    /message/read#one             .....   4....    444..   ...44   .....   4..44   .....    .....
 GET    /message/search               +++++   -++++    ---++   +++--   +++++   -++--   +++++    +++++
@@ -179,6 +182,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "GET /channel/read": CHANNEL,
     "GET /channel/members": CHANNEL,
     "GET /channel/search": {"query": WORD, "archived": "true", "organisation_id": "$place"},
+    "GET /command/search": {"channel_id": "$channel"},
+    "POST /command/run": {"channel_id": "$channel", "command": "/hello"},
     "GET /message/read": {"channel_id": "$channel"},
     "GET /message/read#one": MESSAGE,
     "GET /message/search": {"query": WORD, "channel_id": "$channel", "message_type": "message"},
@@ -381,6 +386,7 @@ async def walked(settings: Settings, table: str, name: str) -> None:
     """Ask everything in a table."""
     async with opened(settings) as node:
         faces = Faces(node, await node.log.head())
+        offer(node)
         scene = Scene(node)
         await scene.begin()
         asked = Asked(scene, faces.app.test_client(use_cookies=False))

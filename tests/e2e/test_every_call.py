@@ -14,9 +14,26 @@ from tests.support.server import PASSWORD, Server, call
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "every_call.py"
 
+PLUGIN = """
+from crust.plugin import Invocation, Plugin, hookimpl
+
+class Hello(Plugin):
+    api = 1
+
+    @hookimpl
+    def register_commands(self, commands):
+        commands.add("hello", self.hello, help="Says hello.")
+
+    async def hello(self, call: Invocation) -> str:
+        return f"Hello {call.user.name}"
+"""
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Server:
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "hello.py").write_text(PLUGIN)
+    (tmp_path / "config.toml").write_text('plugins_dir = "plugins"\n[plugins.hello]\n')
     server = Server(tmp_path)
     server.add_user("ana", "--admin")
     server.add_user("bob")

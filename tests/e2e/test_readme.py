@@ -19,7 +19,7 @@ from tests.support.wire import seconds_until
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "correct horse battery"
-RUN_ELSEWHERE = ("make ", "examples/talk.py", "tests.e2e.crash", "tests.e2e.deliveries", "tests.e2e.soak", "tests.e2e.transfer")
+RUN_ELSEWHERE = ("make ", "examples/talk.py", "tests.e2e.crash", "tests.e2e.soak", "tests.e2e.transfer")
 """Commands of the README that CI itself runs, or that other tests here do."""
 
 

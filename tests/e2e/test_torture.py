@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,21 @@ async def test_one_node_survives() -> None:
     [full] = found = await outcomes(replace(SHORT, scale=0.2), "sqlite-full")
     must_pass(found, "sqlite-full")
     assert full.retries > 10, "nothing could be stored meanwhile"
+
+
+@pytest.mark.parametrize(
+    ("database", "broker"), [("sqlite", "none"), pytest.param(POSTGRES_URL, "rabbit", marks=[pytest.mark.postgres, pytest.mark.rabbit])]
+)
+@pytest.mark.timeout(240)
+async def test_innocents_survive_a_plugin_of_the_worst(database: str, broker: str, request: pytest.FixtureRequest) -> None:
+    """Handlers raise, hang, exit and loop, in a server and in workers, which are killed, too: the poison is parked, all else done once."""
+    url = request.getfixturevalue("rabbit_url") if broker == "rabbit" else broker
+    [poisoned] = found = await outcomes(replace(SHORT, database=database, broker=url, nodes=1, scale=0.05), "poison")
+    must_pass(found, "poison")
+    messages, bad, ended = map(int, re.findall(r"[0-9]+", poisoned.what))
+    assert messages > 40
+    assert bad >= 5, "of each kind"
+    assert ended >= 6 + 2, "two of them end their process three times each"
 
 
 # ---- what it finds

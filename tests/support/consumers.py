@@ -11,7 +11,7 @@ import msgspec
 
 from crust.clock import ManualClock
 from crust.events.event import Event
-from crust.host.consumer import Delivery, Outcome, Parked
+from crust.host.consumer import Delivery, Outcome, Over, Parked
 from crust.host.engine import Engine
 from crust.log import Consumers, Leases
 from crust.models.database import Row
@@ -45,6 +45,9 @@ class Listener:
     gone: list[Parked] = field(default_factory=list)
     allowed: bool = True
 
+    async def ready(self) -> None:
+        pass
+
     def wants(self, event: Event) -> Sequence[str]:
         return [self.lane(event)] if (event.type, event.event) == ("message", "created") else []
 
@@ -54,6 +57,9 @@ class Listener:
     async def handle(self, delivery: Delivery) -> Outcome | None:
         self.heard.append((delivery.lane, text_of(delivery.event)))
         return await self.handler(delivery)
+
+    def over(self, over: Over) -> None:
+        pass
 
     def parked(self, parked: Parked) -> None:
         self.gone.append(parked)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,6 +40,16 @@ class Hosted:
             while name not in self.host.engine._dispatches:  # it is begun by its supervisor
                 await asyncio.sleep(0.01)
             await self.host.engine.settled(name)
+
+
+LOOPBACK = Path(__file__).with_name("loopback.py")
+
+
+def loopback() -> Any:
+    """The module of the toy bridge as the host has it, which is another than the tests would import."""
+    if str(LOOPBACK.parent) not in sys.path:
+        sys.path.append(str(LOOPBACK.parent))
+    return importlib.import_module("loopback")
 
 
 @asynccontextmanager

@@ -16,9 +16,11 @@ from aiohttp import ThreadedResolver, web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from crust.host.addresses import may_reach, networks
+from crust.host.addresses import may_reach, networks, split
 from crust.host.egress import AnswerTooLarge, Egress, EgressRefused, GuardedResolver, Unreachable, checked
+from crust.settings import Egress as Egress_
 
 LOOPBACK = networks(["127.0.0.0/8"])
 FORMS_RESOLVED = (  # what inet_aton takes for 127.0.0.1 and its like; the resolver is asked, and what it says is refused
@@ -137,6 +139,30 @@ async def test_a_name_that_leads_inside_is_refused() -> None:
             with pytest.raises(EgressRefused, match="leads to no public address"):
                 await egress.request("GET", f"http://inside.example.org:{peer.port}/")
     assert peer.seen == []
+
+
+@pytest.mark.asyncio
+async def test_a_name_that_is_allowed_leads_where_it_will() -> None:
+    """That name alone, whatever its case; neither what it leads to under another name, nor the address itself."""
+    inner = GuardedResolver(Names("127.0.0.1"), (), frozenset({"ci.internal"}))
+    for name in ("ci.internal", "CI.internal."):
+        assert [each["host"] for each in await inner.resolve(name, 80)] == ["127.0.0.1"]
+    for name in ("x.ci.internal", "ci.internal.example", "internal"):
+        with pytest.raises(OSError, match="leads to no public address"):
+            await inner.resolve(name, 80)
+    with pytest.raises(EgressRefused):
+        checked("http://127.0.0.1/", ())
+
+
+def test_what_may_be_allowed() -> None:
+    """Networks, addresses and names, each as what it is; anything else is refused at start."""
+    settings = Egress_.model_validate({"allow": ["10.1.2.0/24", "::1", "CI.internal"]})
+    found, names = split(settings.allow)
+    assert [str(each) for each in found] == ["10.1.2.0/24", "::1/128"]
+    assert names == {"ci.internal"}
+    for wrong in ("10.1.2.3/24", "http://x", "a b", "", "1.2.3", "*.internal"):
+        with pytest.raises(ValidationError):
+            Egress_.model_validate({"allow": [wrong]})
 
 
 @pytest.mark.asyncio

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 # arrows don't know each other.
 LINES = """
 cli → torture
-cli → worker → runtime
+cli, torture → worker → runtime
 cli, testing, torture → runtime → api, ws, web, operations → host → services → log → models → settings, telemetry, events
 settings, telemetry, events → errors, ids, clock, strict_json
 services → files → settings, telemetry

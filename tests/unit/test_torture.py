@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from crust.torture import killing, links, services
+from crust.torture import killing, links, poison, services
 from crust.torture.faults import REGISTRY, chosen
 from crust.torture.ledger import (
     WRONGS,
+    Handled,
     Heard,
     Logged,
     Said,
     Stored,
     Wrongs,
     compare_came,
+    compare_handled,
     compare_heard,
     compare_stored,
     compare_taken,
@@ -132,6 +135,35 @@ def test_what_comes_by_rabbitmq() -> None:
     assert came([1, 2, 4, 3, 5]) == {"never came by RabbitMQ": 1}
 
 
+ROWS = [
+    Handled(1, "7", 101, "trial ana 1", "done", 0),
+    Handled(2, "7", 102, "trial ana 2 hangs", "parked", 2),
+    Handled(3, "7", 103, "trial ana 3", "done", 1),
+]
+ACTED = [("7", 1), ("7", 3)]
+EFFECTS: dict[str, Any] = {"kept": {1: 1, 3: 1}, "sums": {"7": 2}, "spoken": {101: 1, 103: 1}}
+
+
+def handled(rows: list[Handled] = ROWS, acted: list[tuple[str, int]] = ACTED, **other: Any) -> dict[str, int]:
+    wrongs = Wrongs()
+    compare_handled(wrongs, {1, 2, 3}, rows, **{**EFFECTS, **other}, acted=acted)
+    return found(wrongs)
+
+
+def test_what_a_plugin_has_done() -> None:
+    """Exactly the poison is parked, all else has its effect once; outward it is allowed once more for each death."""
+    assert handled() == {}
+    assert handled(acted=[*ACTED, ("7", 3), ("7", 3), ("7", 1)]) == {}
+    assert handled(acted=[*ACTED, ("7", 3), ("7", 3), ("7", 1), ("7", 1)]) == {"acted too often": 1}
+    assert handled(acted=ACTED[::-1]) == {"handled out of order": 1}
+    assert handled(ROWS[:-1], sums={"7": 1}, acted=ACTED[:1]) == {"not handled": 1}
+    assert handled([ROWS[0]._replace(state="parked"), *ROWS[1:]], sums={"7": 1}) == {"innocents parked": 1}
+    assert handled([ROWS[0]._replace(state="waiting"), *ROWS[1:]], sums={"7": 1}) == {"not handled": 1}
+    assert handled([ROWS[0], ROWS[1]._replace(state="done"), ROWS[2]]) == {"poison not parked": 1}
+    assert handled(kept={1: 2, 3: 1}) == handled(spoken={101: 1, 103: 2}) == handled(sums={"7": 3}) == {"effects not once": 1}
+    assert handled(spoken={101: 1, 102: 1, 103: 1}) == {"effects not once": 1}
+
+
 def test_the_verdict() -> None:
     """Whatever is not 0, late, broken or untried fails, and says why."""
     good = Outcome("kill-node", 1, "node-1", 10, 10, head_s=3.0)
@@ -156,7 +188,7 @@ def test_the_verdict() -> None:
 
 def test_the_registry() -> None:
     """Every fault says what it does; their modules are there."""
-    assert {each.do.__module__ for each in REGISTRY.values()} == {module.__name__ for module in (killing, links, services)}
+    assert {each.do.__module__ for each in REGISTRY.values()} == {module.__name__ for module in (killing, links, poison, services)}
     assert all(each.about for each in REGISTRY.values())
     assert len(REGISTRY) >= 30
 

@@ -1,0 +1,173 @@
+"""A bridge's instance as the engine's consumer: as a plugin's, and beside that a lane for each of its links."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from crust.errors import EventRefused
+from crust.events.event import Event
+from crust.host.bridging import link_of
+from crust.host.carrying import Carrier
+from crust.host.chat import Access, Calls, calls
+from crust.host.checkpoints import Checkpoints
+from crust.host.consumer import Delivery, Outcome, Over
+from crust.host.instance import READS, Glance, Instance, glance
+from crust.host.registration import Wanted
+from crust.log import Way, coming
+from crust.log.way import HOPS_MAX
+from crust.plugin import Bridge
+from crust.services import links
+from crust.services.core import Core
+from crust.services.deliveries import LANE
+from crust.services.ghosts import network_name
+from crust.services.links import Wish
+from crust.telemetry import get_logger
+
+log = get_logger(__name__)
+
+LINKING = {("channel", "linked"): "link_opened", ("channel", "unlinked"): "link_closed"}
+CARRIED = frozenset({
+    ("message", "created"), ("message", "edited"), ("message", "removed"), ("reaction", "added"), ("reaction", "removed"),
+    ("channel", "edited"), ("member", "joined"), ("member", "parted"),
+})  # fmt: skip
+SAID = frozenset({"MESSAGE", "FILE"})  # types of messages that people write; the others tell of what is carried otherwise
+
+
+class Linked(Struct, frozen=True):
+    """Of the body of an event about a link, which one it is."""
+
+    link: Mapping[str, Any]
+
+
+linked = msgspec.json.Decoder(Linked).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A link as dispatch knows it: to which channel it belongs, from which position on, and whether anything goes out over it."""
+
+    link_id: int
+    channel_id: int
+    position: int
+    out: bool
+
+
+class BridgeInstance(Instance):
+    """See the module."""
+
+    def __init__(self, wanted: Wanted, access: Access, core: Core, checkpoints: Checkpoints) -> None:
+        super().__init__(wanted, access, core)
+        self._checkpoints = checkpoints
+        self._lanes: dict[int, Lane] = {}
+        self._of_channel: dict[int, list[Lane]] = {}
+        self._carrier = Carrier(self, core)
+
+    # ---- where it is at work
+
+    async def begin(self) -> None:
+        """Let links be made with it, and make those that the settings name.
+
+        Raises:
+            Conflict: its network's name can be none.
+        """
+        plugin, bot = self.plugin, self.access.known()
+        assert isinstance(plugin, Bridge)
+        bridge = links.Bridge(
+            name=self.name, network=network_name(plugin.network), user_id=bot.actor.user_id, organisations=bot.organisations,
+            sees=frozenset(each.removeprefix(READS) for each in self.wanted.plugin.capabilities if each.startswith(READS)),
+            crossings=plugin.crossings.as_dict(), room=plugin.room,
+        )  # fmt: skip
+        self._core.links.bridges[self.name] = bridge
+        wishes = [
+            (each.channel, Wish(
+                room=each.room, direction=each.direction, crosses=frozenset(each.crosses), relay_format=each.relay_format,
+                trust=each.trust, title=each.title,
+            ))
+            for each in self.wanted.settings.links
+        ]  # fmt: skip
+        for problem in await self._core.links.configure(bridge, wishes):
+            log.error("a link that the settings name cannot be", plugin=self.name, problem=problem)
+
+    # ---- dispatch
+
+    async def ready(self) -> None:
+        found = await self._core.links.of_bridge(self.name)
+        self._know({each.id: Lane(each.id, each.channel_id, each.position, each.direction != "in") for each in found})
+
+    def _know(self, lanes: dict[int, Lane]) -> None:
+        self._lanes, self._of_channel = lanes, {}
+        for lane in lanes.values():
+            if lane.out:
+                self._of_channel.setdefault(lane.channel_id, []).append(lane)
+
+    def wants(self, event: Event) -> Sequence[str]:
+        return [*super().wants(event), *(f"{LANE}{link_id}" for link_id in self._links(event))]
+
+    def _links(self, event: Event) -> Iterator[int]:
+        """The links over which an event goes, or which it is about."""
+        if (event.type, event.event) in LINKING:
+            link = linked(event.body).link
+            if link["bridge"] == self.name:
+                yield self._linked(event, int(link["link_id"]), out=link["direction"] != "in")
+        elif (event.type, event.event) in CARRIED and event.channel and self._may_see(event):
+            lanes = self._of_channel.get(event.channel, ())
+            if lanes and self._goes_out(event, glance(event.body)):
+                yield from (lane.link_id for lane in lanes if self._goes_over(event, lane))
+
+    def _linked(self, event: Event, link_id: int, *, out: bool) -> int:
+        """Know of a link what an event says of it."""
+        if event.event == "unlinked":
+            self._know({known: lane for known, lane in self._lanes.items() if known != link_id})
+        else:
+            before = self._lanes.get(link_id)
+            now = Lane(link_id, event.channel, before.position if before else event.position, out)
+            self._know({**self._lanes, link_id: now})
+        return link_id
+
+    def _goes_out(self, event: Event, seen: Glance) -> bool:
+        if self._own(event, seen):
+            return False
+        if (event.type, event.event) == ("channel", "edited"):
+            return "topic" in seen.changed
+        return event.type != "message" or event.event == "removed" or seen.type in SAID
+
+    def _goes_over(self, event: Event, lane: Lane) -> bool:
+        """What came in over a link does not go out over it; over another one, of the same network even, it does."""
+        return event.position > lane.position and f"{self.name}#{lane.link_id}" not in event.via
+
+    # ---- work
+
+    async def still_allowed(self, delivery: Delivery) -> bool:
+        if not delivery.lane.startswith(LANE):
+            return await super().still_allowed(delivery)
+        if (delivery.event.type, delivery.event.event) in LINKING:
+            return True
+        link = await self._core.links.ended(int(delivery.lane.removeprefix(LANE)))
+        if link is None or link.ended_position is not None or link.direction == "in":
+            return False
+        return await self._core.links.still_holds(link) and await self._core.bots.sees(self.access.known(), link.channel_id)
+
+    async def handle(self, delivery: Delivery) -> Outcome | None:
+        if not delivery.lane.startswith(LANE):
+            return await super().handle(delivery)
+        event = delivery.event
+        link = await self._core.links.ended(int(delivery.lane.removeprefix(LANE)))
+        if link is None:
+            return Outcome("withdrawn")
+        if (hook := LINKING.get((event.type, event.event))) is not None:
+            if hook in self.wanted.hooks:
+                await self.call(hook, link_of(link))
+            return None
+        if len(event.via) >= HOPS_MAX:
+            raise EventRefused(f"It has come through {len(event.via)} links already: this looks like a loop.")
+        calls.set(Calls(str(event.id)))
+        with coming(Way(via=tuple(event.via))):
+            return await self._carrier.carry(delivery, link)
+
+    def over(self, over: Over) -> None:
+        self._checkpoints.over(over)

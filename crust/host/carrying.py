@@ -1,0 +1,213 @@
+"""Outward: what has happened in a linked channel, made into what a bridge is asked to send, and what came of it into rows.
+
+What crosses a link as a fallback is asked for of the bridge, if it can; else it is said here in words, in the one way for all networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from crust.errors import NotFound
+from crust.events import objects
+from crust.events.catalogue import CATALOGUE
+from crust.host.bridging import link_of
+from crust.host.consumer import Delivery, Outcome
+from crust.models.database import Row
+from crust.plugin.bridge import (
+    Author,
+    Outgoing,
+    OutgoingEdit,
+    OutgoingMembership,
+    OutgoingMessage,
+    OutgoingReaction,
+    OutgoingRemoval,
+    OutgoingTopic,
+    Sent,
+    Target,
+)
+from crust.services.core import Core
+from crust.services.deliveries import Receipt
+from crust.services.links import RoomLink
+from crust.services.parts import OUT, Part, recorded
+
+EXCERPT = 80  # characters of a message that a fallback quotes
+EDITED = "edited: {0}"
+ATTACHED = "added a file: {0}"
+REMOVED = "removed a message"
+REACTED = "reacted {0} to: {1}"
+UNREACTED = "took {0} back from: {1}"
+SENT_FILE = "sent a file: {0}"
+DROPPED = Outcome("skipped", note="This does not cross the link.")
+NEVER_WENT = Outcome("skipped", note="The message that it is about never went over this link.")
+
+
+class Asked(Protocol):
+    """A bridge's instance, whose hooks are called."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def wanted(self) -> Any: ...
+    async def call(self, hook: str, *arguments: object) -> Any: ...
+
+
+class Carrier:
+    """See the module."""
+
+    def __init__(self, instance: Asked, core: Core) -> None:
+        self._instance, self._core = instance, core
+
+    async def carry(self, delivery: Delivery, link: RoomLink) -> Outcome | None:
+        """Have an event sent over a link; gives how that ended, with the ids there to be stored with it."""
+        event = delivery.event
+        body: Any = msgspec.json.decode(event.body, type=CATALOGUE[event.type, event.event])
+        match event.type, event.event:
+            case "message", "created":
+                return await self._message(delivery, link, body)
+            case "message", "edited":
+                return await self._edit(delivery, link, body)
+            case "message", "removed":
+                return await self._removal(delivery, link, body)
+            case "reaction", _:
+                return await self._reaction(delivery, link, body)
+            case "member", _:
+                return await self._membership(delivery, link, body)
+            case _:
+                return await self._topic(delivery, link, body)
+
+    # ---- each of them
+
+    async def _message(self, delivery: Delivery, link: RoomLink, body: objects.Message) -> Outcome | None:
+        if "send_message" not in self._instance.wanted.hooks:
+            return DROPPED
+        thread = await self._target(link, body.reply_to)
+        out = OutgoingMessage(
+            **await self._out(delivery, link, body.user_id), contents=said(link, body), message=body, reply_to=thread, thread=thread
+        )
+        return await self._sent(link, int(body.id), await self._instance.call("send_message", out))
+
+    async def _edit(self, delivery: Delivery, link: RoomLink, body: objects.MessageEdited) -> Outcome | None:
+        if not {"contents", "attachments"} & set(body.changed):
+            return DROPPED
+        target = await self._target(link, body.id)
+        if target is None or not target.parts:
+            return NEVER_WENT
+        common = await self._out(delivery, link, body.user_id)
+        message = objects.Message(**{name: getattr(body, name) for name in objects.Message.__struct_fields__})
+        out = OutgoingEdit(**common, contents=body.contents or "", message=message, target=target, changed=tuple(body.changed))
+        words = EDITED.format(body.contents) if "contents" in body.changed else ATTACHED.format(body.attachments[-1].name)
+        return await self._cross(link, "edit", "send_edit", out, words, int(body.id), len(target.parts))
+
+    async def _removal(self, delivery: Delivery, link: RoomLink, body: objects.MessageRemoved) -> Outcome | None:
+        parts = await self._core.injects.parts.of(link.id, int(body.id))
+        if not parts:
+            return NEVER_WENT
+        author = await self._author(body.user_id)
+        target = Target(message_id=body.id, parts=parts, author=author, contents="")
+        out = OutgoingRemoval(**await self._out(delivery, link, body.by), target=target)
+        return await self._cross(link, "remove", "send_removal", out, REMOVED, None, 0)
+
+    async def _reaction(self, delivery: Delivery, link: RoomLink, body: objects.Reacted) -> Outcome | None:
+        target = await self._target(link, body.message_id)
+        if target is None or not target.parts:
+            return NEVER_WENT
+        added = delivery.event.event == "added"
+        out = OutgoingReaction(**await self._out(delivery, link, body.user_id), target=target, emoji=body.emoji, added=added)
+        words = (REACTED if added else UNREACTED).format(body.emoji, excerpt(target.contents))
+        return await self._cross(link, "react", "send_reaction", out, words, None, 0)
+
+    async def _membership(self, delivery: Delivery, link: RoomLink, body: objects.Member) -> Outcome | None:
+        if "joins" not in link.crosses or "send_membership" not in self._instance.wanted.hooks:
+            return DROPPED
+        by = await self._author(body.by) if body.by != body.user_id else None
+        out = OutgoingMembership(**await self._out(delivery, link, body.user_id), joined=delivery.event.event == "joined", by=by)
+        return await self._sent(link, None, await self._instance.call("send_membership", out))
+
+    async def _topic(self, delivery: Delivery, link: RoomLink, body: objects.ChannelEdited) -> Outcome | None:
+        if "topics" not in link.crosses or "send_topic" not in self._instance.wanted.hooks:
+            return DROPPED
+        out = OutgoingTopic(**await self._out(delivery, link, await self._who_set_topic(int(body.id))), topic=body.topic)
+        return await self._sent(link, None, await self._instance.call("send_topic", out))
+
+    # ---- what is common to them
+
+    async def _cross(
+        self, link: RoomLink, what: str, hook: str, out: Outgoing, words: str, message_id: int | None, before: int
+    ) -> Outcome | None:
+        """Have it sent as the link's crossings say: by its hook, in words, or not at all."""
+        crossing, hooks = link.crossings.get(what, "dropped"), self._instance.wanted.hooks
+        if crossing != "dropped" and hook in hooks:
+            return await self._sent(link, message_id, await self._instance.call(hook, out), before)
+        if crossing != "fallback" or "send_message" not in hooks:
+            return DROPPED
+        target = getattr(out, "target", None)
+        in_words = OutgoingMessage(
+            link=out.link, key=out.key, attempt=out.attempt, author=out.author, at=out.at, via=out.via, contents=words, reply_to=target
+        )
+        sent = await self._instance.call("send_message", in_words)
+        return await self._sent(link, message_id, sent, before, f"The {what} was sent in words." if message_id is not None else None)
+
+    async def _sent(self, link: RoomLink, message_id: int | None, sent: object, before: int = 0, note: str | None = None) -> Outcome:
+        """The end of a row: a receipt, and the ids there, from the number `before` on."""
+        if not isinstance(sent, Sent | None):
+            raise TypeError(f"a hook that sends gives a Sent or None, and {self._instance.name} gave a {type(sent).__name__}")
+        sent = sent or Sent()
+        note = sent.fallback or note
+        receipt = Receipt(state="fallback" if note else "delivered" if sent.delivered else "sent", note=note)
+        ids: Sequence[str] = [] if message_id is None else list(dict.fromkeys(sent.parts))
+        parts = [Part(link_id=link.id, remote_id=each, number=number, direction=OUT) for number, each in enumerate(ids, before)]
+        writes = (recorded([(part, message_id or 0) for part in parts]),) if parts else ()
+        return Outcome(receipt=msgspec.json.encode(receipt).decode(), writes=writes)
+
+    async def _out(self, delivery: Delivery, link: RoomLink, user_id: str) -> dict[str, Any]:
+        """What all that goes out has."""
+        return {
+            "link": link_of(link), "key": delivery.key, "attempt": delivery.attempt, "author": await self._author(user_id),
+            "at": delivery.event.at, "via": tuple(delivery.event.via),
+        }  # fmt: skip
+
+    async def _author(self, user_id: str) -> Author:
+        id_ = int(user_id)
+        user = await self._core.members.user(id_)
+        remote = await self._core.ghosts.identities(self._instance.name, [id_])
+        return Author(
+            id=user.id, username=user.username, name=user.name, avatar=user.avatar, origin=user.origin,
+            kind=user.kind,  # type: ignore[arg-type]  # one of these three
+            remote_user=remote.get(id_),
+        )  # fmt: skip
+
+    async def _target(self, link: RoomLink, message_id: str | None) -> Target | None:
+        """A message that something is about; None where there is none any more."""
+        if message_id is None:
+            return None
+        try:
+            row: Row = await self._core.messages.row(int(message_id))
+        except NotFound:
+            return None
+        parts = await self._core.injects.parts.of(link.id, row["id"])
+        author = await self._author(str(row["user_id"]))
+        return Target(message_id=message_id, parts=parts, author=author, contents=row["contents"])
+
+    async def _who_set_topic(self, channel_id: int) -> str:
+        """Who said last what a channel is about."""
+        sql = "SELECT user_id FROM message WHERE channel_id = $1 AND type = 'TOPIC' ORDER BY id DESC LIMIT 1"
+        (row,) = await self._core.database.fetch(sql, channel_id)
+        return str(row["user_id"])
+
+
+def said(link: RoomLink, message: objects.Message) -> str:
+    """What a message says over a link; of files that don't cross, what they are called."""
+    contents = message.contents or ""
+    if message.attachments and ("files" not in link.crosses or link.crossings.get("file") == "dropped"):
+        named = SENT_FILE.format(", ".join(each.name for each in message.attachments))
+        return f"{contents}\n{named}" if contents else named
+    return contents
+
+
+def excerpt(contents: str) -> str:
+    """The beginning of a message, in one line."""
+    line = " ".join(contents.split())
+    return line if len(line) <= EXCERPT else f"{line[: EXCERPT - 1]}…"

@@ -1,0 +1,86 @@
+"""How a message was carried over its channel's links, read from the rows that the host keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from crust.clock import rfc3339
+from crust.models.database import Database, Row
+from crust.services import views
+from crust.services.paging import Part
+
+LANE = "link/"  # how lanes are named that are links, before the link's id
+ROWS = (
+    "SELECT d.lane, d.consumer, d.position, d.state, d.error, d.receipt, d.made_at, d.ended_at, w.error AS lane_error,"
+    " r.title, r.remote_room"
+    " FROM event e JOIN delivery d ON d.position = e.position JOIN room_link r ON 'link/' || CAST(r.id AS text) = d.lane"
+    " LEFT JOIN lane w ON w.consumer = d.consumer AND w.lane = d.lane"
+    " WHERE e.object = $1 AND e.type = 'message' AND e.event IN ('created', 'edited') ORDER BY d.position"
+)
+RAISED = "Traceback"  # how the error of a bug begins, which is for operators alone
+FAILED = "The bridge failed on it; the server's operators can see why."
+
+
+class Receipt(Struct, frozen=True, omit_defaults=True):
+    """What is known of what was sent. `state`: sent, delivered, fallback or failed; `note` says more."""
+
+    state: str = "sent"
+    note: str | None = None
+
+
+DECODER = msgspec.json.Decoder(Receipt)
+
+
+def receipt_of(text: str | None) -> Receipt:
+    """A row's receipt; of one that has none, that it was sent."""
+    return DECODER.decode(text) if text else Receipt()
+
+
+def state_of(row: Row) -> str:
+    """A row's state, as people know it."""
+    state = str(row["state"])
+    if state == "done":
+        return receipt_of(row["receipt"]).state
+    return {"running": "waiting", "dropped": "withdrawn"}.get(state, state)
+
+
+def note_of(row: Row) -> str | None:
+    """What of it people may know; never how a bridge failed inside."""
+    if row["state"] == "done":
+        return receipt_of(row["receipt"]).note
+    error = row["error"]
+    if error is None:
+        return None
+    return FAILED if RAISED in error else str(error)
+
+
+class Deliveries:
+    """See the module."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def of(self, message_id: int, part: Part) -> list[views.Delivery]:
+        """One for each link that a message went over, or is to go over, as it is after its last edit; by link."""
+        latest: dict[str, Row] = {row["lane"]: row for row in await self._database.fetch(ROWS, message_id)}
+        found = [delivery(row) for row in latest.values()]
+        return cut(sorted(found, key=lambda each: int(each.id)), part)
+
+
+def delivery(row: Row) -> views.Delivery:
+    link_id = row["lane"].removeprefix(LANE)
+    return views.Delivery(
+        id=link_id, link_id=link_id, bridge=row["consumer"], room=row["title"] or row["remote_room"], state=state_of(row),
+        note=note_of(row) or (row["lane_error"] if row["state"] == "waiting" else None),
+        updated_at=rfc3339(row["ended_at"] or row["made_at"]),
+    )  # fmt: skip
+
+
+def cut(found: Sequence[views.Delivery], part: Part) -> list[views.Delivery]:
+    """The part of a list, which is in the order of its ids."""
+    after, before, limit = part.values
+    kept = [each for each in found if after < int(each.id) < before]
+    return kept[::-1][:limit] if part.newest_first() else kept[:limit]

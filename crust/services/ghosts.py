@@ -1,0 +1,297 @@
+"""People elsewhere: each speaks here as a ghost, a user who cannot sign in, or as the person here who has said that it is they."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from crust.clock import Clock
+from crust.errors import Conflict, Forbidden, Gone, Invalid, NotFound
+from crust.ids import hash_secret
+from crust.log import Change, Log, NewEvent
+from crust.models.database import Database, Row
+from crust.models.tables import User
+from crust.services import lookalikes, names
+from crust.services.accounts import Accounts, Place
+from crust.services.actor import Actor
+from crust.services.links import RoomLink
+from crust.services.members import Members
+from crust.services.standing import STANDING, channel_row, standing
+
+REMOTE_MAX = 255  # characters of an id of somebody elsewhere
+HANDLE_MAX = 32  # characters of a handle's first half; the second one has 31 at most, and a username 64
+NETWORK = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,29}[a-z0-9])?")
+OTHERS = re.compile(r"[^A-Za-z0-9._-]+")
+TWINS_MAX = 20  # of one handle that are numbered; more are told apart by a part of a hash
+CODE_S = 900.0  # seconds that a code can be said in
+AVATAR_MAX = 255
+KNOWN = """
+SELECT g.user_id, g.linked_to, g.name, g.avatar, g.account, u.username,
+(SELECT 1 FROM channel_member m WHERE m.channel_id = $3 AND m.user_id = g.user_id) AS here
+FROM ghost g LEFT JOIN "user" u ON u.id = g.user_id WHERE g.instance = $1 AND g.remote_user = $2
+"""
+ALIKE = f"""
+SELECT 1 FROM "user" u WHERE u.kind <> 'ghost' AND ({lookalikes.in_sql("u.username_key")} = $1 OR {lookalikes.in_sql("u.name_key")} = $1
+OR u.name_key = $2) LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """Somebody elsewhere.
+
+    Args:
+        id: what the network knows them by, and what stays the same: an account, an address, nick and server.
+        name: what people call them there.
+        handle: what theirs here is made of; left out, the name.
+        account: what they are signed in as there, if that is known.
+        avatar: an https address of their picture.
+    """
+
+    id: str
+    name: str
+    handle: str | None = None
+    account: str | None = None
+    avatar: str | None = None
+
+
+class Ghosts:
+    """See the module."""
+
+    def __init__(self, database: Database, log: Log, clock: Clock, accounts: Accounts, members: Members) -> None:
+        self._database, self._log, self._clock, self._accounts, self._members = database, log, clock, accounts, members
+
+    # ---- speaking
+
+    async def speaker(self, link: RoomLink, remote: Remote, *, verified: bool) -> Actor:
+        """As whom somebody speaks in a link's channel: they are made, named and brought into it as need be.
+
+        Args:
+            verified: whether the network vouches for who they are; without that nobody speaks as a person here.
+
+        Raises:
+            Invalid: their id or name can be none.
+            Gone, NotFound: the channel is archived, or not there any more.
+            Forbidden: they are linked with an account that is suspended.
+        """
+        remote = checked(remote)
+        row = await self._known(link, remote)
+        if row is not None and row["linked_to"] is not None and verified and (person := await self._person(link, row["linked_to"])):
+            return person
+        if row is None or not row["user_id"] or not row["here"] or (row["name"], row["avatar"], row["account"]) != profile(remote):
+            shown = await self._shown(link, remote.name)
+            async with self._log.change() as change:
+                row = await self._brought(change, link, remote, shown)
+        return Actor(row["user_id"], row["username"], 0, client_of(link.instance))
+
+    async def _known(self, link: RoomLink, remote: Remote) -> Row | None:
+        rows = await self._database.fetch(KNOWN, link.instance, remote.id, link.channel_id)
+        return rows[0] if rows else None
+
+    async def _person(self, link: RoomLink, user_id: int) -> Actor | None:
+        """A person here who is linked with somebody elsewhere, in the channel; None where they are no member and may not join."""
+        rows = await self._database.fetch(STANDING, user_id, link.channel_id)
+        if not rows:
+            return None
+        if rows[0]["suspended_at"] is not None:
+            raise Forbidden("They are linked with an account here that is suspended.")
+        now = standing(rows[0])
+        if not now.member:
+            if not (now.type == "public" and now.full and now.sees) or now.archived or now.frozen:
+                return None
+            async with self._log.change() as change:
+                await self._join(change, link, user_id)
+        (user,) = await self._database.fetch('SELECT username FROM "user" WHERE id = $1', user_id)
+        return Actor(user_id, user["username"], 0, client_of(link.instance))
+
+    async def _join(self, change: Change, link: RoomLink, user_id: int) -> None:
+        sql = "SELECT 1 FROM channel_member WHERE channel_id = $1 AND user_id = $2"
+        if not await self._database.fetch(sql, link.channel_id, user_id):
+            await self._members.join(change, await channel_row(self._database, link.channel_id), user_id, "member", by=user_id)
+
+    async def _shown(self, link: RoomLink, name: str) -> str:
+        """The name that a ghost is shown by: with the network's where it could be taken for somebody's here."""
+        alike = await self._database.fetch(ALIKE, lookalikes.skeleton(name), names.fold(name))
+        ending = f" ({link.network})"
+        return f"{name[: names.NAME_MAX - len(ending)]}{ending}" if alike else name
+
+    async def _brought(self, change: Change, link: RoomLink, remote: Remote, shown: str) -> Row:
+        """Inside a change: let there be a ghost with this profile, in the channel."""
+        if (await channel_row(self._database, link.channel_id))["archived_at"] is not None:
+            raise Gone("The channel is archived: it can be read, but not changed.")
+        row = await self._known(link, remote)
+        if row is None or not row["user_id"]:
+            user_id = await self._made(change, link, remote, shown)
+        else:
+            user_id = row["user_id"]
+            if (row["name"], row["avatar"], row["account"]) != profile(remote):
+                await self._renamed(change, user_id, remote, shown)
+        if not await self._members.roles(link.organisation_id, [user_id]):
+            await self._members.join_organisation(change, link.organisation_id, user_id, "guest", by=user_id)
+        sql = (
+            "INSERT INTO ghost (instance, remote_user, user_id, name, avatar, account, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            " ON CONFLICT (instance, remote_user) DO UPDATE SET user_id = excluded.user_id, name = excluded.name, avatar = excluded.avatar,"
+            " account = excluded.account"
+        )
+        await self._database.execute(sql, link.instance, remote.id, user_id, *profile(remote), change.now)
+        await self._join(change, link, user_id)
+        found = await self._known(link, remote)
+        assert found is not None
+        return found
+
+    async def _made(self, change: Change, link: RoomLink, remote: Remote, shown: str) -> int:
+        handle, place = await self._handle(link, remote), Place(link.organisation_id, "guest")
+        made = await self._accounts.enrol(change, handle, shown, None, None, kind="ghost", place=place, origin=link.network)
+        if remote.avatar:
+            await User.filter(id=int(made.id)).update(avatar=remote.avatar)
+        return int(made.id)
+
+    async def _handle(self, link: RoomLink, remote: Remote) -> str:
+        """A username that nobody has: `ana:irc.example.org`. No local one has a colon."""
+        bare = unicodedata.normalize("NFKD", remote.handle or remote.name).encode("ascii", "ignore").decode()
+        first = OTHERS.sub("-", bare)[:HANDLE_MAX].strip("._-") or "somebody"
+        for number in range(1, TWINS_MAX):
+            handle = f"{first if number == 1 else f'{first[: HANDLE_MAX - 3]}-{number}'}:{link.network}"
+            if not await User.filter(username_key=names.fold(handle)).exists():
+                return handle
+        return f"{first[:22]}-{hashlib.sha256(remote.id.encode()).hexdigest()[:9]}:{link.network}"
+
+    async def _renamed(self, change: Change, user_id: int, remote: Remote, shown: str) -> None:
+        sql = 'UPDATE "user" SET name = $1, name_key = $2, avatar = $3, updated_at = $4 WHERE id = $5'
+        await self._database.execute(sql, shown, names.fold(shown), remote.avatar, change.now, user_id)
+        body = await self._members.user(user_id)
+        for row in await self._database.fetch("SELECT organisation_id FROM organisation_member WHERE user_id = $1", user_id):
+            change.record(NewEvent(type="user", event="edited", body=body, organisation=row["organisation_id"], object=user_id))
+
+    # ---- coming and going
+
+    async def parted(self, link: RoomLink, remote_user: str) -> None:
+        """Let somebody's ghost leave a link's channel; who was never there is no error. A person here who is linked with them stays."""
+        sql = "SELECT user_id FROM ghost WHERE instance = $1 AND remote_user = $2"
+        rows = await self._database.fetch(sql, link.instance, remote_user)
+        if not rows:
+            return
+        user_id = rows[0]["user_id"]
+        async with self._log.change() as change:
+            member = "SELECT 1 FROM channel_member WHERE channel_id = $1 AND user_id = $2"
+            if await self._database.fetch(member, link.channel_id, user_id):
+                await self._members.part(change, await channel_row(self._database, link.channel_id), user_id, by=user_id)
+
+    # ---- who somebody is
+
+    async def code(self, actor: Actor, instance: str, code: str) -> None:
+        """Keep a code that the caller is to say to the bridge's bot, for fifteen minutes; an earlier one of theirs counts no more."""
+        async with self._log.change() as change:
+            sql = "DELETE FROM identity_code WHERE ends_at <= $1 OR (instance = $2 AND user_id = $3)"
+            await self._database.execute(sql, change.now, instance, actor.user_id)
+            sql = "INSERT INTO identity_code (code_hash, instance, user_id, ends_at) VALUES ($1, $2, $3, $4)"
+            await self._database.execute(sql, hash_secret(code), instance, actor.user_id, change.now + round(CODE_S * 1000))
+
+    async def identify(self, instance: str, remote: Remote, code: str) -> int:
+        """Link somebody elsewhere with the person whose code they said; what they said before stays their ghost's, which goes.
+
+        Raises:
+            NotFound: nobody was given this code, it is too old, or it was said before.
+            Conflict: they are linked with another person already.
+        """
+        remote = checked(remote)
+        async with self._log.change() as change:
+            sql = "SELECT user_id FROM identity_code WHERE code_hash = $1 AND instance = $2 AND ends_at > $3"
+            rows = await self._database.fetch(sql, hash_secret(code.strip()), instance, change.now)
+            if not rows:
+                raise NotFound("This code is wrong, too old, or was used: ask for another.", field="code")
+            person = int(rows[0]["user_id"])
+            sql = "SELECT user_id, linked_to FROM ghost WHERE instance = $1 AND remote_user = $2"
+            before = await self._database.fetch(sql, instance, remote.id)
+            if before and before[0]["linked_to"] not in (None, person):
+                raise Conflict("They are linked with another person already, who has to unlink them first.", field="code")
+            await self._database.execute("DELETE FROM identity_code WHERE code_hash = $1", hash_secret(code.strip()))
+            sql = (
+                "INSERT INTO ghost (instance, remote_user, user_id, linked_to, name, avatar, account, made_at)"
+                " VALUES ($1, $2, 0, $3, $4, $5, $6, $7) ON CONFLICT (instance, remote_user) DO UPDATE SET linked_to = excluded.linked_to"
+            )
+            await self._database.execute(sql, instance, remote.id, person, *profile(remote), change.now)
+            if before and before[0]["user_id"]:
+                await self._gone(change, before[0]["user_id"])
+            change.audit("identity linked", object_=person, bridge=instance)
+        return person
+
+    async def _gone(self, change: Change, user_id: int) -> None:
+        """Let a ghost leave every channel: the person is there instead."""
+        sql = "SELECT channel_id FROM channel_member WHERE user_id = $1 ORDER BY channel_id"
+        for row in await self._database.fetch(sql, user_id):
+            await self._members.part(change, await channel_row(self._database, row["channel_id"]), user_id, by=user_id)
+
+    async def forget(self, actor: Actor, instance: str) -> int:
+        """Let nobody elsewhere speak as the caller any more; gives how many did."""
+        async with self._log.change() as change:
+            sql = "UPDATE ghost SET linked_to = NULL WHERE instance = $1 AND linked_to = $2"
+            count = await self._database.execute(sql, instance, actor.user_id)
+            if count:
+                change.audit("identity unlinked", object_=actor.user_id, bridge=instance)
+        return count
+
+    async def identities(self, instance: str, user_ids: list[int]) -> dict[int, str]:
+        """Who these users are elsewhere: those that are ghosts, or are linked; user → the id there."""
+        d = self._database
+        sql = (
+            "SELECT coalesce(linked_to, user_id) AS user_id, remote_user FROM ghost WHERE instance = $1"
+            f" AND coalesce(linked_to, user_id) IN {d.any_of(2)} ORDER BY made_at DESC"
+        )
+        return {row["user_id"]: row["remote_user"] for row in await d.fetch(sql, instance, d.as_list(user_ids))}
+
+
+def checked(remote: Remote) -> Remote:
+    """Somebody elsewhere as they are stored. Whatever they are called there is made into a name here.
+
+    Raises:
+        Invalid: their id can be none.
+    """
+    if not 1 <= len(remote.id) <= REMOTE_MAX or not remote.id.isprintable():
+        raise Invalid(
+            f"The id of somebody elsewhere has 1 to {REMOTE_MAX} printable characters; {remote.id!r:.60} has not.", field="author"
+        )
+    return Remote(
+        id=remote.id, name=shown_name(remote.name) or shown_name(remote.id) or "Somebody", handle=remote.handle,
+        account=remote.account and remote.account[:REMOTE_MAX], avatar=safe_avatar(remote.avatar),
+    )  # fmt: skip
+
+
+def shown_name(text: str) -> str:
+    """What people elsewhere call themselves, without what a name here must not have; empty where nothing is left."""
+    kept = "".join(each for each in text[: names.COMPOSED * names.NAME_MAX] if names.plain(each))
+    try:
+        return names.display(" ".join(kept.split())[: names.NAME_MAX])
+    except Invalid:
+        return ""
+
+
+def safe_avatar(url: str | None) -> str | None:
+    """A picture's address, if clients can load it."""
+    if url is None or len(url) > AVATAR_MAX or not url.isascii() or not url.isprintable():
+        return None
+    return url if urlsplit(url).scheme == "https" else None
+
+
+def profile(remote: Remote) -> tuple[str, str | None, str | None]:
+    """What of somebody follows them here: name, avatar, account."""
+    return remote.name, remote.avatar, remote.account
+
+
+def client_of(instance: str) -> str:
+    """The client that a bridge's people write with."""
+    return f"bridge-{instance}"[:64]
+
+
+def network_name(text: str) -> str:
+    """A network's name, as it stands in handles and badges.
+
+    Raises:
+        Conflict: it can be none.
+    """
+    if not NETWORK.fullmatch(text):
+        raise Conflict(f"{text!r:.60} can be no network's name: it has 1 to 31 small letters, digits, dots and hyphens.")
+    return text

@@ -1,0 +1,66 @@
+"""Which message of ours is which one elsewhere. One of ours may be several there: lines, mails, attachments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crust.errors import Invalid
+from crust.models.database import Database, Row, Write, insertion
+
+ID_MAX = 500  # characters of an id elsewhere; a mail's Message-ID has up to 250, an event's of Matrix 255
+COLUMNS = {
+    "link_id": "bigint", "remote_id": "text", "message_id": "bigint", "number": "bigint", "direction": "text", "trust": "text",
+}  # fmt: skip
+ONCE = " ON CONFLICT (link_id, remote_id) DO NOTHING"
+IN, OUT = "in", "out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A message as it is on the other side of a link, or one part of it.
+
+    `number` begins with 0; `direction` says whether it came in or was sent out; `trust` is what was known of who sent it.
+    """
+
+    link_id: int
+    remote_id: str
+    number: int = 0
+    direction: str = IN
+    trust: str | None = None
+
+
+def recorded(parts: Sequence[tuple[Part, int]]) -> Write:
+    """That these parts belong to messages, by the messages' ids. What is known already stays as it is."""
+    one, many = insertion("message_part", tuple(COLUMNS.items()))
+    rows = [(part.link_id, part.remote_id, message_id, part.number, part.direction, part.trust) for part, message_id in parts]
+    return Write(one + ONCE, rows, many + ONCE)
+
+
+def remote_id(text: str) -> str:
+    """An id elsewhere, if it can be one.
+
+    Raises:
+        Invalid: it is empty, too long, or holds what a database does not take.
+    """
+    if not 1 <= len(text) <= ID_MAX or "\x00" in text or not text.isprintable():
+        raise Invalid(f"An id elsewhere has 1 to {ID_MAX} printable characters, and {text!r:.60} has not.", field="source_id")
+    return text
+
+
+class Parts:
+    """Reads them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def found(self, link_id: int, remote: str) -> Row | None:
+        """The part of this id: its message, number and direction."""
+        sql = "SELECT message_id, number, direction FROM message_part WHERE link_id = $1 AND remote_id = $2"
+        rows = await self._database.fetch(sql, link_id, remote)
+        return rows[0] if rows else None
+
+    async def of(self, link_id: int, message_id: int) -> tuple[str, ...]:
+        """What a message is on the other side of a link: the ids of all its parts, in order."""
+        sql = "SELECT remote_id FROM message_part WHERE message_id = $1 AND link_id = $2 ORDER BY number, remote_id"
+        return tuple(row["remote_id"] for row in await self._database.fetch(sql, message_id, link_id))

@@ -10,13 +10,13 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from quart import Request
 
 from crust import servers
-from crust.api import channels, commands, files, messages, metrics, organisations, server, teams, users
+from crust.api import channels, commands, files, messages, metrics, organisations, plugins, server, teams, users
 from crust.api import routes as api_routes
 from crust.api.app import caller_of, create_app
 from crust.api.calls import Context, Registry
@@ -56,6 +56,9 @@ from crust.ws.gateway import Gateway
 from crust.ws.hub import Hub
 from crust.ws.services import Services
 
+if TYPE_CHECKING:  # it brings the client for outgoing HTTP, which who has no plugins does not need
+    from crust.host.offers import Offers
+
 log = get_logger(__name__)
 
 Place = Literal["serve", "worker"]
@@ -64,13 +67,14 @@ Place = Literal["serve", "worker"]
 
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """The plugins of a process: `run` lets them live, for ever; `routes` are what they answer over HTTP."""
+    """The plugins of a process: `run` lets them live, for ever; `routes` are what they answer over HTTP, `offers` all that they offer."""
 
     run: Callable[[], Coroutine[Any, Any, None]]
     routes: HostedRoutes | None = None
+    offers: Mapping[str, Offers] = field(default_factory=dict)
 
 
-NOUNS = (organisations, teams, users, channels, messages, files, commands, server)
+NOUNS = (organisations, teams, users, channels, messages, files, commands, plugins, server)
 """The modules of the API, each of which registers its calls."""
 
 HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for
@@ -213,7 +217,7 @@ async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, plac
     async with host.ready():
         if strict and host.refused:
             raise SettingsError([problem for each in host.refused for problem in each.problems])
-        yield Hosted(host.run, host.routes)
+        yield Hosted(host.run, host.routes, host.offers)
 
 
 async def nothing() -> None:

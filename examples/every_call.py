@@ -170,6 +170,7 @@ def commands(ana: Client) -> None:
     for command in ana.get("/command/search", channel_id=channel, limit=1):
         ana.post("/command/run", channel_id=channel, command=command["name"])
     ana.delete("/channel/remove", id=channel)
+    ana.get("/plugin/search")
 
 
 def people(ana: Client, bob: Client) -> None:

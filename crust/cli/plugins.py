@@ -2,57 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
-from crust.cli.common import Config, Json, core, print_json, print_rows
-from crust.errors import NotFound
+from crust.cli.common import Config, Json, configured, core, print_json, print_rows
+from crust.errors import Conflict, NotFound
+from crust.host.chain import FilterChain
 from crust.host.kinds import CannotLoad, kinds
 from crust.host.registration import HOOKS, Wanted, implemented, registered
-from crust.host.states import LEASE, STATES, states_of
+from crust.host.roster import STOPPED, UNLEASED, Shown, listed, lives_of
+from crust.host.states import RESTARTS, states_of
 from crust.plugin import CAPABILITIES, Plugin
-from crust.runtime import Node
+from crust.runtime import Node, hosting, opened
 from crust.settings import Settings, load
 
-app = App(name="plugins", help="What plugins there are and how they are: list, show, check.")
+app = App(name="plugins", help="What plugins there are and how they are: list, show, check, restart, run.")
 
-Shown = dict[str, Any]
-STOPPED: Shown = {"state": "stopped", "reason": None, "node": None, "since": None}
-UNLEASED = ("waiting", "refused")  # states in which an instance lives nowhere
 COLUMNS = ["name", "plugin", "state", "reason"]
+AUTH = {"user": "for whoever is signed in", "public": "for everybody"}
+PARTS = {
+    "capabilities": "it may", "hooks": "it implements", "commands": "its slash commands", "routes": "it answers over HTTP",
+    "jobs": "it does at set times", "subcommands": "for operators",
+}  # fmt: skip
+RESTART_S, LOOK_S = 20.0, 0.25  # for an instance to begin again, and between two looks
 
 
 @app.command(name="list")
 async def list_(*, json: Json = False, config: Config = None) -> None:
     """Every instance that is configured, with its state, and the plugins that are there besides."""
     async with core(config) as node:
-        lives = await lives_of(node)
-    print_rows(listed(node.settings, lives), COLUMNS, json=json)
-
-
-async def lives_of(node: Node) -> Mapping[str, Shown]:
-    """What the instances were said to be last: of those whose process is gone, that they are stopped."""
-    held = {name.removeprefix(LEASE) for name, row in (await node.leases.all()).items() if name.startswith(LEASE) and row["held"]}
-    documents = await states_of(node.database, node.clock).collection(STATES).find(limit=1000)
-    return {each.key: dict(each.body) if each.key in held or each.body["state"] in UNLEASED else STOPPED for each in documents}
-
-
-def listed(settings: Settings, lives: Mapping[str, Shown]) -> list[Shown]:
-    wanted, refused = registered(settings, disabled=True)
-    states = {each.name: lives.get(each.name, STOPPED) if each.settings.enabled else _state("disabled", None) for each in wanted}
-    states |= {each.name: _state("refused", "; ".join(each.problems)) for each in refused}
-    used = [{"name": name, "plugin": each.use or name, **states[name]} for name, each in settings.plugins.items()]
-    there = kinds(settings.plugins_dir).keys() - {each["plugin"] for each in used}
-    return [*used, *({"name": None, "plugin": kind, **_state("not configured", None)} for kind in sorted(there))]
-
-
-def _state(state: str, reason: str | None) -> Shown:
-    return {"state": state, "reason": reason, "node": None, "since": None}
+        lives = await lives_of(node.database, node.leases, node.clock)
+    print_rows(listed(node.settings, registered(node.settings, disabled=True), lives), COLUMNS, json=json)
 
 
 @app.command
@@ -64,6 +49,8 @@ def show(name: str, *, json: Json = False, config: Config = None) -> None:
         raise NotFound(f"{name} cannot be at work: {'; '.join(found[0].problems)}")
     instance = next((each for each in wanted if each.name == name), None)
     description = described(instance.plugin if instance else _loaded(name, settings), instance)
+    if instance:
+        description |= offered(instance)
     if json:
         print_json(description)
     else:
@@ -100,11 +87,33 @@ def described(plugin: type[Plugin[Any]], instance: Wanted | None) -> dict[str, A
     }
 
 
+def offered(wanted: Wanted) -> dict[str, dict[str, str]]:
+    """What an instance offers, in words.
+
+    Raises:
+        NotFound: it cannot be made.
+    """
+    from crust.host.offers import Unmade, rehearsed  # with what plugins may need, which other commands do without
+
+    try:
+        offers = rehearsed(wanted)
+    except Unmade as error:
+        raise NotFound(f"{wanted.name} cannot be at work: {error}") from None
+    under = wanted.plugin.prefix or f"/plugins/{wanted.name}"
+    return {
+        "commands": {command.usage(command.name): command.help for command in offers.commands},
+        "routes": {f"{route.method} {under}{route.path}": AUTH[route.auth] for route in offers.routes},
+        "jobs": {planned.name: str(planned.timetable) for planned in offers.jobs},
+        "subcommands": {f"crust plugins run {wanted.name} {each.name}": each.help for each in offers.subcommands},
+    }
+
+
 def _print(description: dict[str, Any]) -> None:
     print(description["about"])
-    for title, part in (("it may", "capabilities"), ("it implements", "hooks")):
-        print(f"\n{title}:")
-        for name, meaning in description[part].items():
+    for part, title in PARTS.items():
+        if description.get(part):
+            print(f"\n{title}:")
+        for name, meaning in description.get(part, {}).items():
             print(f"  {name:22} {meaning}")
     print("\nits settings:" if description["config"] else "\nit has no settings of its own")
     for name, field in description["config"].items():
@@ -129,3 +138,50 @@ def problems_in(config: Path | None) -> list[str]:
 
     wanted, refused = registered(load(config))
     return [problem for each in (*refused, *unmakeable(wanted)) for problem in each.problems]
+
+
+@app.command
+async def restart(name: str, *, config: Config = None) -> None:
+    """Let an instance begin again, in the process where it lives; one that has failed, too."""
+    async with core(config) as node:
+        own = node.settings.plugins.get(name)
+        if own is None or not own.enabled:
+            raise NotFound(f"There is no enabled instance {name}.")
+        lives = (await lives_of(node.database, node.leases, node.clock)).get(name, STOPPED)
+        if lives["node"] is None or lives["state"] in UNLEASED:
+            raise Conflict(f"{name} is {lives['state']} and lives nowhere: {lives['reason'] or 'start crust serve, or crust worker'}.")
+        await states_of(node.database, node.clock).collection(RESTARTS).put(name, {"at": node.clock.now()})
+        print(await _begun(node, name, lives))
+
+
+async def _begun(node: Node, name: str, before: Shown) -> str:
+    """What became of it, in words."""
+    for _ in range(round(RESTART_S / LOOK_S)):
+        await asyncio.sleep(LOOK_S)
+        now = (await lives_of(node.database, node.leases, node.clock)).get(name, STOPPED)
+        if now["since"] != before["since"] and now["state"] not in ("restarting", "starting"):
+            return f"{name} has begun again on {now['node']}: {now['state']}{': ' + now['reason'] if now['reason'] else ''}"
+    return f"{name} was asked to begin again, and has not done so within {RESTART_S:g} s: see crust plugins list"
+
+
+@app.command
+async def run(name: str, /, *words: Annotated[str, Parameter(allow_leading_hyphen=True)], config: Config = None) -> None:
+    """Run a subcommand that an instance offers; without one, say which there are."""
+    settings = configured(config)
+    wanted, refused = registered(settings)
+    if found := [each for each in refused if each.name == name]:
+        raise NotFound(f"{name} cannot be at work: {'; '.join(found[0].problems)}")
+    own = next((each for each in wanted if each.name == name), None)
+    if own is None:
+        raise NotFound(f"There is no enabled instance {name}.")
+    async with opened(settings) as node, hosting(node, [own], FilterChain(node.clock), "serve", strict=True) as hosted:
+        subcommands = App(name=f"crust plugins run {name}", help=inspect.getdoc(own.plugin) or "", help_flags=[], version_flags=[])
+        for each in hosted.offers[name].subcommands:
+            subcommands.command(each.subcommand, name=each.name, help=each.help)
+        if not words:
+            subcommands.help_print([])
+            return
+        command, bound, _ = subcommands.parse_args(list(words))
+        said = await command(*bound.args, **bound.kwargs)
+        if said is not None:
+            print(said) if isinstance(said, str) else print_json(said)

@@ -35,6 +35,7 @@ CATALOGUE: dict[tuple[str, str], type[Struct]] = {
     ("organisation", "unarchived"): objects.OrganisationEdited,
     ("pin", "added"): objects.Pin,
     ("pin", "removed"): objects.Pin,
+    ("plugin", "state"): objects.InstanceState,
     ("reaction", "added"): objects.Reacted,
     ("reaction", "removed"): objects.Reacted,
     ("session", "revoked"): objects.SessionRevoked,

@@ -248,6 +248,14 @@ class Flag(Struct, frozen=True, kw_only=True):
     message_id: IdText
 
 
+class InstanceState(Struct, frozen=True, kw_only=True):
+    """How an instance of a plugin is now, and why, for the server's administrators."""
+
+    instance: str
+    state: str
+    reason: str | None
+
+
 class DeliveryChanged(Struct, frozen=True, kw_only=True):
     """How a message of the recipient's was carried over a link. `state` as in `GET /message/delivery`; `note` says what of it."""
 

@@ -143,6 +143,9 @@ class HostedCommands:
 
     # ---- finding
 
+    def of(self, plugin: str) -> Sequence[str]:
+        return [f"/{command.name}" for owner, command in self._all if owner.name == plugin]
+
     def offered(self, organisation_id: int) -> Sequence[ViewedCommand]:
         return [shown.viewed() for shown in self._shown(organisation_id)]
 

@@ -23,7 +23,7 @@ from crust.telemetry import get_logger
 
 log = get_logger(__name__)
 
-PERSONAL = frozenset({"flag", "session", "delivery", "bridge"})  # events that are for one person alone
+PERSONAL = frozenset({"flag", "session", "delivery", "plugin", "bridge"})  # events that are for one person alone
 READS = "read:"
 HOOK_OF: Mapping[tuple[str, str], str] = {
     ("message", "created"): "on_message_posted",

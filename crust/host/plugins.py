@@ -167,7 +167,8 @@ class PluginHost:
                     self.metrics,
                 )  # fmt: skip
                 supervisor = Supervisor(
-                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times, jobs.run
+                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times, jobs.run,
+                    self._core.instances.tell,
                 )  # fmt: skip
                 group.create_task(supervisor.run(), name=f"plugin {each.name}")
             group.create_task(self._begin_others(here), name="plugins that live elsewhere")

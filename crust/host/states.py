@@ -8,6 +8,7 @@ from crust.models.database import Database
 
 HOST = "host"  # whose documents they are; no instance has that name
 STATES = "plugins"  # the collection
+RESTARTS = "restarts"  # the collection of what operators want to be begun again
 BRIDGES = "bridges"  # that of what bridges say of themselves, by instance, and by instance/link
 LEASE = "plugin/"  # before an instance's name: the lease under which it lives
 MOST = 65_536  # bytes of one

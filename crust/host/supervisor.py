@@ -3,7 +3,7 @@
 waiting      for its organisation, its lease, or for what it speaks to
 starting → running → (degraded: it says itself that something is wrong)
 restarting   it crashed, and is started again soon
-failed       it crashed five times in ten minutes, and rests until its process is started again
+failed       it crashed five times in ten minutes, and rests until its process is started again, or an operator wants it to begin
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from crust.errors import Conflict, CrustError, NotFound, TargetError, Unavailabl
 from crust.host.context import InstanceTasks
 from crust.host.engine import Engine
 from crust.host.instance import Instance
-from crust.host.states import LEASE, STATES
+from crust.host.states import LEASE, RESTARTS, STATES
 from crust.host.store import Store
 from crust.log import Lease, Leases
 from crust.log.leases import LeaseLost
@@ -36,6 +36,9 @@ CRASHES, WITHIN_S = 5, 600.0
 WAITS_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # before it is started again; the last one holds from then on
 LOOK_S = 5.0  # between two looks for what it waits for, such as its organisation
 REASON_MAX = 500
+RESTART_S = 1.0  # between two looks whether an operator wants it to begin again
+ASKED = "an operator wanted it"
+PASSING = ("starting",)  # states that nobody has to be told of
 EVENTS = ("on_", "send_", "link_")  # how hooks begin that are called with events
 
 
@@ -61,15 +64,21 @@ class Supervisor:
         engine: delivers events to it.
         store: where its state is kept for operators.
         jobs: runs its jobs, for ever.
+        tell: tells administrators of its state.
     """
 
     def __init__(
         self, instance: Instance, begin: Callable[[Instance], Coroutine[Any, Any, None]], tasks: InstanceTasks, engine: Engine,
         leases: Leases, store: Store, clock: Clock, times: Times, jobs: Callable[[], Coroutine[Any, Any, None]],
+        tell: Callable[[str, str, str | None], Coroutine[Any, Any, None]],
     ) -> None:  # fmt: skip
+        self._tell = tell
         self._jobs = jobs
         self._instance, self._begin, self._tasks, self._engine, self._leases = instance, begin, tasks, engine, leases
         self._states, self._clock, self._times = store.collection(STATES), clock, times
+        self._restarts = store.collection(RESTARTS)
+        self._restarted: int | None = None
+        self._told: str | None = None
         self._crashes: deque[float] = deque()
         self._name = instance.name
         self.state = "waiting"
@@ -101,8 +110,11 @@ class Supervisor:
         while True:
             began = self._clock.monotonic()
             try:
-                await self._live()
-                reason = "its run() has ended"
+                reason = await self._live_until_asked()
+                if reason is None:
+                    self._crashes.clear()
+                    await self._say("restarting", ASKED)
+                    continue
             except TargetError as error:  # nobody's bug: what it speaks to is away
                 reason = str(error)
                 waited = 0 if self._clock.monotonic() - began > WITHIN_S else waited + 1
@@ -116,9 +128,39 @@ class Supervisor:
                 reason = str(crash)
             if self._too_often():
                 await self._say("failed", reason)
-                await asyncio.Event().wait()
+                await self._asked()
+                self._crashes.clear()
+                reason = ASKED
             await self._say("restarting", reason)
-            await asyncio.sleep(self._wait(len(self._crashes)))
+            await asyncio.sleep(self._wait(len(self._crashes)) if self._crashes else 0)
+
+    async def _live_until_asked(self) -> str | None:
+        """Let it live; gives why it has ended, None: an operator wanted it."""
+        asked = asyncio.create_task(self._asked())
+        try:
+            await first_to_end(self._live(), self._of(asked))
+            return None if asked.done() else "its run() has ended"
+        finally:
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+
+    async def _of(self, task: asyncio.Task[None]) -> None:
+        await asyncio.wait([task])
+
+    async def _asked(self) -> None:
+        """Wait until an operator wants it to begin again."""
+        before = await self._restart()
+        while await self._restart() == before:  # noqa: ASYNC110  # it is another process that writes it
+            await asyncio.sleep(min(self._times.look, RESTART_S))
+
+    async def _restart(self) -> int | None:
+        """The last time that somebody wanted it to."""
+        try:
+            asked = await self._restarts.get(self._name)
+        except CrustError:
+            return self._restarted
+        self._restarted = asked.version if asked else None
+        return self._restarted
 
     def _too_often(self) -> bool:
         now = self._clock.monotonic()
@@ -199,3 +241,6 @@ class Supervisor:
         now = {"state": state, "reason": reason and reason[:REASON_MAX], "node": self._leases.owner, "since": self._clock.now()}
         with suppress(CrustError):  # it is in the log, too
             await self._states.put(self._name, now)
+            if state not in PASSING and state != self._told:
+                await self._tell(self._name, state, reason and reason[:REASON_MAX])
+                self._told = state

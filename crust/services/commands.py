@@ -87,6 +87,10 @@ class Offered(Protocol):
         """Those that can be run in an organisation, by name."""
         ...
 
+    def of(self, plugin: str) -> Sequence[str]:
+        """The names of an instance's commands."""
+        ...
+
     async def run(self, place: Place, line: str, key: Key | None) -> CommandAnswer:
         """Run what a line says, which begins with the command's name.
 
@@ -104,6 +108,9 @@ class Nothing:
     """There are none."""
 
     def offered(self, organisation_id: int) -> Sequence[ViewedCommand]:
+        return ()
+
+    def of(self, plugin: str) -> Sequence[str]:
         return ()
 
     async def run(self, place: Place, line: str, key: Key | None) -> CommandAnswer:
@@ -150,7 +157,7 @@ class Commands:
         place = await self._place(actor, channel_id)
         start = "/" + query.strip().removeprefix("/").lower()
         found = [each for each in self.host.offered(place.organisation_id) if each.name.startswith(start)]
-        return part_of(found, part)
+        return part.of(found)
 
     async def _place(self, actor: Actor, channel_id: int) -> Place:
         row = await self._channels.standing_row(actor, channel_id, "read")
@@ -167,10 +174,3 @@ class Commands:
         """The first two channels of this name in an organisation that the caller sees."""
         rows: Sequence[Row] = await self._database.fetch(NAMED_CHANNELS, actor.user_id, organisation_id, names.fold(name[: names.NAME_MAX]))
         return [views.channel(row) for row in rows]
-
-
-def part_of(found: Sequence[ViewedCommand], part: Part) -> list[ViewedCommand]:
-    """A part of a list that lies in memory."""
-    after, before, limit = part.values
-    within = [each for each in found if after < int(each.id) < before]
-    return (within[::-1] if part.newest_first() else within)[:limit]

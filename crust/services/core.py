@@ -26,6 +26,7 @@ from crust.services.files import Files
 from crust.services.filters import Filters, NoFilters
 from crust.services.ghosts import Ghosts
 from crust.services.injects import Injects
+from crust.services.instances import Instances
 from crust.services.invitations import Invitations
 from crust.services.known import Known
 from crust.services.limits import LoginThrottle
@@ -122,6 +123,7 @@ class Core:
         self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files, filters)
         self.avatars = Avatars(database, log, self.profiles, self.files, storage, spool, pictures)
         self.commands = Commands(database, self.channels, contents_max)
+        self.instances = Instances(database, log)
         self.search = Search(database, self.messages)
         self.ghosts = Ghosts(database, log, clock, self.accounts, members)
         self.injects = Injects(

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from crust.ids import MAX_ID
+
+
+class Numbered(Protocol):
+    """What lists consist of."""
+
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=Numbered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +47,12 @@ class Part:
         """
         way = "DESC" if self.newest_first(usually=newest_first) else "ASC"
         return f"{column} > ${number} AND {column} < ${number + 1} ORDER BY {column} {way} LIMIT ${number + 2}"
+
+    def of(self, things: Sequence[T]) -> list[T]:
+        """That part of a list which lies in memory, in the order of its ids."""
+        after, before, limit = self.values
+        within = [each for each in things if after < int(each.id) < before]
+        return (within[::-1] if self.newest_first() else within)[:limit]
 
     @property
     def values(self) -> tuple[int, int, int]:

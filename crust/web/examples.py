@@ -140,6 +140,14 @@ EXAMPLES: dict[str, Example] = {
         """Buy oats
 """,
     ),
+    "plugin": Example(
+        r'''curl -s "$CRUST/plugin/search" -H "X-Session-ID: $SESSION"''',
+        """{
+  "response": [],
+  "next": null
+}
+""",
+    ),
     "server": Example(
         r'''curl -s "$CRUST/server/audit?limit=1" -H "X-Session-ID: $SESSION"''',
         """{

@@ -40,11 +40,12 @@ PARAMETERS: dict[str, Mapping[str, str]] = {
     "/message/history": {"id": "message"},
     "/message/delivery": {"id": "message"},
     "/command/search": {"channel_id": "channel"},
+    "/plugin/search": {},
     "/server/audit": {},
 }
 """What each list is asked for with; values are names of things, or themselves."""
 
-EMPTY = {"/message/delivery"}  # there are no bridges
+EMPTY = {"/message/delivery", "/plugin/search"}  # there are neither bridges nor plugins
 NEWEST_FIRST = {"/organisation/audit", "/server/audit", "/user/sessions", "/message/search"}
 BOUNDS: tuple[dict[str, int], ...] = ({}, {"after": 1}, {"before": MAX_ID}, {"after": 1, "before": MAX_ID})
 

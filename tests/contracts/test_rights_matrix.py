@@ -167,6 +167,7 @@ DELETE /user/avatar             1      1         .        .      .     .      . 
 DELETE /user/session            1      1         .        .      .     .      .      .     .
 POST   /organisation/accept     1      1         .        .      .     .      .      .     .
 GET    /server/audit            1      1         3        .      3     3      3      3     3
+GET    /plugin/search           1      1         3        .      3     3      3      3     3
 GET    /organisation/search#all 1      1         3        .      3     3      3      3     3
 GET    /user/search#all         1      1         3        .      3     3      3      3     3
 POST   /user/add                1      1         3        .      3     3      3      3     3
@@ -280,6 +281,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "DELETE /user/session": {"id": "$session"},
     "POST /organisation/accept": {"invitation": "$secret"},
     "GET /server/audit": {},
+    "GET /plugin/search": {},
     "GET /organisation/search#all": {"everywhere": "true"},
     "GET /user/search#all": {"everywhere": "true"},
     "POST /user/add": {"username": "$added"},

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from tests.support.server import Server, call
 from tests.support.wire import seconds_until
@@ -48,7 +49,7 @@ def said(client: httpx.Client, room: str) -> list[str]:
 
 
 def states(server: Server) -> dict[str, str]:
-    return {row["name"]: row["state"] for row in json.loads(server.run("plugins", "list", "--json").stdout)}
+    return {row["name"]: row["state"] for row in json.loads(server.run("plugins", "list", "--json").stdout) if row["name"]}
 
 
 def test_in_one_process(tmp_path: Path) -> None:
@@ -72,6 +73,90 @@ def test_in_one_process(tmp_path: Path) -> None:
         assert strict.returncode == 1
         assert "plugins.broken.use: there is no plugin 'nowhere'" in strict.stderr
         assert "there is no plugin" in server.log()
+    finally:
+        server.close()
+
+
+OFFERS = """
+import asyncio
+from datetime import timedelta
+from crust.plugin import HttpRequest, Invocation, JobRun, Plugin, hookimpl
+
+class Offers(Plugin):
+    "Offers all there is."
+    api = 1
+    capabilities = frozenset({"read:public", "message:post", "user:act"})
+    prefix = "/offers"
+
+    @hookimpl
+    def register_commands(self, commands):
+        commands.add("add", self.add, help="Adds two numbers.")
+        commands.add("me", self.me, help="Says it as you.")
+
+    @hookimpl
+    def register_routes(self, routes):
+        routes.add("GET", "/count/{what}", self.count, auth="public")
+
+    @hookimpl
+    def register_jobs(self, jobs):
+        jobs.add("tick", self.tick, every=timedelta(seconds=1))
+
+    @hookimpl
+    def register_cli(self, cli):
+        cli.add("total", self.total, help="Says how often it ticked.")
+
+    async def add(self, call: Invocation, one: int, other: int) -> str:
+        return str(one + other)
+
+    async def me(self, call: Invocation, what: str) -> None:
+        await call.caller.post(f"_{what}_")
+
+    async def count(self, request: HttpRequest):
+        document = await self.ctx.store.collection("ticks").get(request.params["what"])
+        return {"count": document.body["count"] if document else 0}
+
+    async def tick(self, run: JobRun) -> None:
+        ticks = self.ctx.store.collection("ticks")
+        document = await ticks.get("ticks")
+        await ticks.put("ticks", {"count": document.body["count"] + 1 if document else 1})
+
+    async def total(self, what: str = "ticks", *, loud: bool = False) -> str:
+        document = await self.ctx.store.collection("ticks").get(what)
+        return f"{document.body['count'] if document else 0} {what}{'!' if loud else ''}"
+"""
+
+
+@pytest.mark.timeout(120)
+def test_what_plugins_offer(tmp_path: Path) -> None:
+    """Commands over HTTP and in a frame, a route, a job, a subcommand; all of it is shown, and an instance begins again when asked to."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "offers.py").write_text(OFFERS)
+    (tmp_path / "config.toml").write_text('plugins_dir = "mine"\n[plugins.offers]\n')
+    server = Server(tmp_path)
+    server.add_user("ana", "--admin")
+    try:
+        assert server.run("plugins", "check").stdout == "the plugins are good\n"
+        shown = server.run("plugins", "show", "offers").stdout
+        for words in ("/add <one> <other>", "GET /offers/count/{what}", "every 1 s", "crust plugins run offers total", "user:act"):
+            assert words in shown
+        server.start()
+        ana = server.sign_in("ana")
+        room = room_of(ana)
+        assert call(ana, "POST", "/command/run", channel_id=room, command="/add 1 2") == {"command": "/add", "text": "3"}
+        params = {"channel_id": room, "command": "/me waves"}
+        own = {name: ana.headers[name] for name in ("X-Session-ID", "X-Client-ID")}
+        with connect(server.websocket_url, additional_headers=own) as socket:
+            socket.send(json.dumps({"id": "7", "type": "call", "data": {"method": "POST", "path": "/command/run", "params": params}}))
+            answer = next(frame for text in socket if (frame := json.loads(text)).get("reply_to") == "7")
+        assert answer["response"] == {"command": "/me", "text": None}
+        assert said(ana, room) == ["_waves_"]
+        seconds_until(lambda: httpx.get(server.url + "/offers/count/ticks").json()["count"] > 1, 20)
+        assert server.run("plugins", "run", "offers", "total", "--loud").stdout.endswith(" ticks!\n")
+        assert "total" in server.run("plugins", "run", "offers").stdout
+        assert server.run("plugins", "restart", "offers").stdout.startswith("offers has begun again on ")
+        assert server.run("plugins", "restart", "nothing").returncode == 1
+        [listed] = ana.get("/plugin/search").json()["response"]
+        assert (listed["name"], listed["state"], listed["commands"]) == ("offers", "running", ["/add", "/me"])
     finally:
         server.close()
 

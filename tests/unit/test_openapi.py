@@ -10,7 +10,7 @@ import pytest
 import schemathesis
 from msgspec import Meta, Struct
 
-from crust.api import channels, commands, files, messages, organisations, server, teams, users
+from crust.api import channels, commands, files, messages, organisations, plugins, server, teams, users
 from crust.api.beside import PATHS
 from crust.api.calls import Answer, Context, Page, Registry
 from crust.api.openapi import openapi
@@ -211,7 +211,7 @@ def test_what_is_beside_the_calls_is_told_too(document: dict[str, Any]) -> None:
 def test_every_parameter_of_every_call_says_what_it_is() -> None:
     """In the query, in each kind of body, and in the headers."""
     registry = Registry(TokenBuckets.of(Limits(), ManualClock()))
-    for part in (channels, commands, files, messages, organisations, server, teams, users):
+    for part in (channels, commands, files, messages, organisations, plugins, server, teams, users):
         part.register(registry, cast("Core", None))
     document = openapi(registry)
     silent = [

@@ -155,6 +155,10 @@ class Host:
                 while not self.plugins.engine.delivers(name):  # noqa: ASYNC110  # it is begun by its supervisor, which tells nobody
                     await asyncio.sleep(LOOK_S)
                 await self.plugins.engine.settled(name)
+            for each in self.plugins.instances:
+                while each.name not in self.plugins.jobs:  # noqa: ASYNC110  # the same
+                    await asyncio.sleep(LOOK_S)
+                await self.plugins.jobs[each.name].settled()
 
     async def _why(self) -> str:
         states = states_of(self.node.database, self.clock).collection(STATES)
@@ -247,8 +251,9 @@ class Host:
         """Do something, and let every handler crash that hears of it: `await host.assert_idempotent(ana.says("#general", "hi"))`.
 
         Each runs to its end, which is lost, as when the process is killed in that moment; then it is handed the same event again. By the
-        second time nothing must come on top: no message, no change of one, no reaction, no document beside those that are held back.
-        Gives what the act gives.
+        second time nothing must come on top: no message, no change of one, no reaction, no document beside those that are held back. It is
+        the same with a command, `ana.runs("/…")`, whose request is sent again, and with jobs: `host.advance(hours=1)`. Filters and `run`
+        are not asked twice. Gives what the act gives.
 
         Raises:
             AssertionError: something did; or no handler heard of it.
@@ -263,7 +268,9 @@ class Host:
         if crashes.complaints:
             raise AssertionError("\n".join([*crashes.complaints, ADVICE]))
         if not crashes.handled:
-            raise AssertionError("No handler heard of it: see the plugin's hooks and capabilities, and in which channels its bot is.")
+            raise AssertionError(
+                "No handler, command or job was called: see the plugin's hooks and capabilities, and in which channels its bot is."
+            )
         return given
 
     # ---- for people

@@ -21,7 +21,7 @@ from crust.plugin import CAPABILITIES, Plugin
 from crust.runtime import Node, hosting, opened
 from crust.settings import Settings, load
 
-app = App(name="plugins", help="What plugins there are and how they are: list, show, check, restart, run.")
+app = App(name="plugins", help="What plugins there are and how they are: list, show, check, restart, run, docs, new.")
 
 COLUMNS = ["name", "plugin", "state", "reason"]
 AUTH = {"user": "for whoever is signed in", "public": "for everybody"}
@@ -185,3 +185,34 @@ async def run(name: str, /, *words: Annotated[str, Parameter(allow_leading_hyphe
         said = await command(*bound.args, **bound.kwargs)
         if said is not None:
             print(said) if isinstance(said, str) else print_json(said)
+
+
+@app.command
+def docs(file: Path | None = None, /) -> None:
+    """Print the reference of all hooks, capabilities and interfaces; or put it between the two marks in a file."""
+    from crust.cli.reference import put_into, reference
+
+    if file is None:
+        print(reference())
+    else:
+        print(f"{file} was {'changed' if put_into(file) else 'up to date'}")
+
+
+@app.command
+def new(
+    name: str,
+    *,
+    folder: Annotated[Path, Parameter(help="Where the package is put.")] = Path(),
+    bridge: Annotated[bool, Parameter(help="A bridge to another network.", negative="")] = False,
+    config: Config = None,
+) -> None:
+    """Make a package with a plugin in it: code, described settings, a test, a README."""
+    from crust.cli.making import make
+
+    files = make(name, folder, "bridge" if bridge else "plugin", kinds(load(config).plugins_dir))
+    for path in files:
+        print(path)
+    root = folder / f"crust-{name.replace('_', '-')}"
+    print(
+        f"\nNext:\n  pip install -e {root}\n  python -m pytest {root}\nthen a table [plugins.{name}] in config.toml, and crust plugins check"
+    )

@@ -17,8 +17,9 @@ from crust.host.registration import Wanted
 from crust.host.states import STATES, states_of
 from crust.host.supervisor import EVENTS, Times
 from crust.log.tasks import first_to_end
-from crust.plugin import Channel, Message, Plugin
+from crust.plugin import Channel, Link, Message, Plugin
 from crust.runtime import Node, opened
+from crust.services.links import Wish
 from crust.settings import Settings
 from crust.testing.crashing import ADVICE, Crashes
 from crust.testing.database import empty_server
@@ -200,6 +201,15 @@ class Host:
         )
         self._channels[name.removeprefix("#")] = int(made.id)
         return made
+
+    async def link(self, where: Where, room: str, name: str | None = None) -> Link:
+        """Link a channel with a room elsewhere, over the bridge of that instance, or the only one."""
+        instance, channel = self._instance(name), await self.number_of(where)
+        made = await self.node.core.links.link(await self._owner.actor(), channel, instance.name, Wish(room=room))
+        await self.settle()
+        found: Link | None = await instance.plugin.ctx.bridge.link(made.remote_room)
+        assert found is not None, "it was made just now"
+        return found
 
     async def number_of(self, where: Where, who: Person | None = None) -> int:
         """A channel's id as the core has it; one that is named is made if need be, as is the direct one of two people."""

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from quart import Request
 
 from crust import servers
-from crust.api import channels, commands, files, messages, metrics, organisations, plugins, server, teams, users
+from crust.api import bridges, channels, commands, files, messages, metrics, organisations, plugins, server, teams, users
 from crust.api import routes as api_routes
 from crust.api.app import caller_of, create_app
 from crust.api.calls import Context, Registry
+from crust.api.downloads import downloading
 from crust.api.identity import Identity
 from crust.api.openapi import openapi
 from crust.api.routes import Answering
@@ -50,7 +51,7 @@ from crust.services.limits import LoginThrottle, TokenBuckets
 from crust.settings import Settings, SettingsError
 from crust.telemetry import Metrics, get_logger
 from crust.telemetry.exposition import CONTENT_TYPE, Exposition
-from crust.web import docs, invitation, setup
+from crust.web import docs, invitation, public, setup
 from crust.ws import description
 from crust.ws.gateway import Gateway
 from crust.ws.hub import Hub
@@ -74,7 +75,7 @@ class Hosted:
     offers: Mapping[str, Offers] = field(default_factory=dict)
 
 
-NOUNS = (organisations, teams, users, channels, messages, files, commands, plugins, server)
+NOUNS = (organisations, teams, users, channels, messages, files, commands, bridges, plugins, server)
 """The modules of the API, each of which registers its calls."""
 
 HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for
@@ -312,6 +313,8 @@ class Faces:
         self.app.register_blueprint(
             invitation.blueprint(core.invitations.organisation, enrol, identity.address, settings.effective_public_url)
         )
+        links = core.public_links
+        self.app.register_blueprint(public.blueprint(links.followed, links.message, downloading(links.file)))
         self.app.register_blueprint(docs.blueprint(lambda: openapi(registry), description.description))
         if routes is not None:
 

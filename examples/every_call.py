@@ -153,6 +153,18 @@ def messages(ana: Client, bob: Client, channel: str) -> None:
     bob.delete("/message/remove", id=reply)
 
 
+def bridges(ana: Client) -> None:
+    """With the first bridge that is at work in the home organisation; where there is none, nothing can be linked."""
+    for bridge in ana.get("/bridge/search")[:1]:
+        channel = ana.post("/channel/edit", name="every-call-linked", topic="")["id"]
+        links = [ana.post("/bridge/link", bridge=bridge["bridge"], channel_id=channel, room=f"#{channel}-{n}")["id"] for n in range(2)]
+        ana.post("/bridge/unlink", id=links[0])
+        ana.delete("/bridge/unlink", id=links[1])
+        ana.post("/bridge/code", bridge=bridge["bridge"])
+        ana.delete("/bridge/identity", bridge=bridge["bridge"])
+        ana.delete("/channel/remove", id=channel)
+
+
 def files(ana: Client, channel: str) -> None:
     message = ana.put("/message/attach", PICTURE, channel_id=channel, name="dot.png")
     ana.put("/message/attach", b"what we will do", message_id=message["id"], name="plan.txt")
@@ -201,6 +213,7 @@ def main() -> None:
     messages(ana, bob, channel)
     files(ana, channel)
     commands(ana)
+    bridges(ana)
     ana.delete("/organisation/expel", id=organisation, user_id=bob_id)
     ana.delete("/organisation/remove", id=organisation)
     people(ana, bob)

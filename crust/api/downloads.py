@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from urllib.parse import quote
 
@@ -76,6 +76,15 @@ async def answered(content: Content, source: Request) -> Response:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{content.size}"
     body = nothing() if source.method == "HEAD" else await begun(content.read(start, end))
     return Response(body, 206 if wanted else 200, headers, content_type=type_)
+
+
+def downloading(file: Callable[[int], Awaitable[Content]]) -> Callable[[int, Request], Awaitable[Response]]:
+    """The download of a file by its id, for an address beside the calls."""
+
+    async def answer(file_id: int, source: Request) -> Response:
+        return await answered(await file(file_id), source)
+
+    return answer
 
 
 async def nothing() -> AsyncGenerator[bytes, None]:

@@ -21,7 +21,7 @@ from crust.plugin import CAPABILITIES, Plugin
 from crust.runtime import Node, hosting, opened
 from crust.settings import Settings, load
 
-app = App(name="plugins", help="What plugins there are and how they are: list, show, check, restart, run, docs, new.")
+app = App(name="plugins", help="What plugins there are and how they are: list, show, check, new, docs, restart, run.")
 
 COLUMNS = ["name", "plugin", "state", "reason"]
 AUTH = {"user": "for whoever is signed in", "public": "for everybody"}
@@ -96,7 +96,7 @@ def offered(wanted: Wanted) -> dict[str, dict[str, str]]:
     from crust.host.offers import Unmade, rehearsed  # with what plugins may need, which other commands do without
 
     try:
-        offers = rehearsed(wanted)
+        _, offers = rehearsed(wanted)
     except Unmade as error:
         raise NotFound(f"{wanted.name} cannot be at work: {error}") from None
     under = wanted.plugin.prefix or f"/plugins/{wanted.name}"
@@ -122,9 +122,9 @@ def _print(description: dict[str, Any]) -> None:
 
 
 @app.command
-def check(*, config: Config = None) -> None:
-    """Say whether every enabled instance can be at work; if not, all that is wrong, and what to do."""
-    problems = problems_in(config)
+async def check(*, config: Config = None) -> None:
+    """Say whether every enabled instance can be at work, and what links it names can be; if not, all that is wrong, and what to do."""
+    problems = await problems_in(config)
     for problem in problems:
         print(problem)
     if problems:
@@ -132,12 +132,59 @@ def check(*, config: Config = None) -> None:
     print("the plugins are good")
 
 
-def problems_in(config: Path | None) -> list[str]:
-    """What is wrong, a line each."""
+async def problems_in(config: Path | None) -> list[str]:
+    """What is wrong, a line each. The database is asked only where links are named: whether there are their channels, and free rooms."""
     from crust.host.offers import unmakeable  # with what plugins may need, which other commands do without
 
     wanted, refused = registered(load(config))
-    return [problem for each in (*refused, *unmakeable(wanted)) for problem in each.problems]
+    unmade = list(unmakeable(wanted))
+    linking = [each for each in wanted if each.settings.links and each.name not in {one.name for one in unmade}]
+    problems = [problem for each in (*refused, *unmade) for problem in each.problems]
+    return problems + (await _unlinkable(linking, config) if linking else [])
+
+
+async def _unlinkable(wanted: list[Wanted], config: Path | None) -> list[str]:
+    from crust.host.linking import unlinkable
+    from crust.host.offers import rehearsed
+    from crust.plugin import Bridge
+
+    problems = []
+    async with core(config) as node:
+        for each in wanted:
+            plugin = rehearsed(each)[0]
+            if isinstance(plugin, Bridge):
+                problems += await unlinkable(node.core, each, plugin)
+            else:
+                problems.append(f"plugins.{each.name}.links: {each.kind} is no bridge, and links nothing: take them out")
+    return problems
+
+
+@app.command
+def new(
+    name: str,
+    *,
+    folder: Annotated[Path, Parameter(help="Where the package's folder is made.")] = Path(),
+    bridge: Annotated[bool, Parameter(help="A bridge to another network.", negative="")] = False,
+    config: Config = None,
+) -> None:
+    """Make a package with a small plugin, its configuration and a test, to begin from."""
+    from crust.cli.making import make  # with templates, which other commands do without
+
+    for path in make(name, folder, "bridge" if bridge else "plugin", kinds(load(config).plugins_dir)):
+        print(path)
+    root = folder / f"crust-{name.replace('_', '-')}"
+    print(f"Next: pip install -e {root}, then pytest {root}; then a table [plugins.{name}] in config.toml, and crust plugins check")
+
+
+@app.command
+def docs(file: Path | None = None, /) -> None:
+    """Print the reference of all hooks, capabilities and interfaces; or put it between the two marks in a file."""
+    from crust.cli.reference import put_into, reference  # with what only authors need
+
+    if file is None:
+        print(reference())
+    else:
+        print(f"{file} was {'changed' if put_into(file) else 'up to date'}")
 
 
 @app.command
@@ -185,34 +232,3 @@ async def run(name: str, /, *words: Annotated[str, Parameter(allow_leading_hyphe
         said = await command(*bound.args, **bound.kwargs)
         if said is not None:
             print(said) if isinstance(said, str) else print_json(said)
-
-
-@app.command
-def docs(file: Path | None = None, /) -> None:
-    """Print the reference of all hooks, capabilities and interfaces; or put it between the two marks in a file."""
-    from crust.cli.reference import put_into, reference
-
-    if file is None:
-        print(reference())
-    else:
-        print(f"{file} was {'changed' if put_into(file) else 'up to date'}")
-
-
-@app.command
-def new(
-    name: str,
-    *,
-    folder: Annotated[Path, Parameter(help="Where the package is put.")] = Path(),
-    bridge: Annotated[bool, Parameter(help="A bridge to another network.", negative="")] = False,
-    config: Config = None,
-) -> None:
-    """Make a package with a plugin in it: code, described settings, a test, a README."""
-    from crust.cli.making import make
-
-    files = make(name, folder, "bridge" if bridge else "plugin", kinds(load(config).plugins_dir))
-    for path in files:
-        print(path)
-    root = folder / f"crust-{name.replace('_', '-')}"
-    print(
-        f"\nNext:\n  pip install -e {root}\n  python -m pytest {root}\nthen a table [plugins.{name}] in config.toml, and crust plugins check"
-    )

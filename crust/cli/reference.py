@@ -77,7 +77,7 @@ def _capabilities() -> Iterator[str]:
 def _interfaces() -> Iterator[str]:
     for title, types in INTERFACES.items():
         yield f"### {title}\n\n```python"
-        yield "\n\n".join(_source(each) for each in types)
+        yield "\n\n\n".join(_source(each) for each in types)
         yield "```\n"
 
 

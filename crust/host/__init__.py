@@ -16,6 +16,8 @@ watchdog.py   ends a process that a handler has stopped
 registration.py, kinds.py  which plugins there are, and what is wrong with those that cannot be at work
 plugins.py    all instances of a process; instance.py  one of them, as a consumer; context.py, chat.py  what it has
 chain.py      the filters, asked before something happens
+bridge_instance.py, linking.py  an instance that is a bridge, and how links are made with it; bridging.py, carrying.py, checkpoints.py
+              what comes in over a link, what goes out, what became of it
 supervisor.py, states.py  lets an instance live, one process at a time, and says how it is
 egress.py, addresses.py   the one client for outgoing HTTP
 """

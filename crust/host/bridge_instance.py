@@ -16,16 +16,14 @@ from crust.host.carrying import Carrier
 from crust.host.chat import Access, Calls, calls
 from crust.host.checkpoints import Checkpoints
 from crust.host.consumer import Delivery, Outcome, Over
-from crust.host.instance import READS, Glance, Instance, glance
+from crust.host.instance import Glance, Instance, glance
+from crust.host.linking import bridge_of, wishes
 from crust.host.registration import Wanted
 from crust.log import Way, coming
 from crust.log.way import HOPS_MAX
 from crust.plugin import Bridge
-from crust.services import links
 from crust.services.core import Core
 from crust.services.deliveries import LANE
-from crust.services.ghosts import network_name
-from crust.services.links import Wish
 from crust.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -75,22 +73,12 @@ class BridgeInstance(Instance):
         Raises:
             Conflict: its network's name can be none.
         """
-        plugin, bot = self.plugin, self.access.known()
-        assert isinstance(plugin, Bridge)
-        bridge = links.Bridge(
-            name=self.name, network=network_name(plugin.network), user_id=bot.actor.user_id, organisations=bot.organisations,
-            sees=frozenset(each.removeprefix(READS) for each in self.wanted.plugin.capabilities if each.startswith(READS)),
-            crossings=plugin.crossings.as_dict(), room=plugin.room,
-        )  # fmt: skip
+        assert isinstance(self.plugin, Bridge)
+        bot = self.access.known()
+        bridge = bridge_of(self.wanted, self.plugin, bot.actor.user_id, bot.organisations)
         self._core.links.bridges[self.name] = bridge
-        wishes = [
-            (each.channel, Wish(
-                room=each.room, direction=each.direction, crosses=frozenset(each.crosses), relay_format=each.relay_format,
-                trust=each.trust, title=each.title,
-            ))
-            for each in self.wanted.settings.links
-        ]  # fmt: skip
-        for problem in await self._core.links.configure(bridge, wishes):
+        self.problems = await self._core.configured.configure(bridge, wishes(self.wanted))
+        for problem in self.problems:
             log.error("a link that the settings name cannot be", plugin=self.name, problem=problem)
 
     # ---- dispatch

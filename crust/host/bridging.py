@@ -99,6 +99,9 @@ class InstanceBridge:
     async def typing(self, link: Link, author: Remote, *, active: bool = True) -> None:
         await self._core.injects.typing(await self._incoming(link, author, UNVERIFIED), "start" if active else "stop")
 
+    async def present(self, link: Link) -> Sequence[str]:
+        return await self._core.ghosts.present(await self._living(link))
+
     async def identify(self, author: Remote, code: str) -> User:
         self._access.need("bridge:ghosts")
         person = await self._core.ghosts.identify(self._access.name, remote_of(author), code)

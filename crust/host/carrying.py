@@ -6,6 +6,7 @@ What crosses a link as a fallback is asked for of the bridge, if it can; else it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
@@ -31,9 +32,10 @@ from crust.plugin.bridge import (
 from crust.services.core import Core
 from crust.services.deliveries import Receipt
 from crust.services.links import RoomLink
-from crust.services.parts import OUT, Part, recorded
+from crust.services.parts import OUT, Part, forgotten, recorded
 
 EXCERPT = 80  # characters of a message that a fallback quotes
+WORDS_MS = 86_400_000  # after which a removal is not put into words: by retention, many old messages go at once
 EDITED = "edited: {0}"
 ATTACHED = "added a file: {0}"
 REMOVED = "removed a message"
@@ -102,13 +104,17 @@ class Carrier:
         return await self._cross(link, "edit", "send_edit", out, words, int(body.id), len(target.parts))
 
     async def _removal(self, delivery: Delivery, link: RoomLink, body: objects.MessageRemoved) -> Outcome | None:
+        """Whatever came of it, nobody needs to know any more what the message was there."""
         parts = await self._core.injects.parts.of(link.id, int(body.id))
         if not parts:
             return NEVER_WENT
         author = await self._author(body.user_id)
         target = Target(message_id=body.id, parts=parts, author=author, contents="")
         out = OutgoingRemoval(**await self._out(delivery, link, body.by), target=target)
-        return await self._cross(link, "remove", "send_removal", out, REMOVED, None, 0)
+        old = delivery.event.at - await self._posted_at(int(body.id)) > WORDS_MS
+        sent = DROPPED if old and not self._natively(link, "remove", "send_removal") else None
+        sent = sent or await self._cross(link, "remove", "send_removal", out, REMOVED, None, 0) or Outcome()
+        return replace(sent, writes=(*sent.writes, forgotten(int(body.id), link.id)))
 
     async def _reaction(self, delivery: Delivery, link: RoomLink, body: objects.Reacted) -> Outcome | None:
         target = await self._target(link, body.message_id)
@@ -139,7 +145,7 @@ class Carrier:
     ) -> Outcome | None:
         """Have it sent as the link's crossings say: by its hook, in words, or not at all."""
         crossing, hooks = link.crossings.get(what, "dropped"), self._instance.wanted.hooks
-        if crossing != "dropped" and hook in hooks:
+        if self._natively(link, what, hook):
             return await self._sent(link, message_id, await self._instance.call(hook, out), before)
         if crossing != "fallback" or "send_message" not in hooks:
             return DROPPED
@@ -149,6 +155,10 @@ class Carrier:
         )
         sent = await self._instance.call("send_message", in_words)
         return await self._sent(link, message_id, sent, before, f"The {what} was sent in words." if message_id is not None else None)
+
+    def _natively(self, link: RoomLink, what: str, hook: str) -> bool:
+        """Whether the bridge itself is asked for it."""
+        return link.crossings.get(what, "dropped") != "dropped" and hook in self._instance.wanted.hooks
 
     async def _sent(self, link: RoomLink, message_id: int | None, sent: object, before: int = 0, note: str | None = None) -> Outcome:
         """The end of a row: a receipt, and the ids there, from the number `before` on."""
@@ -190,6 +200,10 @@ class Carrier:
         parts = await self._core.injects.parts.of(link.id, row["id"])
         author = await self._author(str(row["user_id"]))
         return Target(message_id=message_id, parts=parts, author=author, contents=row["contents"])
+
+    async def _posted_at(self, message_id: int) -> int:
+        (row,) = await self._core.database.fetch("SELECT created_at FROM message WHERE id = $1", message_id)
+        return int(row["created_at"])
 
     async def _who_set_topic(self, channel_id: int) -> str:
         """Who said last what a channel is about."""

@@ -138,6 +138,10 @@ class InstanceChat:
         number_ = await self._message(bot, message_id, reading=True)
         return await self._core.messages.read_one(bot.actor, number_)
 
+    async def link(self, message_id: str) -> str:
+        bot = self._access.need("link:public")
+        return await self._core.public_links.to_message(bot.actor, await self._message(bot, message_id, reading=True))
+
     async def channel(self, channel_id: str) -> Channel:
         bot, channel = self._access.known(), number(channel_id, "channel")
         self._access.need(f"read:{await self._core.bots.check_place(bot, channel, 'read')}")
@@ -185,6 +189,12 @@ class InstanceFiles:
         if content.size > most:
             raise TooLarge(f"The file has {content.size} bytes, which are more than {most}.")
         return b"".join([chunk async for chunk in content.read(0, content.size)])
+
+    async def link(self, file_id: str) -> str:
+        bot, file = self._access.need("link:public"), number(file_id, "file")
+        message_id = await self._core.public_links.message_of(file)
+        await InstanceChat(self._access, self._core).message(str(message_id))  # where it is, and what it may see there
+        return await self._core.public_links.to_file(bot.actor, file)
 
 
 async def chunks(body: bytes) -> AsyncIterator[bytes]:

@@ -27,7 +27,8 @@ TOGETHER = 200  # changes that are told in one
 TOLD = (
     "SELECT d.lane, d.position, d.state, d.error, d.receipt, e.object, m.user_id FROM delivery d JOIN event e ON e.position = d.position"
     ' JOIN message m ON m.id = e.object JOIN "user" u ON u.id = m.user_id'
-    " WHERE d.consumer = $1 AND e.type = 'message' AND e.event IN ('created', 'edited') AND u.kind <> 'ghost' AND d.position IN {}"
+    " WHERE d.consumer = $1 AND e.type = 'message' AND u.kind <> 'ghost' AND d.position IN {}"
+    " AND (e.event = 'created' OR (e.event = 'edited' AND d.state <> 'skipped'))"
 )
 ROW = (
     "SELECT d.lane, d.position, d.receipt FROM delivery d JOIN event e ON e.position = d.position"

@@ -46,12 +46,13 @@ MOST = 1_048_576  # bytes of one
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command as a plugin offers it."""
+    """A command as a plugin offers it. `kept`: its answer is, for the same request when it comes again; no secret is."""
 
     name: str
     handler: Handler
     help: str
     arguments: tuple[Argument, ...]
+    kept: bool = True
 
     def usage(self, shown: str) -> str:
         """How it is written, by the name that it is shown under."""
@@ -175,14 +176,17 @@ class HostedCommands:
     async def run(self, place: Place, line: str, key: Key | None) -> CommandAnswer:
         if key is not None and (kept := await self._before(key)) is not None:
             return kept
-        answer = await self.anew(place, line, key)
-        if key is not None:
+        shown, text = self._find(place.organisation_id, line)
+        answer = await self._counted(place, shown, text, key)
+        if key is not None and shown.command.kept:
             await self._keep(key, answer)
         return answer
 
     async def anew(self, place: Place, line: str, key: Key | None) -> CommandAnswer:
         """Run it, whether the same request was answered before or not, and keep no answer. Errors are those of `run`."""
-        shown, text = self._find(place.organisation_id, line)
+        return await self._counted(place, *self._find(place.organisation_id, line), key)
+
+    async def _counted(self, place: Place, shown: Shown, text: str, key: Key | None) -> CommandAnswer:
         began, how = perf_counter(), "failed"
         try:
             answer = CommandAnswer(command=f"/{shown.name}", text=await self._run(place, shown, text, key))

@@ -54,8 +54,8 @@ class Eraser:
         await self._leases.keep(NAME, self.run)
 
     async def run(self, lease: Lease) -> None:
-        """Erase what is removed, until cancelled or the lease is lost. The first one of all begins where the log does."""
-        await self._consumers.begin(NAME, 0)
+        """Erase what is removed, until cancelled or the lease is lost."""
+        await self._consumers.begin(NAME, await self._oldest())
         offset = await self._consumers.offset(NAME)
         saved_at = 0.0
         while True:
@@ -68,6 +68,11 @@ class Eraser:
                 offset, saved_at = upto, now
             else:
                 await asyncio.sleep(LOOK_S)
+
+    async def _oldest(self) -> int | None:
+        """Where the first eraser of all begins: what was removed before anything was delivered, nobody has said anything of."""
+        [row] = await self._database.fetch("SELECT min(position) AS position FROM delivery")
+        return None if row["position"] is None else row["position"] - 1
 
     async def _next(self, offset: int) -> tuple[int, Sequence[Row]]:
         """How far to look now, and what was removed until there."""

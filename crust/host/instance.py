@@ -48,11 +48,12 @@ glance = msgspec.json.Decoder(Glance).decode
 
 
 class Instance:
-    """See the module. `plugin` is set before the first event comes."""
+    """See the module. `plugin` is set before the first event comes; `problems` are what of its settings could not be, in words."""
 
     def __init__(self, wanted: Wanted, access: Access, core: Core) -> None:
         self.wanted, self.access, self._core = wanted, access, core
         self.plugin: Plugin[Any] | None = None
+        self.problems: Sequence[str] = ()
         self._visibilities = visibilities(wanted)
 
     @property

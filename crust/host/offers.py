@@ -89,14 +89,14 @@ class Hollow:
         raise RuntimeError(f"{name} was asked for before anything is at work: __init__ and register_* do no I/O")
 
 
-def rehearsed(wanted: Wanted) -> Offers:
-    """What an instance would offer. Raises as `made` does."""
+def rehearsed(wanted: Wanted) -> tuple[Plugin[Any], Offers]:
+    """An instance as it would be, and what it would offer. Raises as `made` does."""
     hollow: Any = Hollow()
     context = InstanceContext(
         name=wanted.name, config=wanted.config, log=get_logger(f"plugin.{wanted.name}"), chat=hollow, store=hollow, files=hollow,
         http=hollow, tasks=hollow, clock=SystemClock(), bridge=hollow,
     )  # fmt: skip
-    return made(wanted, context)[1]
+    return made(wanted, context)
 
 
 def unmakeable(wanted: list[Wanted]) -> Iterator[Refused]:

@@ -27,10 +27,11 @@ from crust.host.egress import Egress
 from crust.host.engine import Engine
 from crust.host.instance import Instance, in_order, registry, takes, visibilities
 from crust.host.jobs import JobRunner
+from crust.host.linking import LinkCommands
 from crust.host.offers import Offers, Unmade, claimed, made
 from crust.host.registration import Refused, Wanted
 from crust.host.routes import HostedRoutes
-from crust.host.states import STATES, states_of
+from crust.host.states import HOST, STATES, states_of
 from crust.host.supervisor import Supervisor, Times
 from crust.log import Leases
 from crust.plugin import Bridge
@@ -80,6 +81,8 @@ class PluginHost:
         """Make the plugins, and ask their filters from here on; for the length of a block."""
         networks, names = split(self._core.settings.egress.allow)
         egress = Egress(networks, names=names)
+        if any(issubclass(each.plugin, Bridge) for each in self._wanted):
+            self.commands.add(Owner(HOST, None), LinkCommands(self._core).commands())  # first, so that nobody else has their names
         try:
             for wanted in self._wanted:
                 self._make(wanted, egress)
@@ -87,6 +90,7 @@ class PluginHost:
             for instance in self.instances:
                 await self._try_to_begin(instance)
             await self._say_refused()
+            await self._end_links()
             self._core.commands.host = self.commands
             yield
         finally:
@@ -129,6 +133,14 @@ class PluginHost:
             now = {"state": "refused", "reason": "; ".join(each.problems), "node": self._leases.owner, "since": self._core.clock.now()}
             with suppress(CrustError):  # it is in the log, too
                 await collection.put(each.name, now)
+
+    async def _end_links(self) -> None:
+        """End what links the settings have made for bridges that do not stand there any more."""
+        if self._place == "serve":  # a worker may have been given some of the plugins alone
+            try:
+                await self._core.configured.leave(self._core.settings.plugins.keys())
+            except Unavailable:
+                log.warning("whether the settings name fewer bridges than before will be seen at the next start")
 
     def _install(self) -> None:
         """Put the filters into the chain, in their order."""

@@ -26,7 +26,7 @@ FAMILIES = ("on_", "filter_", "register_")
 PREFIX = re.compile(r"/[a-z][a-z0-9-]{0,31}")
 TAKEN = frozenset(
     {"bridge", "bridges", "channel", "command", "docs", "file", "health", "invitation", "invite", "message", "metrics", "organisation"}
-    | {"plugin", "plugins", "server", "setup", "static", "team", "user", "web", "websocket"}
+    | {"plugin", "plugins", "public", "server", "setup", "static", "team", "user", "web", "websocket"}
 )
 """What the server's own paths begin with, now or as it is planned."""
 MARK = "crust_impl"  # what `hookimpl` leaves on a function

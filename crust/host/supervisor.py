@@ -181,7 +181,7 @@ class Supervisor:
         except TimeoutError:
             raise Crash(f"startup() took longer than {STARTUP_S:g} s") from None
         try:
-            await self._say("running")
+            await self._say_well(None)
             await first_to_end(self._deliver(), self._hook("run", asyncio.Event().wait), self._ask_always(), self._jobs())
         finally:
             await self._end()
@@ -206,7 +206,12 @@ class Supervisor:
                         wrong = await self._hook("health")
                 except TimeoutError:
                     wrong = "it does not say how it is"
-                await self._say("degraded" if wrong else "running", str(wrong) if wrong else None)
+                await self._say_well(str(wrong) if wrong else None)
+
+    async def _say_well(self, wrong: str | None) -> None:
+        """It is at work, maybe not as it should."""
+        reasons = [*self._instance.problems, *([wrong] if wrong else [])]
+        await self._say("degraded" if reasons else "running", "; ".join(reasons) or None)
 
     async def _end(self) -> None:
         await self._tasks.stop()

@@ -1,8 +1,10 @@
-"""Tortoise's asyncpg client with two cures for connections that fail.
+"""Tortoise's asyncpg client with two cures for connections that fail, and one for those that are well.
 
 - A transaction that cannot begin gives its connection back to the pool. (As shipped, each failure to begin, say while PostgreSQL restarts,
   would take one connection out of the pool for good.)
 - Whatever a connection is waited for ends in time; one that did not answer is dropped, not used again.
+- A connection goes back to the pool as it is. Nobody here changes a session, so there is nothing to reset, which would be a second way to
+  the server and back after every statement.
 
 The module's name must contain "asyncpg": the migration executor picks its schema editor by that.
 """
@@ -20,6 +22,13 @@ from tortoise.connection import get_connections
 
 ACQUIRE_S = 10.0  # for a connection of the pool, a new one if need be
 END_S = 5.0  # for a commit or rollback, and for the connection to be fit for the next
+
+
+class Unchanged(asyncpg.Connection):
+    """A connection whose session nobody changes. (A transaction that was left open is rolled back all the same.)"""
+
+    def get_reset_query(self) -> str:
+        return ""
 
 
 class PooledContext(TransactionContextPooled):
@@ -60,6 +69,8 @@ class PooledContext(TransactionContextPooled):
 
 class PooledClient(AsyncpgDBClient):
     """A pool of connections."""
+
+    connection_class = Unchanged  # type: ignore[assignment]  # the same, of rows of any class
 
     def _in_transaction(self) -> TransactionContext:
         return PooledContext(TransactionWrapper(self), self._pool_init_lock)

@@ -395,6 +395,19 @@ class Mention(Model):
         indexes: ClassVar = [("user_id", "channel_id", "message_id")]
 
 
+# ---- the server itself
+
+
+class Secret(Model):
+    """A key of the server's own, in hexadecimal digits. It is in backups, and in nothing that is exported."""
+
+    name = fields.CharField(max_length=64, primary_key=True)
+    value = text(255)
+
+    class Meta:
+        table = "secret"
+
+
 # ---- who reads the log, and who does what only one may do
 
 

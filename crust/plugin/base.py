@@ -32,6 +32,7 @@ CAPABILITIES: Mapping[str, str] = {
     "channel:direct": "opens direct channels with people of its organisations",
     "file:read": "reads the files on messages that its bot sees",
     "http:request": "sends requests to public addresses",
+    "link:public": "makes links by which anybody, without an account, reads a message that its bot sees, or a file on one",
     "user:act": "acts as whoever runs one of its commands, in the channel they run it in: posts, sets the topic, invites",
     "bridge:inject": "posts what people say elsewhere into channels that are linked with rooms there, and changes and removes that",
     "bridge:ghosts": "makes users of those people, who cannot sign in, and lets them come and go in linked channels",

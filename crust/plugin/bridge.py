@@ -216,6 +216,10 @@ class BridgeHost(Protocol):
         """Let those in the channel know, as the bridge's bot, of what nobody can bring any more."""
         ...
 
+    async def present(self, link: Link) -> Sequence[str]:
+        """The ids there of those whose ghosts are in the channel now: whoever left while nobody listened is still among them."""
+        ...
+
     async def identify(self, author: Remote, code: str) -> User:
         """Link somebody who said a code to the bridge with the person here who was given it: they speak as that person from now on.
 

@@ -97,6 +97,16 @@ class Chat(Protocol):
         """
         ...
 
+    async def link(self, message_id: str) -> str:
+        """The address of a page by which anybody reads the whole message, until the link expires or the message is removed.
+
+        Takes link:public. Made again on the same day it is the same.
+
+        Raises:
+            NotFound: there is no such message, or it is not the bot's to see.
+        """
+        ...
+
     async def channel(self, channel_id: str) -> Channel:
         """A channel. Errors as in `message`."""
         ...
@@ -177,6 +187,14 @@ class Files(Protocol):
         Raises:
             NotFound: it is not there, or not the bot's to see.
             TooLarge: it has more than `most` bytes.
+        """
+        ...
+
+    async def link(self, file_id: str) -> str:
+        """The address by which anybody has an attachment, as `Chat.link` for a message. Takes link:public.
+
+        Raises:
+            NotFound: it is not there, or not the bot's to see.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from crust.services.actor import Actor
 from crust.services.keys import Key
 from crust.services.members import Members
 from crust.services.rights import may
-from crust.services.standing import STANDING, standing
+from crust.services.standing import STANDING, STANDINGS, standing
 
 ORGANISATIONS = "SELECT id, name_key FROM organisation WHERE removed_at IS NULL"
 
@@ -32,6 +33,7 @@ class Bots:
 
     def __init__(self, database: Database, log: Log, accounts: Accounts, members: Members) -> None:
         self._database, self._log, self._accounts, self._members = database, log, accounts, members
+        self._looks: dict[Bot, tuple[set[int], asyncio.Task[set[int]]]] = {}
 
     async def of(self, instance: str, organisations: Sequence[str] = ()) -> Bot:
         """The bot of an instance, made and brought into organisations where it is not yet.
@@ -43,7 +45,7 @@ class Bots:
             NotFound: there is no such organisation, or none at all.
             Conflict: a name is that of several organisations; or somebody else has the bot's username.
         """
-        places = await self._organisations(organisations)
+        places = await self.organisations(organisations)
         key = Key(scope_of(instance), "bot", keys.fingerprint("plugin/bot"))
         user_id = await keys.result(self._database, key)
         if user_id is None or await self._absent(places, user_id):
@@ -69,7 +71,8 @@ class Bots:
         """The organisations that it is not in."""
         return [place for place in places if not await self._members.roles(place, [user_id])]
 
-    async def _organisations(self, wanted: Sequence[str]) -> list[int]:
+    async def organisations(self, wanted: Sequence[str]) -> list[int]:
+        """The ids of these, by their names or ids; of none the home organisation's. Raises as `of` does."""
         if not wanted:
             home = await home_organisation()
             if home is None:
@@ -81,11 +84,30 @@ class Bots:
     # ---- what it sees
 
     async def sees(self, bot: Bot, channel_id: int) -> bool:
-        """Whether it may know of what happens in a channel, as things are now."""
-        rows = await self._database.fetch(STANDING, bot.actor.user_id, channel_id)
-        if not rows or rows[0]["organisation_id"] not in bot.organisations or rows[0]["suspended_at"] is not None:
-            return False
-        return standing(rows[0]).sees
+        """Whether it may know of what happens in a channel, as things are now. Who asks at the same time is answered with one look."""
+        if bot not in self._looks:
+            together: set[int] = set()
+            self._looks[bot] = together, asyncio.create_task(self._look(bot, together))
+        asked, look = self._looks[bot]
+        asked.add(channel_id)
+        return channel_id in await asyncio.shield(look)
+
+    async def _look(self, bot: Bot, asked: set[int]) -> set[int]:
+        """Which of the channels that are asked for in this turn of the loop it sees."""
+        await asyncio.sleep(0)
+        del self._looks[bot]
+        d = self._database
+        rows = await d.fetch(
+            f"{STANDINGS} AND c.id IN (SELECT coalesce(f.merged_into, f.id) FROM channel f WHERE f.id IN {d.any_of(2)})",
+            bot.actor.user_id,
+            d.as_list(sorted(asked)),
+        )
+        own = [row for row in rows if row["organisation_id"] in bot.organisations and row["suspended_at"] is None]
+        seen = {row["id"] for row in own if standing(row).sees}
+        if asked <= seen:
+            return seen
+        moved = await d.fetch(f"SELECT id, merged_into FROM channel WHERE id IN {d.any_of(1)}", d.as_list(sorted(asked)))
+        return seen | {row["id"] for row in moved if row["merged_into"] in seen}
 
     async def belongs(self, bot: Bot, organisation_id: int) -> bool:
         """Whether it is still in an organisation."""

@@ -21,6 +21,7 @@ from crust.services.avatars import Avatars
 from crust.services.bots import Bots
 from crust.services.channels import MEMBERS_MAX, Channels
 from crust.services.commands import Commands
+from crust.services.configured import Configured
 from crust.services.erasing import Erasing
 from crust.services.files import Files
 from crust.services.filters import Filters, NoFilters
@@ -41,6 +42,7 @@ from crust.services.paging import Part
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.profiles import Profiles
+from crust.services.public_links import PublicLinks
 from crust.services.retention import Retention
 from crust.services.search import Search
 from crust.services.sessions import Sessions
@@ -98,6 +100,7 @@ class Core:
         organisations = settings.organisations
         self.bots = Bots(database, log, self.accounts, members)
         self.links = Links(database, log, members)
+        self.configured = Configured(database, log, self.links)
         self.invitations = Invitations(
             database, log, clock, members, self.accounts, self.sessions, settings.effective_public_url, organisations.invitation_days
         )
@@ -123,9 +126,11 @@ class Core:
         self.files = Files(database, self.channels, self.messages, storage, spool, pictures, settings.files, filters)
         self.avatars = Avatars(database, log, self.profiles, self.files, storage, spool, pictures)
         self.commands = Commands(database, self.channels, contents_max)
+        links = settings.public_links
+        self.public_links = PublicLinks(database, log, clock, self.messages, self.files, settings.effective_public_url, links.days)
         self.instances = Instances(database, log)
         self.search = Search(database, self.messages)
-        self.ghosts = Ghosts(database, log, clock, self.accounts, members)
+        self.ghosts = Ghosts(database, log, self.accounts, members)
         self.injects = Injects(
             database, clock, settings.server_name, self.messages, self.channels, self.files, self.links, self.ghosts, tell
         )

@@ -65,7 +65,10 @@ class Deliveries:
 
     async def of(self, message_id: int, part: Part) -> list[views.Delivery]:
         """One for each link that a message went over, or is to go over, as it is after its last edit; by link."""
-        latest: dict[str, Row] = {row["lane"]: row for row in await self._database.fetch(ROWS, message_id)}
+        latest: dict[str, Row] = {}
+        for row in await self._database.fetch(ROWS, message_id):
+            if row["lane"] not in latest or row["state"] != "skipped":  # an edit that does not cross says nothing of what was sent
+                latest[row["lane"]] = row
         found = [delivery(row) for row in latest.values()]
         return cut(sorted(found, key=lambda each: int(each.id)), part)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import unicodedata
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from crust.clock import Clock
+from crust.clock import rfc3339
 from crust.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from crust.ids import hash_secret
 from crust.log import Change, Log, NewEvent
@@ -20,6 +21,7 @@ from crust.services.actor import Actor
 from crust.services.links import RoomLink
 from crust.services.members import Members
 from crust.services.standing import STANDING, channel_row, standing
+from crust.services.views import IdentityCode
 
 REMOTE_MAX = 255  # characters of an id of somebody elsewhere
 HANDLE_MAX = 32  # characters of a handle's first half; the second one has 31 at most, and a username 64
@@ -27,6 +29,7 @@ NETWORK = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,29}[a-z0-9])?")
 OTHERS = re.compile(r"[^A-Za-z0-9._-]+")
 TWINS_MAX = 20  # of one handle that are numbered; more are told apart by a part of a hash
 CODE_S = 900.0  # seconds that a code can be said in
+CODE_BYTES = 9  # of chance in one: nobody guesses it, and it can be typed
 AVATAR_MAX = 255
 KNOWN = """
 SELECT g.user_id, g.linked_to, g.name, g.avatar, g.account, u.username,
@@ -61,8 +64,8 @@ class Remote:
 class Ghosts:
     """See the module."""
 
-    def __init__(self, database: Database, log: Log, clock: Clock, accounts: Accounts, members: Members) -> None:
-        self._database, self._log, self._clock, self._accounts, self._members = database, log, clock, accounts, members
+    def __init__(self, database: Database, log: Log, accounts: Accounts, members: Members) -> None:
+        self._database, self._log, self._accounts, self._members = database, log, accounts, members
 
     # ---- speaking
 
@@ -180,15 +183,26 @@ class Ghosts:
             if await self._database.fetch(member, link.channel_id, user_id):
                 await self._members.part(change, await channel_row(self._database, link.channel_id), user_id, by=user_id)
 
+    async def present(self, link: RoomLink) -> list[str]:
+        """Whose ghosts are in a link's channel, by their ids there."""
+        sql = (
+            "SELECT g.remote_user FROM ghost g JOIN channel_member m ON m.user_id = g.user_id"
+            " WHERE g.instance = $1 AND m.channel_id = $2 ORDER BY g.remote_user"
+        )
+        return [row["remote_user"] for row in await self._database.fetch(sql, link.instance, link.channel_id)]
+
     # ---- who somebody is
 
-    async def code(self, actor: Actor, instance: str, code: str) -> None:
-        """Keep a code that the caller is to say to the bridge's bot, for fifteen minutes; an earlier one of theirs counts no more."""
+    async def code(self, actor: Actor, instance: str) -> IdentityCode:
+        """A code that the caller is to say to the bridge's bot, for fifteen minutes; an earlier one of theirs counts no more."""
+        code = secrets.token_urlsafe(CODE_BYTES)
         async with self._log.change() as change:
             sql = "DELETE FROM identity_code WHERE ends_at <= $1 OR (instance = $2 AND user_id = $3)"
             await self._database.execute(sql, change.now, instance, actor.user_id)
+            ends_at = change.now + round(CODE_S * 1000)
             sql = "INSERT INTO identity_code (code_hash, instance, user_id, ends_at) VALUES ($1, $2, $3, $4)"
-            await self._database.execute(sql, hash_secret(code), instance, actor.user_id, change.now + round(CODE_S * 1000))
+            await self._database.execute(sql, hash_secret(code), instance, actor.user_id, ends_at)
+        return IdentityCode(bridge=instance, code=code, expires_at=rfc3339(ends_at))
 
     async def identify(self, instance: str, remote: Remote, code: str) -> int:
         """Link somebody elsewhere with the person whose code they said; what they said before stays their ghost's, which goes.

@@ -201,11 +201,14 @@ class Injects:
     async def remove(self, coming_in: Incoming, source_id: str) -> None:
         """Take back what was said elsewhere; what is gone already is no error. Errors are those of `edit`."""
         self._check(coming_in)
-        async with self._turn(coming_in.link):
-            part = await self._own_part(coming_in.link, source_id)
+        link = coming_in.link
+        async with self._turn(link):
+            if await self.parts.found(link.id, remote_id(source_id)) is None and await keys.result(self._database, key_of(link, source_id)):
+                return  # it came over this link, and was removed: its parts go with it
+            part = await self._own_part(link, source_id)
             by = await self._speaker(coming_in)
             with coming(coming_in.way):
-                await self._messages.remove_elsewhere(by.user_id, part["message_id"])
+                await self._messages.remove_elsewhere(by.user_id, part["message_id"], link.id)
 
     async def react(self, coming_in: Incoming, source_id: str, emoji: str, *, added: bool) -> None:
         """Put an emoji on a message, or take it away, by the id of any of its parts there. Errors are those of `edit`."""

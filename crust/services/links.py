@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,6 @@ from crust.log import Change, Log
 from crust.models.database import Database, Row
 from crust.models.fields import decode_json, encode_json
 from crust.services import views
-from crust.services.accounts import like
 from crust.services.actor import Actor
 from crust.services.members import Members
 from crust.services.names import line
@@ -32,6 +32,7 @@ DIRECTIONS = ("both", "in", "out")
 CROSSES = ("files", "joins", "topics")
 TRUSTS = ("accept", "mark", "refuse")
 NOBODY = 0  # who makes links by the settings
+CONFIGURED = "This link stands in the server's settings: it is changed and ended there."
 COLUMNS = (
     "l.id, l.instance, l.remote_room, l.channel_id, l.title, l.network, l.direction, l.crosses, l.relay_format, l.trust, l.crossings,"
     " l.configured, l.made_by, l.position, l.made_at, l.ended_position, l.ended_at, l.ended_why"
@@ -41,16 +42,14 @@ MANAGED = f"""
 SELECT {COLUMNS}, c.organisation_id FROM room_link l JOIN channel c ON c.id = l.channel_id
 LEFT JOIN channel_member m ON m.channel_id = c.id AND m.user_id = $1
 LEFT JOIN organisation_member o ON o.organisation_id = c.organisation_id AND o.user_id = $1
-WHERE l.ended_at IS NULL AND (
-    l.instance LIKE $2 ESCAPE '!' OR lower(l.remote_room) LIKE $2 ESCAPE '!' OR lower(l.remote_room) LIKE $3 ESCAPE '!'
-)
-AND (CAST($4 AS bigint) = 0 OR l.channel_id = $4)
+WHERE l.ended_at IS NULL AND (CAST($2 AS bigint) = 0 OR l.channel_id = $2)
 AND (
     (m.role = 'owner' AND o.role IN ('owner', 'admin', 'member'))
     OR (o.role IN ('owner', 'admin') AND (c.type = 'public' OR m.id IS NOT NULL))
 )
 """
 """Those in channels that $1 manages, as `Standing.manages` has it."""
+STATED = "SELECT key, body FROM document WHERE instance = 'host' AND collection = 'bridges'"  # what the host keeps of them
 INSERT = (
     "INSERT INTO room_link (id, instance, remote_room, channel_id, title, network, direction, crosses, relay_format, trust, crossings,"
     " configured, made_by, position, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
@@ -162,7 +161,7 @@ class Links:
         """
         rows = await self._database.fetch(f"{LIVING} AND l.id = $1", link_id)
         if not rows or instance not in (None, rows[0]["instance"]):
-            raise NotFound("There is no such link, or it has ended.", field="link_id")
+            raise NotFound("There is no such link, or it has ended.", field="id")
         return link_of(rows[0])
 
     async def of_room(self, instance: str, room: str) -> RoomLink | None:
@@ -176,12 +175,21 @@ class Links:
         rows = await self._database.fetch(sql, link_id)
         return link_of(rows[0]) if rows else None
 
-    async def search(self, actor: Actor, query: str, channel_id: int | None, part: Part) -> list[views.ViewedLink]:
-        """The living links of channels that the caller manages, whose room or bridge begins with `query`."""
-        start = like(query.strip().lower()) + "%"
-        sql = f"{MANAGED} AND {part.cut('l.id', 5)}"
-        rows = await self._database.fetch(sql, actor.user_id, start, f"#{start}", channel_id or 0, *part.values)
-        return [viewed(link_of(row)) for row in rows]
+    async def search(self, actor: Actor, query: str, channel_id: int | None, part: Part) -> list[views.ViewedBridge]:
+        """The bridges at work in organisations that the caller is a full member of, with those of their links that they may end."""
+        d = self._database
+        sql = "SELECT organisation_id FROM organisation_member WHERE user_id = $1 AND role <> 'guest'"
+        own = {row["organisation_id"] for row in await d.fetch(sql, actor.user_id)}
+        after, before, limit = part.values
+        found = sorted(
+            (each for each in self.bridges.values() if any(place in each.organisations for place in own)),
+            key=lambda each: each.user_id, reverse=part.newest_first(),
+        )  # fmt: skip
+        start = query.strip().casefold()
+        found = [each for each in found if each.name.casefold().startswith(start) and after < each.user_id < before][:limit]
+        states = {row["key"]: decode_json(row["body"]) for row in await d.fetch(STATED)}
+        links = [link_of(row) for row in await d.fetch(f"{MANAGED} ORDER BY l.id", actor.user_id, channel_id or 0)]
+        return [viewed_bridge(each, states.get(each.name, {}), [link for link in links if link.instance == each.name]) for each in found]
 
     async def still_holds(self, link: RoomLink) -> bool:
         """Whether what a link was made on still is: it has not ended, its bridge may be there, and its maker may read the channel."""
@@ -201,9 +209,9 @@ class Links:
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`; NotFound also where there is no such bridge.
             Invalid: something of the wish cannot be.
-            Conflict: the room is linked with another channel.
+            Conflict: the room is linked with another channel, or this link stands in the settings and would be another.
         """
-        made = self._bridge(bridge)
+        made = self.known(bridge)
         wish = checked(wish, made)
         async with self._log.change() as change:
             rows = await self._database.fetch(STANDING, actor.user_id, channel_id)
@@ -214,14 +222,26 @@ class Links:
             may("bridge", standing(rows[0]))
             return await self.put(change, rows[0], made, wish, actor.user_id)
 
-    def _bridge(self, name: str) -> Bridge:
+    def known(self, name: str) -> Bridge:
+        """A bridge at work.
+
+        Raises:
+            NotFound: there is none of this name.
+        """
         if name not in self.bridges:
             there = ", ".join(sorted(self.bridges)) or "none"
             raise NotFound(f"There is no bridge {name!r:.80} at work; there are: {there}.", field="bridge")
         return self.bridges[name]
 
     async def put(self, change: Change, channel: Row, bridge: Bridge, wish: Wish, by: int) -> RoomLink:
-        """Inside a change: the same, of what was checked, whoever asks."""
+        """Inside a change: the same, of what was checked, whoever asks; `by` is NOBODY where the settings do."""
+        existing = await self.linkable(channel, bridge, wish, by)
+        if existing is not None and existing.channel_id == channel["id"]:
+            return await self._changed(change, existing, bridge, wish, by)
+        return await self._made(change, channel, bridge, wish, by)
+
+    async def linkable(self, channel: Row, bridge: Bridge, wish: Wish, by: int) -> RoomLink | None:
+        """The link that a room has already; raises what `link` does where the room cannot be linked with this channel."""
         if channel["type"] == "direct":
             raise Invalid("A direct channel is linked with nothing.", field="channel_id")
         if channel["organisation_id"] not in bridge.organisations:
@@ -229,11 +249,9 @@ class Links:
         if channel["type"] not in bridge.sees:
             raise Forbidden(f"The bridge of {bridge.name} has not declared the capability read:{channel['type']}.")
         existing = await self.of_room(bridge.name, wish.room)
-        if existing is not None and existing.channel_id != channel["id"]:
+        if existing is not None and existing.channel_id != channel["id"] and not (existing.configured and by == NOBODY):
             raise Conflict(f"The room {wish.room!r} of {bridge.name} is linked with another channel: unlink it there first.", field="room")
-        if existing is not None:
-            return await self._changed(change, existing, bridge, wish, by)
-        return await self._made(change, channel, bridge, wish, by)
+        return existing
 
     async def _made(self, change: Change, channel: Row, bridge: Bridge, wish: Wish, by: int) -> RoomLink:
         link = RoomLink(
@@ -261,8 +279,11 @@ class Links:
             link, title=wish.title, direction=wish.direction, crosses=frozenset(wish.crosses), relay_format=wish.relay_format,
             trust=wish.trust, network=bridge.network, configured=by == NOBODY, made_by=by,
         )  # fmt: skip
-        if replace(now, made_by=link.made_by) != link:
-            await self._save(change, now, by)
+        if replace(now, made_by=link.made_by, configured=link.configured) == link and (link.configured or by != NOBODY):
+            return link
+        if link.configured and by != NOBODY:
+            raise Conflict(CONFIGURED, field="room")
+        await self._save(change, now, by)
         return now
 
     async def _save(self, change: Change, link: RoomLink, by: int) -> None:
@@ -288,13 +309,16 @@ class Links:
 
         Raises:
             NotFound, Forbidden: as in `rights.may`; NotFound also where it has ended.
+            Conflict: it stands in the settings.
         """
         async with self._log.change() as change:
             link = await self.one(link_id)
             rows = await self._database.fetch(STANDING, actor.user_id, link.channel_id)
             if not rows or not standing(rows[0]).sees or rows[0]["suspended_at"] is not None:
-                raise NotFound("There is no such link, or it has ended.", field="link_id")
+                raise NotFound("There is no such link, or it has ended.", field="id")
             may("unbridge", standing(rows[0]))
+            if link.configured:
+                raise Conflict(CONFIGURED, field="id")
             await self.end(change, link, actor.user_id, "It was unlinked.")
 
     async def end(self, change: Change, link: RoomLink, by: int, why: str) -> None:
@@ -319,41 +343,6 @@ class Links:
             if bridge is not None:
                 await self._let_in(change, await channel_row(self._database, destination), bridge)
             await self._tell(change, replace(link, channel_id=destination), "linked", by)
-
-    async def configure(self, bridge: Bridge, wishes: Sequence[tuple[str, Wish]]) -> list[str]:
-        """Let there be the links that the settings name, by their channel's name or id, and no others that they made before.
-
-        Gives what could not be, in words; the others are none the worse.
-        """
-        problems: list[str] = []
-        kept: set[str] = set()
-        for channel, wish in wishes:
-            try:
-                wish = checked(wish, bridge)
-                kept.add(wish.room)
-                async with self._log.change() as change:
-                    await self.put(change, await self._named(bridge, channel), bridge, wish, NOBODY)
-            except (NotFound, Forbidden, Invalid, Conflict) as error:
-                problems.append(f"the link of {wish.room} with {channel}: {error.message}")
-        for link in await self.of_bridge(bridge.name):
-            if link.configured and link.remote_room not in kept:
-                async with self._log.change() as change:
-                    await self.end(change, await self.one(link.id), NOBODY, "The settings name it no more.")
-        return problems
-
-    async def _named(self, bridge: Bridge, name: str) -> Row:
-        """A channel of this name or id where the bridge may be at work."""
-        d = self._database
-        sql = (
-            f"SELECT {views.CHANNEL_COLUMNS} FROM channel c WHERE c.removed_at IS NULL AND c.archived_at IS NULL AND c.type <> 'direct'"
-            f" AND (c.name_key = $1 OR CAST(c.id AS text) = $1) AND c.organisation_id IN {d.any_of(2)} ORDER BY c.id"
-        )
-        rows = await d.fetch(sql, name.strip().lstrip("#").casefold(), d.as_list(sorted(bridge.organisations)))
-        if not rows:
-            raise NotFound(f"There is no channel {name!r:.80} where the bridge may be at work.", field="channel")
-        if len(rows) > 1:
-            raise Conflict(f"Several channels are called {name!r:.80}: name it by its id.", field="channel")
-        return rows[0]
 
     async def _tell(self, change: Change, link: RoomLink, event: str, by: int, why: str | None = None) -> int:
         """Write what is shown of a channel's links, and tell its members; gives the event's position."""
@@ -404,4 +393,17 @@ def viewed(link: RoomLink) -> views.ViewedLink:
         **msgspec.structs.asdict(link.shown) | {"room": link.remote_room}, id=str(link.id), channel_id=str(link.channel_id),
         title=link.title, crosses=sorted(link.crosses), relay_format=link.relay_format, trust=link.trust, configured=link.configured,
         made_by=views.id_or_none(link.made_by or None),
+    )  # fmt: skip
+
+
+def viewed_bridge(bridge: Bridge, state: Mapping[str, Any], links: Sequence[RoomLink]) -> views.ViewedBridge:
+    """A bridge as the people of its organisations see it."""
+    shown = RoomLink(
+        id=0, instance=bridge.name, remote_room="", channel_id=0, organisation_id=0, title="", network=bridge.network, direction="both",
+        crosses=frozenset(), relay_format="", trust="", crossings=bridge.crossings,
+    ).shown  # fmt: skip
+    return views.ViewedBridge(
+        id=str(bridge.user_id), bridge=bridge.name, network=bridge.network, state=state.get("state"), reason=state.get("reason"),
+        crossings=shown.crossings, characters=shown.characters, lines=shown.lines, file_bytes=shown.file_bytes,
+        links=[viewed(link) for link in links],
     )  # fmt: skip

@@ -25,7 +25,7 @@ from crust.services.known import Known
 from crust.services.marking import Marking
 from crust.services.marks import Marks
 from crust.services.mentions import named
-from crust.services.parts import Part
+from crust.services.parts import Part, forgotten
 from crust.services.posts import MENTION_COLUMNS, Post, Posted, Posts
 from crust.services.standing import channel_row, record_in_channel
 from crust.services.views import ViewedMessage
@@ -231,8 +231,8 @@ class Messages(Marking):
         if new:
             await self._marks.tell(channel["id"], new)
 
-    async def remove_elsewhere(self, by: int, message_id: int) -> None:
-        """Take a message back that was said elsewhere, as it was there; one that is gone is no error.
+    async def remove_elsewhere(self, by: int, message_id: int, link_id: int) -> None:
+        """Take a message back that came over a link, as it was there; one that is gone is no error.
 
         Raises:
             Gone: the channel is archived.
@@ -242,6 +242,7 @@ class Messages(Marking):
             with suppress(NotFound):
                 row, channel = await self._open_row(message_id)
                 bare = await self._remove(change, channel, row, by=by)
+            change.write(forgotten(message_id, link_id))
         await discard(self._storage, bare)
 
     async def remove(self, actor: Actor, message_id: int, key: Key | None = None) -> None:
@@ -299,6 +300,7 @@ class Messages(Marking):
         await self._blank(row)
         bare = await self._attachments.remove_all(row["id"])
         change.write(self._index.removing(row["id"]))
+        change.write(forgotten(row["id"]))
         sql = (
             "UPDATE message SET contents = '', mentions = '[]', channels = '[]', pinned_by = NULL, reactions = 0, attachments = '[]', "
             "preview = NULL, removed_at = $1 WHERE id = $2"

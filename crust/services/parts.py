@@ -37,6 +37,21 @@ def recorded(parts: Sequence[tuple[Part, int]]) -> Write:
     return Write(one + ONCE, rows, many + ONCE)
 
 
+def forgotten(message_id: int, link_id: int | None = None) -> Write:
+    """That nobody needs to know any more what a removed message was there.
+
+    Args:
+        link_id: on the other side of this link; left out: of those that end no removal over, being ended or letting only in.
+    """
+    if link_id is not None:
+        return Write("DELETE FROM message_part WHERE message_id = $1 AND link_id = $2", [(message_id, link_id)])
+    sql = (
+        "DELETE FROM message_part WHERE message_id = $1 AND link_id IN"
+        " (SELECT id FROM room_link WHERE ended_at IS NOT NULL OR direction = 'in')"
+    )
+    return Write(sql, [(message_id,)])
+
+
 def remote_id(text: str) -> str:
     """An id elsewhere, if it can be one.
 

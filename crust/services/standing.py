@@ -30,15 +30,18 @@ WHERE c.removed_at IS NULL AND c.merged_into IS NULL AND (
 """
 """The channels that the person $1 sees, with their memberships in channel and organisation: what `Standing.sees` says, for many."""
 
-STANDING = f"""
+STANDINGS = f"""
 SELECT {views.CHANNEL_COLUMNS}, m.role AS channel_role, m.last_read_id, o.role AS organisation_role,
 (SELECT u.suspended_at FROM "user" u WHERE u.id = $1) AS suspended_at, g.archived_at AS organisation_archived_at, {IN_TEAM} AS in_team
 FROM channel c
 JOIN organisation g ON g.id = c.organisation_id
 LEFT JOIN channel_member m ON m.channel_id = c.id AND m.user_id = $1
 LEFT JOIN organisation_member o ON o.organisation_id = c.organisation_id AND o.user_id = $1
-WHERE c.id = {THE_CHANNEL.format("$2")} AND c.removed_at IS NULL
+WHERE c.removed_at IS NULL
 """
+"""How the person $1 stands to channels."""
+
+STANDING = f"{STANDINGS} AND c.id = {THE_CHANNEL.format('$2')}"
 
 
 def standing(row: Row, *, own: bool = False) -> Standing:

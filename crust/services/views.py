@@ -95,6 +95,32 @@ class ViewedLink(objects.Bridged, frozen=True, kw_only=True):
     made_by: IdText | None
 
 
+class ViewedBridge(Struct, frozen=True, kw_only=True):
+    """A bridge at work; `id` is its bot's. `state` is what it says of itself, null before it does; `links` are those one may end.
+
+    `crossings`, `characters`, `lines` and `file_bytes` are those of a new link, as in a channel's `bridged`.
+    """
+
+    id: IdText
+    bridge: str
+    network: str
+    state: str | None
+    reason: str | None
+    crossings: dict[str, str]
+    characters: int | None
+    lines: int | None
+    file_bytes: int | None
+    links: list[ViewedLink]
+
+
+class IdentityCode(Struct, frozen=True, kw_only=True):
+    """What to say to a bridge's bot, by which it is known there who one is here; once, until `expires_at`."""
+
+    bridge: str
+    code: str
+    expires_at: TimeText
+
+
 class ViewedChannel(objects.Channel, frozen=True, kw_only=True):
     """A channel, and what is new in it for the viewer (0 for those who are no members); counted to 1,000."""
 

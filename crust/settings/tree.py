@@ -273,6 +273,12 @@ class Retention(Section):
     every_s: Seconds = Field(default=3600.0, description="Seconds between two looks for what is old")
 
 
+class PublicLinks(Section):
+    """Links that bridges give to those who have no account here: to the whole of a long message, to a file."""
+
+    days: int = Field(default=90, ge=1, le=3650, description="Days for which a link holds; one to what was removed holds no more")
+
+
 class Files(Section):
     """Files that people send. They are kept in files_dir, or in a bucket of any server that speaks S3 (with the extra s3)."""
 
@@ -436,6 +442,7 @@ class Settings(Section):
     limits: Limits = Field(default_factory=Limits)
     files: Files = Field(default_factory=Files)
     retention: Retention = Field(default_factory=Retention)
+    public_links: PublicLinks = Field(default_factory=PublicLinks)
     http: Http = Field(default_factory=Http)
     websocket: Websocket = Field(default_factory=Websocket)
     log: Log = Field(default_factory=Log)

@@ -42,7 +42,7 @@ class Notices:
 
     @contextmanager
     def noticing(self) -> Iterator[None]:
-        """Notice, for the length of a block. What is logged goes its usual way besides."""
+        """Notice, for the length of a block. What is logged goes its usual way besides, tracebacks aside: they are raised."""
         processors = structlog.get_config()["processors"]  # loggers that have been used keep this list, so it is changed in its place
         processors.insert(0, self._notice)
         try:
@@ -60,6 +60,7 @@ class Notices:
         if isinstance(entry.get("exc_info"), BaseException) or entry["event"] == LATE_FILTER:
             self._bugs.append(entry)
             self._some.set()
+            return {name: value for name, value in event.items() if name != "exc_info"} | {"error": repr(entry.get("exc_info"))}
         return event
 
     async def bug(self) -> None:

@@ -17,7 +17,7 @@ from crust.events.event import Event
 from crust.torture.accounts import Account as Person
 from crust.torture.accounts import accounts_of
 from crust.ws.protocol import event_frame
-from tests.benchmarks import brokered, floors, searching
+from tests.benchmarks import brokered, floors, hosting, searching
 from tests.benchmarks.client import Http, Websocket
 from tests.benchmarks.load import Figures, Receiver, text, volley
 from tests.benchmarks.people import call, channel_of, listening, opened, speakers
@@ -357,5 +357,5 @@ async def sqlite(_sitting: Sitting) -> list[Row]:
 CASES: dict[str, Callable[[Sitting], Coroutine[None, None, list[Row]]]] = {
     "sqlite": sqlite, "fan_out": fan_out, "pace": pace, "members": members, "messages": messages, "search": searching.search,
     "connect": connect, "idle": idle, "storm": storm, "silent": silent, "rabbit": brokered.rabbit, "away": brokered.away,
-    "nodes": brokered.nodes,
+    "nodes": brokered.nodes, "plugin": hosting.plugin, "enabled": hosting.enabled,
 }  # fmt: skip

@@ -161,13 +161,13 @@ async def test_settings_make_and_end_links(settings: Settings) -> None:
     async with toy_at(settings) as toy:
         mine, core = await toy.linked("#mine"), toy.node.core
         wanted = [("room", Wish(room="#a")), ("#room", Wish(room="#b", direction="in")), ("nowhere", Wish(room="#c"))]
-        assert await core.links.configure(toy.known, wanted) == [
+        assert await core.configured.configure(toy.known, wanted) == [
             "the link of #c with nowhere: There is no channel 'nowhere' where the bridge may be at work."
         ]
         before = len(await events(toy.node))
-        await core.links.configure(toy.known, wanted)
+        await core.configured.configure(toy.known, wanted)
         assert len(await events(toy.node)) == before
-        await core.links.configure(toy.known, wanted[:1])
+        await core.configured.configure(toy.known, wanted[:1])
         assert {each.remote_room for each in await toy.bridge.links()} == {mine.remote_room, "#a"}
 
 
@@ -256,21 +256,21 @@ async def test_who_says_the_code_speaks_as_themself(settings: Settings) -> None:
     async with toy_at(settings) as toy:
         link, core = await toy.linked(), toy.node.core
         before = await toy.bridge.inject(link, ANN, "as a ghost", "m1", trust=SURE)
-        await core.ghosts.code(toy.ben, "toy", "a code")
+        code = (await core.ghosts.code(toy.ben, "toy")).code
         with pytest.raises(NotFound):
             await toy.bridge.identify(ANN, "another code")
-        assert (await toy.bridge.identify(ANN, " a code ")).username == "ben"
+        assert (await toy.bridge.identify(ANN, f" {code} ")).username == "ben"
         with pytest.raises(NotFound):
-            await toy.bridge.identify(Remote(id="x", name="X"), "a code")
+            await toy.bridge.identify(Remote(id="x", name="X"), code)
         after = await toy.bridge.inject(link, ANN, "as myself", "m2", trust=SURE)
         forged = await toy.bridge.inject(link, ANN, "not me", "m3", trust=Trust("failed", "toy"))
         authors = [(await core.messages.read_one(toy.ana, int(each.message_id or 0))).user_id for each in (before, after, forged)]
         assert authors[1] == str(toy.ben.user_id)
         assert authors[0] == authors[2] != authors[1], "nobody speaks as a person unless the network vouches for it"
-        await core.ghosts.code(toy.ben, "toy", "late")
+        late = (await core.ghosts.code(toy.ben, "toy")).code
         toy.clock.advance(901)
         with pytest.raises(NotFound):
-            await toy.bridge.identify(ANN, "late")
+            await toy.bridge.identify(ANN, late)
         await core.profiles.suspend("ben")
         with pytest.raises(Forbidden, match="suspended"):
             await toy.bridge.inject(link, ANN, "let me in", "m4", trust=SURE)
@@ -416,7 +416,9 @@ async def test_joins_parts_topics_and_typing(settings: Settings) -> None:
         assert channel_now.topic.startswith("all about toys")
         assert channel_now.members_count == 4
         await toy.bridge.typing(link, ANN)
+        assert await toy.bridge.present(link) == [ANN.id]
         await toy.bridge.parted(link, ANN)
+        assert await toy.bridge.present(link) == []
         await toy.bridge.parted(link, Remote(id="nobody", name="Nobody"))
         assert (await toy.node.core.channels.read(toy.ana, toy.room)).members_count == 3
         silent = await toy.linked("#silent", crosses=frozenset())

@@ -295,8 +295,8 @@ async def test_somebody_of_the_network_is_somebody_here(settings: Settings) -> N
     async with toy_at(settings) as toy:
         await toy.linked()
         await toy.comes("say", "Benny", "as a ghost")
-        await toy.at.node.core.ghosts.code(toy.ben, "toy", "the code")
-        await toy.comes("say", "Benny", "!me the code")
+        code = (await toy.at.node.core.ghosts.code(toy.ben, "toy")).code
+        await toy.comes("say", "Benny", f"!me {code}")
         await toy.comes("say", "Benny", "as myself")
         page = await toy.at.node.core.messages.read(toy.ana, toy.room, before=None, after=None, around=None, limit=10)
         assert [(each.contents, each.user_id == str(toy.ben.user_id)) for each in page.messages[1:]] == [

@@ -54,7 +54,10 @@ CREATES_NOTHING = {
     "GET /message/read", "GET /message/search", "GET /message/thread", "GET /message/history", "GET /message/delivery",
     "DELETE /message/remove", "POST /message/pin", "POST /message/unpin", "POST /message/react", "POST /message/unreact",
     "POST /message/flag", "POST /message/unflag",
-    "GET /file/read", "GET /file/preview", "GET /file/avatar", "GET /server/audit", "GET /command/search", "GET /plugin/search",
+    "POST /bridge/link", "POST /bridge/unlink", "DELETE /bridge/unlink", "GET /bridge/search", "POST /bridge/code",
+    "DELETE /bridge/identity",
+    "GET /file/read", "GET /file/preview", "GET /file/avatar", "GET /server/audit", "GET /command/search",
+    "GET /plugin/search",
 }  # fmt: skip
 """What changes what is there, so that again is the same, or reads. (A session is for whoever proves who they are, as often as asked.)"""
 

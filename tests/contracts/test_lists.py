@@ -18,6 +18,7 @@ from crust.runtime import Node, opened
 from crust.services.actor import Actor
 from crust.settings import Settings
 from tests.support.asking import ask, every, registry
+from tests.support.bridges import bridged, linked
 from tests.support.commands import offer
 from tests.support.people import channel, organisation, person, say
 
@@ -42,6 +43,7 @@ PARAMETERS: dict[str, Mapping[str, str]] = {
     "/command/search": {"channel_id": "channel"},
     "/plugin/search": {},
     "/server/audit": {},
+    "/bridge/search": {},
 }
 """What each list is asked for with; values are names of things, or themselves."""
 
@@ -80,6 +82,9 @@ async def scene(node: Node) -> Scene:
     for n in range(MANY):
         await node.core.messages.post(others[n], rooms[0], f"word {n}", reply_to=message, client_msg_id=None, key=None)
         await node.core.messages.edit(actor, message, f"a word {n}", None)
+        bridged(node, others[n].user_id, f"bridge-{n}")
+        await linked(node, rooms[n], f"bridge-{n}")
+        await linked(node, rooms[0], f"bridge-{n}")
     return Scene(actor, {"organisation": str(places[0]), "channel": str(rooms[0]), "message": str(message)})
 
 

@@ -78,6 +78,9 @@ POST   /channel/invite               3..33   43.33    44433   3..44   3....   43
 POST   /channel/invite#hermit        34433   43433    44433   34444   34444   43344   30033    30033
 POST   /channel/kick#hermit          33444   43444    44444   33444   33444   43344   33000    33000
 POST   /channel/kick                 33...   43...    444..   33.44   33...   43344   33000    33000
+POST   /bridge/link                  33...   43...    444..   33.44   33...   43344   33000    33000
+POST   /bridge/unlink                33...   43...    444..   33.44   33...   44444   33...    33...
+DELETE /bridge/unlink                33...   43...    444..   33.44   33...   44444   33...    33...
 POST   /channel/archive              33...   43...    444..   33.44   33...   43344   33...    33000
 POST   /channel/unarchive            33...   43...    444..   33.44   33...   43344   33...    33000
 DELETE /channel/remove               33...   43...    444..   33.44   33...   43344   33...    33000
@@ -174,6 +177,9 @@ POST   /user/add                1      1         3        .      3     3      3 
 POST   /user/suspend            1      1         3        .      3     3      3      3     3
 POST   /user/unsuspend          1      1         3        .      3     3      3      3     3
 POST   /organisation/edit#make  1      1         3        .      3     3      3      3     3
+GET    /bridge/search           1      1         .        .      .     .      .      .     .
+POST   /bridge/code             1      1         .        .      .     .      .      .     .
+DELETE /bridge/identity         1      1         .        .      .     .      .      .     .
 POST   /user/logout             1      1         .        .      .     .      .      .     .
 """
 """Calls that are about the caller or the server, not about somebody's things."""
@@ -214,6 +220,12 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "POST /channel/edit": {"id": "$channel", "name": "x", "topic": "x"},
     "POST /channel/invite": {"id": "$channel", "user_id": "$newcomer"},
     "POST /channel/kick": {"id": "$channel", "user_id": "$author"},
+    "POST /bridge/link": {"bridge": "toy", "channel_id": "$channel", "room": "$channel"},
+    "POST /bridge/unlink": {"id": "$link"},
+    "DELETE /bridge/unlink": {"id": "$link"},
+    "GET /bridge/search": {},
+    "POST /bridge/code": {"bridge": "toy"},
+    "DELETE /bridge/identity": {"bridge": "toy"},
     "POST /channel/archive": CHANNEL,
     "POST /channel/unarchive": CHANNEL,
     "DELETE /channel/remove": CHANNEL,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.benchmarks.cases import CASES
 
-WITH_RABBITMQ = ("rabbit", "away", "nodes")
+WITH_RABBITMQ = ("rabbit", "away", "nodes", "plugin")
 
 
 def run(*cases: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,15 @@ import pytest
 from crust.api import beside
 from tests.support.server import PASSWORD, Server, call
 
+SUPPORT = Path(__file__).parents[1] / "support"
+CONFIG = """
+plugins_dir = "plugins"
+[plugins.hello]
+[plugins.toy]
+use = "loopback"
+[plugins.toy.config]
+address = "127.0.0.1:9"
+"""
 EXAMPLE = Path(__file__).parents[2] / "examples" / "every_call.py"
 
 PLUGIN = """
@@ -33,7 +43,8 @@ class Hello(Plugin):
 def server(tmp_path: Path) -> Server:
     (tmp_path / "plugins").mkdir()
     (tmp_path / "plugins" / "hello.py").write_text(PLUGIN)
-    (tmp_path / "config.toml").write_text('plugins_dir = "plugins"\n[plugins.hello]\n')
+    shutil.copy(SUPPORT / "loopback.py", tmp_path / "plugins")
+    (tmp_path / "config.toml").write_text(CONFIG)
     server = Server(tmp_path)
     server.add_user("ana", "--admin")
     server.add_user("bob")

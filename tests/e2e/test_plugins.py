@@ -52,6 +52,7 @@ def states(server: Server) -> dict[str, str]:
     return {row["name"]: row["state"] for row in json.loads(server.run("plugins", "list", "--json").stdout) if row["name"]}
 
 
+@pytest.mark.timeout(150)
 def test_in_one_process(tmp_path: Path) -> None:
     """What is good is at work, what is not is named and left out; asked to be strict, the server does not start."""
     server = serving(tmp_path, "any")

@@ -13,7 +13,7 @@ from tests.support.venv import Venv
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SECONDS = 200
+SECONDS = 400  # it waits for what people wait for, and a busy machine is slow
 
 
 def blocks(path: str) -> list[tuple[str, str]]:
@@ -38,10 +38,7 @@ def test_a_tutorial_works_as_written(tmp_path: Path, path: str) -> None:
         timeout=SECONDS,
         check=False,
     )
-    said = (
-        done.stdout + done.stderr + (tmp_path / "serve.log").read_text() if (tmp_path / "serve.log").exists() else done.stdout + done.stderr
-    )
-    (Path("/dev/shm/authors2") / f"said-{Path(path).parent}").write_text(said)
+    said = done.stdout + done.stderr
     lines = [line for kind, block in found if kind == "text" for line in block.splitlines()]
     assert len(lines) >= 5
     for line in lines:

@@ -32,7 +32,7 @@ def test_what_is_made_works(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('[plugins.hello_there]\n[plugins.toy]\n[plugins.toy.config]\npath = "network"\n')
     assert venv.python("-m", "crust.cli.main", "plugins", "check") == "the plugins are good\n"
     sources = sorted(map(str, tmp_path.glob("crust-*/**/*.py")))
-    subprocess.run([sys.executable, "-m", "ruff", "check", "-q", *sources], check=True, timeout=60)
+    subprocess.run([sys.executable, "-m", "ruff", "check", "-q", "--isolated", *sources], check=True, timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from crust.runtime import Node
 from crust.services.actor import Actor
+from tests.support.bridges import bridged, linked
 from tests.support.people import person, put, say, show
 from tests.support.pictures import picture
 
@@ -77,6 +78,7 @@ class Scene:
         for name in (*OURS, *THEIRS, "suspended", "invited", "hermit"):
             await self.node.core.organisations.expel(self.actors[name], home, self.actors[name].user_id)
         await self.node.core.profiles.suspend("suspended")
+        bridged(self.node, (await person(self.node, "toy")).user_id)
 
     async def sign_in(self, name: str) -> tuple[str, Actor]:
         """A new session: its secret, and who has it."""
@@ -168,12 +170,22 @@ class Scene:
             case "invitation":
                 owner = place.people["owner"]
                 return (await self.node.core.invitations.make(owner, place.id, role="member", email=None, uses=9)).id
+            case "link" if things.kind == "direct":
+                return "4611686018427387903"  # nothing has this id: what is direct is linked with nothing
+            case "link":
+                channel = await self.id_of_channel(things)
+                return str((await linked(self.node, int(channel))).id)
             case "session":
                 return str((await self.sign_in(role))[1].session_id)
             case _:
-                if "channel" not in things.ids:
-                    things.ids["channel"] = await self._channel(things)
+                await self.id_of_channel(things)
                 return things.ids.get(name) or things.ids.get(f"{name} for {role}") or await self._said(things, name, role)
+
+    async def id_of_channel(self, things: Things) -> str:
+        """That of the channel of a kind, made if need be."""
+        if "channel" not in things.ids:
+            things.ids["channel"] = await self._channel(things)
+        return things.ids["channel"]
 
     async def _team(self, things: Things) -> str:
         made = await self._new_team(things.place, "member", "keeper", "author")

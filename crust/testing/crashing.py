@@ -69,7 +69,9 @@ class Crashes:
                 before = await self._footprint(instance.name)
                 outcome = await once(delivery)
                 await self.host.tasks_ended(instance.name, TASKS_S)
-                self._compare(instance.name, told(delivery.event), before, await self._footprint(instance.name))
+                self._compare(
+                    instance.name, f"was handed the same event twice ({told(delivery.event)})", before, await self._footprint(instance.name)
+                )
                 return outcome
 
         instance.handle = twice  # type: ignore[method-assign]  # of this object alone, which nobody else has
@@ -82,7 +84,7 @@ class Crashes:
                 await once(planned, due, scheduled)
                 before = await self._footprint(name)
                 await once(planned, due, scheduled)
-                self._compare(name, f"the job {planned.name}", before, await self._footprint(name))
+                self._compare(name, f"ran the job {planned.name} twice", before, await self._footprint(name))
 
         jobs.attempt = twice  # type: ignore[method-assign]  # as above
 
@@ -96,7 +98,7 @@ class Crashes:
                 await commands.anew(place, line, key)  # whose answer is lost, so that the same request is sent again
                 before = await self._footprint(None)
                 answer = await once(place, line, key)
-                self._compare(answer.command, f"/{line}", before, await self._footprint(None))
+                self._compare(answer.command, "was run twice", before, await self._footprint(None))
                 return answer
 
         commands.run = twice  # type: ignore[method-assign]  # as above
@@ -127,7 +129,7 @@ class Crashes:
         new += [f"document {place} removed at once" for place in before[1].keys() - after[1].keys()]
         if new:
             listed = "".join(f"\n  {each}" for each in new)
-            self.complaints.append(f"{name} was handed the same twice ({what}), and this came on top:{listed}")
+            self.complaints.append(f"{name} {what}, and this came on top:{listed}")
 
 
 def doers(event: Event) -> set[str]:

@@ -279,7 +279,8 @@ class Host:
             raise AssertionError("\n".join([*crashes.complaints, ADVICE]))
         if not crashes.handled:
             raise AssertionError(
-                "No handler heard of it, and no command or job was run: see the plugin's hooks and capabilities, and in which channels its bot is."
+                "No handler heard of it, and no command or job was run: see the plugin's hooks and capabilities, and in which channels its "
+                "bot is."
             )
         return given
 

@@ -30,7 +30,7 @@ def test_a_tutorial_works_as_written(tmp_path: Path, path: str) -> None:
     environment = {name: value for name, value in venv.environment.items() if not name.startswith("CRUST_")}
     script = f"trap 'kill $SERVER 2>/dev/null || true' EXIT; SERVER=\n{script}"
     done = subprocess.run(
-        ["bash", "-uo", "pipefail", "-c", script],
+        ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path,
         env=environment,
         text=True,
@@ -39,6 +39,7 @@ def test_a_tutorial_works_as_written(tmp_path: Path, path: str) -> None:
         check=False,
     )
     said = done.stdout + done.stderr
+    assert done.returncode == 0, said
     lines = [line for kind, block in found if kind == "text" for line in block.splitlines()]
     assert len(lines) >= 5
     for line in lines:

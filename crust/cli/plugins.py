@@ -21,7 +21,7 @@ from crust.plugin import CAPABILITIES, Plugin
 from crust.runtime import Node, hosting, opened
 from crust.settings import Settings, load
 
-app = App(name="plugins", help="What plugins there are and how they are: list, show, check, new, restart, run.")
+app = App(name="plugins", help="What plugins there are and how they are: list, show, check, new, docs, restart, run.")
 
 COLUMNS = ["name", "plugin", "state", "reason"]
 AUTH = {"user": "for whoever is signed in", "public": "for everybody"}
@@ -160,14 +160,31 @@ async def _unlinkable(wanted: list[Wanted], config: Path | None) -> list[str]:
 
 
 @app.command
-def new(name: str, *, folder: Annotated[Path, Parameter(help="Where the package's folder is made.")] = Path()) -> None:
+def new(
+    name: str,
+    *,
+    folder: Annotated[Path, Parameter(help="Where the package's folder is made.")] = Path(),
+    bridge: Annotated[bool, Parameter(help="A bridge to another network.", negative="")] = False,
+    config: Config = None,
+) -> None:
     """Make a package with a small plugin, its configuration and a test, to begin from."""
-    from crust.operations.skeleton import make  # with templates, which other commands do without
+    from crust.cli.making import make  # with templates, which other commands do without
 
-    made = make(name, folder)
-    for path in made:
+    for path in make(name, folder, "bridge" if bridge else "plugin", kinds(load(config).plugins_dir)):
         print(path)
-    print(f"Next: pip install -e {folder / f'crust-{name}'}, then pytest {folder / f'crust-{name}'}")
+    root = folder / f"crust-{name.replace('_', '-')}"
+    print(f"Next: pip install -e {root}, then pytest {root}; then a table [plugins.{name}] in config.toml, and crust plugins check")
+
+
+@app.command
+def docs(file: Path | None = None, /) -> None:
+    """Print the reference of all hooks, capabilities and interfaces; or put it between the two marks in a file."""
+    from crust.cli.reference import put_into, reference  # with what only authors need
+
+    if file is None:
+        print(reference())
+    else:
+        print(f"{file} was {'changed' if put_into(file) else 'up to date'}")
 
 
 @app.command

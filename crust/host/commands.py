@@ -177,10 +177,21 @@ class HostedCommands:
         if key is not None and (kept := await self._before(key)) is not None:
             return kept
         shown, text = self._find(place.organisation_id, line)
+        answer = await self._counted(place, shown, text, key)
+        if key is not None and shown.command.kept:
+            await self._keep(key, answer)
+        return answer
+
+    async def anew(self, place: Place, line: str, key: Key | None) -> CommandAnswer:
+        """Run it, whether the same request was answered before or not, and keep no answer. Errors are those of `run`."""
+        return await self._counted(place, *self._find(place.organisation_id, line), key)
+
+    async def _counted(self, place: Place, shown: Shown, text: str, key: Key | None) -> CommandAnswer:
         began, how = perf_counter(), "failed"
         try:
             answer = CommandAnswer(command=f"/{shown.name}", text=await self._run(place, shown, text, key))
             how = "done"
+            return answer
         except CrustError:
             how = "refused"
             raise
@@ -190,9 +201,6 @@ class HostedCommands:
         finally:
             self._metrics.plugin_calls[shown.owner.name, "command", how] += 1
             self._metrics.plugin_call_seconds.observe((shown.owner.name, "command"), perf_counter() - began)
-        if key is not None and shown.command.kept:
-            await self._keep(key, answer)
-        return answer
 
     async def _run(self, place: Place, shown: Shown, text: str, key: Key | None) -> str | None:
         cause = f"command/{named(key) if key else secrets.token_hex(16)}"

@@ -32,6 +32,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 COLLECTION = "jobs"
 MOST = 65_536  # bytes of what is kept of one
 LOOK_S = 0.5  # between two looks at the clock, which tests move
+SETTLE_S = 0.02  # between two looks of who waits until what is due has run
 DEATHS = 3  # of its process, after which a run is left out
 AHEAD = timedelta(days=1)  # further than this, the last run was not: the clock was wrong then
 
@@ -78,6 +79,7 @@ class JobRunner:
     def __init__(self, instance: str, jobs: Sequence[Planned], database: Database, clock: Clock, seconds: float, metrics: Metrics) -> None:
         self._instance, self._jobs, self._clock, self._seconds, self._metrics = instance, jobs, clock, seconds, metrics
         self._kept = Store(database, clock, HOST, {}, MOST).collection(COLLECTION)
+        self._woken = asyncio.Event()
 
     async def run(self) -> None:
         """Run what is due, until cancelled."""
@@ -86,6 +88,23 @@ class JobRunner:
         async with asyncio.TaskGroup() as group:
             for planned in self._jobs:
                 group.create_task(self._always(planned), name=f"job {self._instance}/{planned.name}")
+
+    def wake(self) -> None:
+        """Look at once: the clock was moved."""
+        woken, self._woken = self._woken, asyncio.Event()
+        woken.set()
+
+    async def settled(self) -> None:
+        """Wait until what is due by now has run. Whoever calls `run` is at work."""
+        while await self._some_due():
+            self.wake()
+            await asyncio.sleep(SETTLE_S)
+
+    async def _some_due(self) -> bool:
+        try:
+            return any([self._due_by(each, await self._state(each)) <= self._now() for each in self._jobs])
+        except Conflict:  # it is being run
+            return True
 
     async def _always(self, planned: Planned) -> None:
         due: datetime | None = None
@@ -100,7 +119,8 @@ class JobRunner:
             except CrustError as error:
                 log.warning("a job waits", plugin=self._instance, job=planned.name, reason=error.message)
                 due = None
-            await asyncio.sleep(LOOK_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), LOOK_S)
 
     async def _due(self, planned: Planned) -> datetime:
         """When it is to run next: what was begun and did not end, else what comes after the last one, or after the first look."""
@@ -133,12 +153,13 @@ class JobRunner:
                 self._key(planned), kept.version, {"last": began, "running": scheduled, "deaths": deaths}
             )  # fmt: skip
             if deaths < DEATHS:
-                await self._run(planned, due, scheduled)
+                await self.attempt(planned, due, scheduled)
             else:
                 log.error("a job is left out: its process has died with it again and again", plugin=self._instance, job=planned.name)
             await self._kept.cas(self._key(planned), noted.version, {"last": began, "running": None, "deaths": 0})
 
-    async def _run(self, planned: Planned, due: datetime, scheduled: int) -> None:
+    async def attempt(self, planned: Planned, due: datetime, scheduled: int) -> None:
+        """Run it; nothing is noted of that. What it raises is logged."""
         cause = f"job/{planned.name}/{scheduled}"
         run, began, how = JobRun(job=planned.name, scheduled_at=due, key=f"{planned.name}/{scheduled}"), perf_counter(), "failed"
         try:

@@ -75,6 +75,7 @@ class PluginHost:
         self.routes = HostedRoutes(core.settings.hosting.route_s, self.metrics)
         self.offers: dict[str, Offers] = {}
         self.bridges: dict[str, InstanceBridge] = {}
+        self.jobs: dict[str, JobRunner] = {}
 
     @asynccontextmanager
     async def ready(self) -> AsyncIterator[None]:
@@ -182,7 +183,7 @@ class PluginHost:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.engine.watch(), name="watch over plugins")
             for each in here:
-                jobs = JobRunner(
+                jobs = self.jobs[each.name] = JobRunner(
                     each.name, self.offers[each.name].jobs, self._core.database, self._core.clock, self._core.settings.hosting.job_s,
                     self.metrics,
                 )  # fmt: skip

@@ -12,15 +12,14 @@ from crust.clock import ManualClock
 from crust.host.chain import FilterChain
 from crust.host.desk import Desk
 from crust.host.engine import Engine
-from crust.host.jobs import COLLECTION as JOBS
-from crust.host.jobs import at
 from crust.host.plugins import PluginHost
 from crust.host.registration import Wanted
 from crust.host.states import STATES, states_of
 from crust.host.supervisor import EVENTS, Times
 from crust.log.tasks import first_to_end
-from crust.plugin import Channel, Message, Plugin
+from crust.plugin import Channel, Link, Message, Plugin
 from crust.runtime import Node, opened
+from crust.services.links import Wish
 from crust.settings import Settings
 from crust.testing.crashing import ADVICE, Crashes
 from crust.testing.database import empty_server
@@ -157,22 +156,10 @@ class Host:
                 while not self.plugins.engine.delivers(name):  # noqa: ASYNC110  # it is begun by its supervisor, which tells nobody
                     await asyncio.sleep(LOOK_S)
                 await self.plugins.engine.settled(name)
-            await self._jobs_done()
-
-    async def _jobs_done(self) -> None:
-        """Wait until no job is due or at work."""
-        kept = states_of(self.node.database, self.clock).collection(JOBS)
-        for name, offers in self.plugins.offers.items():
-            for each in offers.jobs:
-                while True:
-                    document: Any = await kept.get(f"{name}/{each.name}")
-                    if (
-                        document
-                        and document.body["running"] is None
-                        and each.timetable.next(at(document.body["last"])) > at(self.clock.now())
-                    ):
-                        break
+            for each in self.plugins.instances:
+                while each.name not in self.plugins.jobs:  # noqa: ASYNC110  # the same
                     await asyncio.sleep(LOOK_S)
+                await self.plugins.jobs[each.name].settled()
 
     async def _why(self) -> str:
         states = states_of(self.node.database, self.clock).collection(STATES)
@@ -214,6 +201,15 @@ class Host:
         )
         self._channels[name.removeprefix("#")] = int(made.id)
         return made
+
+    async def link(self, where: Where, room: str, name: str | None = None) -> Link:
+        """Link a channel with a room elsewhere, over the bridge of that instance, or the only one."""
+        instance, channel = self._instance(name), await self.number_of(where)
+        made = await self.node.core.links.link(await self._owner.actor(), channel, instance.name, Wish(room=room))
+        await self.settle()
+        found: Link | None = await instance.plugin.ctx.bridge.link(made.remote_room)
+        assert found is not None, "it was made just now"
+        return found
 
     async def number_of(self, where: Where, who: Person | None = None) -> int:
         """A channel's id as the core has it; one that is named is made if need be, as is the direct one of two people."""
@@ -265,8 +261,9 @@ class Host:
         """Do something, and let every handler crash that hears of it: `await host.assert_idempotent(ana.says("#general", "hi"))`.
 
         Each runs to its end, which is lost, as when the process is killed in that moment; then it is handed the same event again. By the
-        second time nothing must come on top: no message, no change of one, no reaction, no document beside those that are held back.
-        Gives what the act gives.
+        second time nothing must come on top: no message, no change of one, no reaction, no document beside those that are held back. It is
+        the same with a command, `ana.runs("/…")`, whose request is sent again, and with jobs: `host.advance(hours=1)`. Filters and `run`
+        are not asked twice. Gives what the act gives.
 
         Raises:
             AssertionError: something did; or no handler heard of it.
@@ -281,7 +278,10 @@ class Host:
         if crashes.complaints:
             raise AssertionError("\n".join([*crashes.complaints, ADVICE]))
         if not crashes.handled:
-            raise AssertionError("No handler heard of it: see the plugin's hooks and capabilities, and in which channels its bot is.")
+            raise AssertionError(
+                "No handler heard of it, and no command or job was run: see the plugin's hooks and capabilities, and in which channels its "
+                "bot is."
+            )
         return given
 
     # ---- for people

@@ -12,9 +12,20 @@ from typing import Any
 
 import structlog
 
+from crust.host.bounded import Broken
+
 CRUST = str(Path(__file__).parents[1])
 LATE_FILTER = "a filter failed"  # the one bug that is logged without an exception: it took too long
-WHERE = ("consumer", "plugin", "hook", "task", "lane", "position")  # of what is logged, what says whose bug it is, and in what
+WHERE = (
+    "consumer",
+    "plugin",
+    "hook",
+    "command",
+    "job",
+    "task",
+    "lane",
+    "position",
+)  # of what is logged, what says whose bug it is, and in what
 
 
 class PluginFailed(Exception):
@@ -43,6 +54,8 @@ class Notices:
         entry = {**event, "level": "error" if level == "exception" else level}
         if entry.get("exc_info") is True:
             entry["exc_info"] = sys.exc_info()[1]
+        if isinstance(error := entry.get("exc_info"), Broken) and error.__cause__ is not None:
+            entry["exc_info"] = error.__cause__  # what the plugin itself has raised
         self.log.append(entry)
         if isinstance(entry.get("exc_info"), BaseException) or entry["event"] == LATE_FILTER:
             self._bugs.append(entry)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from crust.plugin import Channel, Message
 from crust.services.actor import Actor
 from crust.services.files import Aim
+from crust.services.keys import Key, fingerprint
 
 if TYPE_CHECKING:
     from crust.testing.hosting import Host
@@ -46,6 +47,16 @@ class Person:
             actor, channel = await self._in(where)
             reply = None if reply_to is None else number(reply_to)
             return await self._host.node.core.messages.post(actor, channel, contents, reply_to=reply, client_msg_id=None, key=None)
+
+    async def runs(self, line: str, where: Where = "#general", *, key: str | None = None) -> str | None:
+        """Run a slash command, `"/remind me in 2h tea"`, in a channel; gives what they alone are shown.
+
+        `key`: the request's Idempotency-Key; the same again does nothing and gives the first answer.
+        """
+        with self._host.acting():
+            actor, channel = await self._in(where)
+            once = None if key is None else Key(f"test/{actor.user_id}", key, fingerprint(line))
+            return (await self._host.node.core.commands.run(actor, channel, line, once)).text
 
     async def uploads(self, where: Where, name: str, body: bytes, contents: str = "") -> Message:
         """Post a file."""
@@ -91,12 +102,6 @@ class Person:
         with self._host.acting():
             channel = await self._host.number_of(where, self)
             await self._host.node.core.channels.part(await self.actor(), channel)
-
-    async def runs(self, command: str, where: Where = "#general") -> str | None:
-        """Run a slash command, `"/remind me in 2h tea"`; gives what they are answered."""
-        with self._host.acting():
-            actor, channel = await self._in(where)
-            return (await self._host.node.core.commands.run(actor, channel, command, None)).text
 
     async def _in(self, where: Where) -> tuple[Actor, int]:
         """They, and the channel, in which they are from here on if it is one to join."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from typing import ClassVar, Literal
 from zoneinfo import ZoneInfo
 
@@ -20,6 +19,8 @@ from crust.plugin import (
     Document,
     Invalid,
     Invocation,
+    JobRun,
+    Jobs,
     NotFound,
     Plugin,
     PluginConfig,
@@ -29,7 +30,7 @@ from crust.plugin import (
 )
 from crust_reminders.when import Unreadable, read
 
-LOOK_S = 2.0  # how late a reminder may be: a command may run in another process, which nobody here hears of
+EVERY = timedelta(seconds=10)  # how late a reminder may be
 TEXT_MAX = 2_000  # characters
 
 
@@ -132,13 +133,12 @@ class Reminders(Plugin[Config]):
     # ---- when the time has come
 
     @hookimpl
-    async def run(self) -> None:
+    def register_jobs(self, jobs: Jobs) -> None:
         """Look, and look again. In one process at a time."""
-        while True:
-            await self._remind_of_all()
-            await asyncio.sleep(LOOK_S)
+        jobs.add("remind", self.remind_of_all, every=EVERY)
 
-    async def _remind_of_all(self) -> None:
+    async def remind_of_all(self, run: JobRun) -> None:
+        """Of everything whose time has come."""
         while found := await self._waiting.find({"due": (None, milliseconds(self.ctx.now()))}, order="due"):
             for each in found:
                 await self._remind(each)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -13,19 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crust_audit import Audit
 from crust_audit.journal import Journal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crust.host.registration import registered
-from crust.runtime import opened
 from crust.settings import Settings
-from tests.support.hosting import hosted
-from tests.support.people import channel, person, put, say
-from tests.support.plugins import instance, with_plugins
-
-FOLDER = Path(__file__).parents[2] / "plugins"
-ROOT = FOLDER.parent
+from crust.testing import Instance, hosted, problems
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -46,44 +39,34 @@ def journal(path: Path, size: int = 1_000_000, *, daily: bool = True, keep: int 
 async def test_it_keeps_what_happens(settings: Settings, tmp_path: Path) -> None:
     """Everything that its bot may see, by ids alone, once; with contents where that is asked for; and only what is asked for."""
     plain, talk, few = (tmp_path / "logs" / f"{name}.jsonl" for name in ("plain", "talk", "few"))
-    plugins = {
-        "plain": instance("audit", config={"path": str(plain)}),
-        "talk": instance("audit", config={"path": str(talk), "contents": True, "fsync": "never"}),
-        "few": instance("audit", config={"path": str(few), "events": ["member", "message removed"]}),
-    }
-    async with opened(settings) as node:
-        ana, ben = await person(node, "ana", is_admin=True), await person(node, "ben")
-        room, private = await channel(node, ana), await channel(node, ana, type_="private", name="private")
-    async with hosted(settings, FOLDER, plugins) as at:
-        for name in plugins:
-            await at.settled(name)
-        node = at.node
-        await node.core.channels.join(ben, room)
-        said = await say(node, ben, room, "Quellwolke")
-        await put(node, ben, "Quellwolke.txt", b"x", channel_id=room)
-        await node.core.channels.change(ana, room, name="Quellwolke", topic="Quellwolke", type_=None)
-        await node.core.messages.react(ana, int(said.id), "👍")
-        await node.core.messages.remove(ana, int(said.id))
-        await say(node, ana, private, "hidden")
-        for name in plugins:
-            await at.settled(name)
-        async with node.database.transaction():  # all of it again
-            await node.database.execute("UPDATE delivery SET state = 'waiting', claim = 0")
-        for name in plugins:
-            at.host.engine.wake(name)
-        await asyncio.sleep(0.1)
-        for name in plugins:
-            await at.settled(name)
+    instances = (
+        Instance(Audit, {"path": str(plain)}, name="plain"),
+        Instance(Audit, {"path": str(talk), "contents": True, "fsync": "never"}, name="talk"),
+        Instance(Audit, {"path": str(few), "events": ["member", "message removed"]}, name="few"),
+    )
+    async with hosted(*instances, settings=settings) as host:
+        ana, ben, node = host.user("owner"), host.user("ben"), host.node
+        made, once = await host.channel("#room"), host.assert_idempotent
+        room = int(made.id)
+        await once(ben.joins(made))
+        said = await once(ben.says(made, "Quellwolke"))
+        await once(ben.uploads(made, "Quellwolke.txt", b"x"))
+        await once(node.core.channels.change(await ana.actor(), room, name="Quellwolke", topic="Quellwolke", type_=None))
+        await once(ana.reacts(said, "👍"))
+        await once(ana.removes(said))
+        await ana.says(await host.channel("#private", type="private"), "hidden")
+        await host.settle()
+        ids = (await ben.id(), await ana.id())
         seen = {event.position: event for event in await node.log.read(0, 10**9, 1000) if event.channel == room}
     kept = [each for each in lines(plain) if each["channel_id"] == str(room)]
     positions = [each["position"] for each in kept]
     assert positions == sorted(set(positions)), "in a channel they stand in order, and once"
     names = [f"{each['type']} {each['event']}" for each in kept]
-    assert {"member joined", "message created", "channel edited", "reaction added", "message removed"} == set(names)
+    assert {"channel created", "member joined", "message created", "channel edited", "reaction added", "message removed"} == set(names)
     assert [each["id"] for each in kept] == [str(seen[position].id) for position in positions]
     assert "Quellwolke" not in plain.read_text()
     [removed] = [each for each in kept if each["event"] == "removed"]
-    assert removed["body"] == {"id": said.id, "channel_id": str(room), "user_id": str(ben.user_id), "by": str(ana.user_id)}
+    assert removed["body"] == {"id": said.id, "channel_id": str(room), "user_id": ids[0], "by": ids[1]}
     assert "Quellwolke" in talk.read_text()
     assert "hidden" not in talk.read_text()
     assert {f"{each['type']} {each['event']}" for each in lines(few)} <= {"member joined", "message removed"}
@@ -96,8 +79,7 @@ async def test_it_keeps_what_happens(settings: Settings, tmp_path: Path) -> None
 )
 def test_a_configuration_that_cannot_be(config: dict[str, object]) -> None:
     """It is refused at start, by its place in the file."""
-    _, [refused] = registered(with_plugins(Settings(), FOLDER, it=instance("audit", config=config)))
-    assert refused.problems[0].startswith("plugins.it.config.")
+    assert problems(Audit, config)[0].startswith("plugins.audit.config.")
 
 
 # ---- the file

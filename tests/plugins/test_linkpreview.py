@@ -5,27 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from aiohttp import web
+from crust_linkpreview import LinkPreview
 from crust_linkpreview.links import LINK_MAX, links_in
 from crust_linkpreview.page import Page, page_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crust.clock import ManualClock
-from crust.events.objects import Preview
-from crust.runtime import Node, opened
-from crust.services.actor import Actor
+from crust.plugin import Message, Preview
 from crust.services.previews import checked
 from crust.settings import Settings
-from tests.support.hosting import Hosted, hosted
-from tests.support.people import channel, person, say
-from tests.support.plugins import instance
+from crust.testing import Host, hosted
 from tests.unit.test_egress import Peer, going_out, served
 
-FOLDER = Path(__file__).parents[2] / "plugins"
 HTML = "text/html; charset=utf-8"
 PAGE = '<html><head><title>Plain</title><meta property="og:title" content="A &amp; B"><meta name="description" content="About\n it">'
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -47,92 +41,69 @@ def pages(found: Mapping[str, str]) -> Answer:
 
 
 @asynccontextmanager
-async def previewing(
-    settings: Settings, peer: Peer, clock: ManualClock | None = None, config: Mapping[str, object] | None = None
-) -> AsyncIterator[Hosted]:
+async def previewing(settings: Settings, peer: Peer, config: Mapping[str, object] | None = None) -> AsyncIterator[Host]:
     """The plugin at work; names are those of the peer, which no public server would have."""
-    async with (
-        hosted(settings, FOLDER, {"links": instance("linkpreview", config=dict(config or {}))}, clock) as at,
-        going_out("127.0.0.1") as egress,
-    ):
-        at.plugin("links").ctx.http._egress = egress
-        await at.settled("links")
-        yield at
+    async with hosted(LinkPreview, config=config or {}, settings=settings) as host, going_out("127.0.0.1") as egress:
+        host.plugin().ctx.http._egress = egress
+        yield host
 
 
-@asynccontextmanager
-async def at_home(settings: Settings) -> AsyncIterator[tuple[Actor, int]]:
-    async with opened(settings) as node:
-        ana = await person(node, "ana", is_admin=True)
-        room = await channel(node, ana)
-    yield ana, room
-
-
-async def shown(at: Hosted, who: Actor, room: int, text: str) -> Preview | None:
+async def shown(host: Host, text: str) -> Preview | None:
     """The preview of a new message."""
-    return await preview_on(at, who, (await say(at.node, who, room, text)).id)
+    return await preview_on(host, await host.user("ana").says("#room", text))
 
 
-async def preview_on(at: Hosted, who: Actor, message_id: str) -> Preview | None:
-    await at.settled("links")
-    return (await at.node.core.messages.read_one(who, int(message_id))).preview
+async def preview_on(host: Host, message: Message) -> Preview | None:
+    await host.settle()
+    [found] = [each for each in await host.messages("#room") if each.id == message.id]
+    return found.preview
 
 
 @pytest.mark.asyncio
 async def test_it_shows_what_a_link_leads_to(settings: Settings) -> None:
     """The first that can be shown, redirects followed; a picture itself; nothing of code, of what is not there, or of private addresses."""
     found = {"/page": PAGE + '<meta property="og:image" content="pics/a b.png">', "/empty": "<p>hello"}
-    async with at_home(settings) as (ana, room), served(pages(found)) as peer, previewing(settings, peer) as at:
+    async with served(pages(found)) as peer, previewing(settings, peer) as host:
         base = f"http://example.org:{peer.port}"
         image = f"{base}/pics/a%20b.png"
         expected = Preview(url=f"{base}/page", title="A & B", description="About it", image=image)
-        assert await shown(at, ana, room, f"look ({base}/page), and {base}/picture.") == expected
-        moved = await shown(at, ana, room, f"{base}/gone {base}/empty {base}/moved")
+        assert await shown(host, f"look ({base}/page), and {base}/picture.") == expected
+        moved = await shown(host, f"{base}/gone {base}/empty {base}/moved")
         assert moved == Preview(url=f"{base}/moved", title="A & B", description="About it", image=image)
-        assert await shown(at, ana, room, f"{base}/picture") == Preview(url=f"{base}/picture", image=f"{base}/picture")
+        assert await shown(host, f"{base}/picture") == Preview(url=f"{base}/picture", image=f"{base}/picture")
         before = len(peer.seen)
-        assert await shown(at, ana, room, f"`{base}/page`\n```\n{base}/page") is None
-        assert await shown(at, ana, room, f"http://10.0.0.1:{peer.port}/page http://user:word@example.org:{peer.port}/page") is None
+        assert await shown(host, f"`{base}/page`\n```\n{base}/page") is None
+        assert await shown(host, f"http://10.0.0.1:{peer.port}/page http://user:word@example.org:{peer.port}/page") is None
         assert len(peer.seen) == before
 
 
 @pytest.mark.asyncio
 async def test_a_page_is_asked_once(settings: Settings) -> None:
     """For as long as it is kept, one that fails for a shorter time; what is kept bears no link."""
-    clock = ManualClock()
-    async with at_home(settings) as (ana, room), served(pages({"/page": PAGE})) as peer, previewing(settings, peer, clock) as at:
+    async with served(pages({"/page": PAGE})) as peer, previewing(settings, peer) as host:
         good, bad = (f"http://example.org:{peer.port}/{path}" for path in ("page", "gone"))
         for minutes, asked in ((0, 2), (1, 2), (15, 3), (24 * 60, 5)):
-            clock.advance(minutes * 60)
-            assert await shown(at, ana, room, f"{bad} {good}") is not None
+            await host.advance(minutes=minutes)
+            assert await shown(host, f"{bad} {good}") is not None
             assert len(peer.seen) == asked, minutes
-        kept = await at.node.database.fetch("SELECT key, body FROM document WHERE instance = 'links'")
+        kept = await host.node.database.fetch("SELECT key, body FROM document WHERE instance = 'linkpreview'")
         assert len(kept) == 2
         assert not [row for row in kept if "example.org" in row["key"] + row["body"]]
 
 
 @pytest.mark.asyncio
 async def test_an_edit_and_a_repeat(settings: Settings) -> None:
-    """An edit has the preview of what it says now; all of it again changes nothing and asks nobody."""
+    """An edit has the preview of what it says now; all of it again changes nothing."""
     other = PAGE.replace("A &amp; B", "Other")
-    async with at_home(settings) as (ana, room), served(pages({"/page": PAGE, "/other": other})) as peer, previewing(settings, peer) as at:
+    async with served(pages({"/page": PAGE, "/other": other})) as peer, previewing(settings, peer) as host:
         base = f"http://example.org:{peer.port}"
-        message = await say(at.node, ana, room, f"{base}/page")
-        assert (await preview_on(at, ana, message.id) or Preview(url="")).title == "A & B"
-        await at.node.core.messages.edit(ana, int(message.id), f"{base}/other", None)
-        assert (await preview_on(at, ana, message.id) or Preview(url="")).title == "Other"
-        await again(at.node)
-        at.host.engine.wake("links")
-        head = (await at.node.log.head()).position
-        assert (await preview_on(at, ana, message.id) or Preview(url="")).title == "Other"
-        assert ((await at.node.log.head()).position, len(peer.seen)) == (head, 2)
-        await at.node.core.messages.edit(ana, int(message.id), "nothing", None)
-        assert await preview_on(at, ana, message.id) is None
-
-
-async def again(node: Node) -> None:
-    async with node.database.transaction():
-        await node.database.execute("UPDATE delivery SET state = 'waiting', claim = 0 WHERE consumer = 'links'")
+        ana = host.user("ana")
+        message = await host.assert_idempotent(ana.says("#room", f"{base}/page"))
+        assert (await preview_on(host, message) or Preview(url="")).title == "A & B"
+        await host.assert_idempotent(ana.edits(message, f"{base}/other"))
+        assert (await preview_on(host, message) or Preview(url="")).title == "Other"
+        await host.assert_idempotent(ana.edits(message, "nothing"))
+        assert await preview_on(host, message) is None
 
 
 @pytest.mark.asyncio
@@ -140,13 +111,13 @@ async def test_what_is_configured(settings: Settings) -> None:
     """Hosts that are left alone with those below them, pages that are too long, pictures that are not named, links beyond the last."""
     found = {"/page": PAGE + '<meta property="og:image" content="/a.png">', "/long": PAGE + " " * 5000}
     config = {"ignore": ["Example.net"], "page_bytes": 4096, "images": False, "links": 2}
-    async with at_home(settings) as (ana, room), served(pages(found)) as peer, previewing(settings, peer, config=config) as at:
+    async with served(pages(found)) as peer, previewing(settings, peer, config) as host:
         port = peer.port
-        assert await shown(at, ana, room, f"http://example.net:{port}/page http://www.example.net:{port}/page") is None
-        assert await shown(at, ana, room, f"http://example.org:{port}/picture") is None
-        assert await shown(at, ana, room, f"http://a.org:{port}/no http://b.org:{port}/no http://c.org:{port}/page") is None
+        assert await shown(host, f"http://example.net:{port}/page http://www.example.net:{port}/page") is None
+        assert await shown(host, f"http://example.org:{port}/picture") is None
+        assert await shown(host, f"http://a.org:{port}/no http://b.org:{port}/no http://c.org:{port}/page") is None
         assert len(peer.seen) == 3
-        here = await shown(at, ana, room, f"http://example.org:{port}/long http://badexample.net:{port}/page")
+        here = await shown(host, f"http://example.org:{port}/long http://badexample.net:{port}/page")
         assert here == Preview(url=f"http://badexample.net:{port}/page", title="A & B", description="About it")
 
 

@@ -2,161 +2,102 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from crust_reminders import reminders
+from crust_reminders import Reminders
 from crust_reminders.when import LONGEST, Unreadable, read
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crust.clock import ManualClock
 from crust.errors import Conflict, CrustError, NotFound
-from crust.host.registration import registered
-from crust.runtime import opened
-from crust.services.actor import Actor
-from crust.services.keys import Key, fingerprint
 from crust.settings import Settings
-from tests.support.hosting import Hosted, hosted
-from tests.support.people import channel, person
-from tests.support.plugins import instance, with_plugins
+from crust.testing import hosted, problems
 
-FOLDER = Path(__file__).parents[2] / "plugins"
 NOW = datetime(2026, 11, 26, 12, 30, tzinfo=UTC)  # a Thursday
 BERLIN = ZoneInfo("Europe/Berlin")
 MORNING = time(9)
 
 
-@asynccontextmanager
-async def reminding(settings: Settings, clock: ManualClock, **config: object) -> AsyncIterator[Hosted]:
-    async with hosted(settings, FOLDER, {"reminders": instance("reminders", config=config)}, clock) as at:
-        yield at
-
-
-@asynccontextmanager
-async def at_home(settings: Settings) -> AsyncIterator[tuple[Actor, Actor, int]]:
-    async with opened(settings) as node:
-        ana, ben = await person(node, "ana", is_admin=True), await person(node, "ben")
-        room = await channel(node, ana)
-    yield ana, ben, room
-
-
-async def run(at: Hosted, who: Actor, room: int, line: str, key: str | None = None) -> str:
-    once = None if key is None else Key(f"{who.user_id}", key, fingerprint(line))
-    return (await at.node.core.commands.run(who, room, line, once)).text or ""
-
-
-async def said(at: Hosted) -> list[str]:
-    """What the bot has said, wherever."""
-    bot = int(at.plugin("reminders").ctx.chat.user_id)
-    rows = await at.node.database.fetch("SELECT contents FROM message WHERE user_id = $1 AND type = 'MESSAGE' ORDER BY id", bot)
-    return [row["contents"] for row in rows]
-
-
-async def said_soon(at: Hosted, texts: list[str]) -> None:
-    async with asyncio.timeout(20):
-        while len(await said(at)) < len(texts):
-            await asyncio.sleep(0.02)
-    await asyncio.sleep(0.1)
-    assert await said(at) == texts
-
-
 @pytest.mark.asyncio
-async def test_it_reminds_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """People in a direct channel, channels there; when it is time and not before; over restarts, and a repeat of the request keeps one."""
-    monkeypatch.setattr(reminders, "LOOK_S", 0.02)
-    clock = ManualClock()
-    async with at_home(settings) as (ana, ben, room):
-        async with reminding(settings, clock) as at:
-            for _ in range(2):
-                await run(at, ana, room, "/remind me in 2h to call Ben", "one")
-            await run(at, ben, room, "/remind #room in 90 minutes tea for @ana")
-            await run(at, ana, room, "/remind me in 3h later")
-            clock.advance(89 * 60)
-            await asyncio.sleep(0.1)
-            assert await said(at) == []
-            clock.advance(60)
-            await said_soon(at, ["Reminder of @ben's: tea for @ana"])
-            [direct] = await at.node.database.fetch("SELECT count(*) AS n FROM channel WHERE type = 'direct'")
-            assert direct["n"] == 0
-        clock.advance(3600)
-        async with reminding(settings, clock) as at:
-            await said_soon(at, ["Reminder of @ben's: tea for @ana", "Reminder: call Ben"])
-            plugin = at.plugin("reminders")
-            [waiting] = await plugin.ctx.store.collection("reminders").find()
-            await plugin._remind(waiting)
-            await plugin._remind(waiting)  # as after a crash between saying and forgetting
-            assert (await said(at))[2:] == ["Reminder: later"]
-            [shown] = await at.node.database.fetch("SELECT id FROM channel WHERE type = 'direct'")
-            page = await at.node.core.messages.read(ana, shown["id"], before=None, after=None, around=None, limit=9)
-            assert [each.contents for each in page.messages if each.type == "MESSAGE"] == ["Reminder: call Ben", "Reminder: later"]
+async def test_it_reminds_once(settings: Settings) -> None:
+    """People in a direct channel, channels there; when it is time and not before; over restarts and crashes."""
+    async with hosted(Reminders, settings=settings) as host:
+        ana, ben = host.user("ana"), host.user("ben")
+        await host.assert_idempotent(ana.runs("/remind me in 2h to call Ben"))
+        await host.assert_idempotent(ben.runs("/remind #general in 90 minutes tea for @ana"))
+        await ana.runs("/remind me in 3h later")
+        await host.advance(minutes=89)
+        assert await host.said("#general") == []
+        await host.assert_idempotent(host.advance(minutes=1))
+        tea = ["reminders: Reminder of @ben's: tea for @ana"]
+        assert await host.said("#general") == tea
+        await host.restart()
+        await host.advance(minutes=30)
+        assert await host.said(host.bot(), between=ana) == ["reminders: Reminder: call Ben"]
+        await host.assert_idempotent(host.advance(hours=1))
+        assert await host.said(host.bot(), between=ana) == ["reminders: Reminder: call Ben", "reminders: Reminder: later"]
+        assert (await host.said("#general"), await host.documents("reminders")) == (tea, {})
 
 
 @pytest.mark.asyncio
 async def test_list_and_cancel(settings: Settings) -> None:
     """Each sees and forgets their own, in the order of their times; with as many as they may have, they are asked to."""
-    async with at_home(settings) as (ana, ben, room), reminding(settings, ManualClock(), most=2) as at:
-        await asyncio.sleep(0.1)
-        assert await run(at, ana, room, "/remind list") == "Nothing waits."
-        await run(at, ana, room, "/remind me in 2h second")
-        await run(at, ana, room, "/remind here in 1h first")
+    async with hosted(Reminders, config={"most": 2}, settings=settings) as host:
+        ana, ben = host.user("ana"), host.user("ben")
+        assert await ana.runs("/remind list") == "Nothing waits."
+        await ana.runs("/remind me in 2h second")
+        await ana.runs("/remind here in 1h first")
         with pytest.raises(Conflict, match="2 reminders"):
-            await run(at, ana, room, "/remind me in 2h more")
-        first, second = (await run(at, ana, room, "/remind list")).splitlines()
+            await ana.runs("/remind me in 2h more")
+        first, second = (await ana.runs("/remind list") or "").splitlines()
         assert (first.endswith(": first"), second.endswith(": second")) == (True, True)
         id_ = first.split("`")[1]
         with pytest.raises(NotFound, match="no reminder"):
-            await run(at, ben, room, f"/remind cancel {id_}")
-        assert await run(at, ana, room, f"/remind cancel {id_}") == "Forgotten: first"
-        assert (await run(at, ana, room, "/remind list")) == second
+            await ben.runs(f"/remind cancel {id_}")
+        assert await ana.runs(f"/remind cancel {id_}") == "Forgotten: first"
+        assert await ana.runs("/remind list") == second
 
 
 @pytest.mark.asyncio
 async def test_what_cannot_be_kept(settings: Settings) -> None:
     """It is said why, and nothing is."""
-    async with at_home(settings) as (ana, ben, room), reminding(settings, ManualClock()) as at:
-        await asyncio.sleep(0.1)
-        private = await channel(at.node, ana, type_="private", name="private")
-        direct = await channel(at.node, ana, ben, type_="direct")
+    async with hosted(Reminders, settings=settings) as host:
+        ana, ben = host.user("ana"), host.user("ben")
+        private = await host.channel("#private", type="private", members=[ana])
         for where, line, why in (
-            (room, "/remind me", "Usage: /remind"),
-            (room, "/remind me soon tea", "When is 'soon tea'"),
-            (room, "/remind me in 2h", "Of what"),
-            (room, f"/remind me in 2h {'a' * 2001}", "2000 characters"),
-            (room, "/remind #nowhere in 2h tea", "no channel of that name"),
+            ("#general", "/remind me", "Usage: /remind"),
+            ("#general", "/remind me soon tea", "When is 'soon tea'"),
+            ("#general", "/remind me in 2h", "Of what"),
+            ("#general", f"/remind me in 2h {'a' * 2001}", "2000 characters"),
+            ("#general", "/remind #nowhere in 2h tea", "no channel of that name"),
             (private, "/remind here in 2h tea", "no such channel"),
-            (direct, "/remind here in 2h tea", "ask for yourself"),
+            (ben, "/remind here in 2h tea", "ask for yourself"),
         ):
             with pytest.raises(CrustError, match=why):
-                await run(at, ana, where, line)
-        assert await run(at, ana, room, "/remind list") == "Nothing waits."
+                await ana.runs(line, where)
+        assert await ana.runs("/remind list") == "Nothing waits."
 
 
 @pytest.mark.asyncio
-async def test_a_channel_that_is_gone(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_channel_that_is_gone(settings: Settings) -> None:
     """Whoever asked is told, and others' reminders come."""
-    monkeypatch.setattr(reminders, "LOOK_S", 0.02)
-    clock = ManualClock()
-    async with at_home(settings) as (ana, ben, room), reminding(settings, clock) as at:
-        await asyncio.sleep(0.1)
-        await run(at, ana, room, "/remind here in 1h tea")
-        await run(at, ben, room, "/remind me in 1h1m cake")
-        await at.node.core.archiving.archive(ana, room)
-        clock.advance(3700)
+    async with hosted(Reminders, settings=settings) as host:
+        ana, ben = host.user("ana"), host.user("ben")
+        await ana.runs("/remind here in 1h tea", "#room")
+        await ben.runs("/remind me in 1h1m cake")
+        await host.node.core.archiving.archive(await host.user("owner").actor(), await host.number_of("#room"))
+        await host.assert_idempotent(host.advance(hours=1, minutes=2))
         why = "The channel is archived: it can be read, but not changed."
-        await said_soon(at, [f"Your reminder could not be given in its channel ({why}): tea", "Reminder: cake"])
+        assert await host.said(host.bot(), between=ana) == [f"reminders: Your reminder could not be given in its channel ({why}): tea"]
+        assert await host.said(host.bot(), between=ben) == ["reminders: Reminder: cake"]
 
 
 @pytest.mark.parametrize("config", [{"timezone": "Mars"}, {"timezone": "../etc"}, {"morning": "9"}, {"morning": "25:00"}, {"most": 0}])
 def test_a_configuration_that_cannot_be(config: dict[str, object]) -> None:
     """It is refused at start, by its place in the file."""
-    _, [refused] = registered(with_plugins(Settings(), FOLDER, it=instance("reminders", config=config)))
-    assert refused.problems[0].startswith("plugins.it.config.")
+    assert problems(Reminders, config)[0].startswith("plugins.reminders.config.")
 
 
 # ---- times

@@ -38,8 +38,10 @@ from crust.host.eraser import Eraser
 from crust.host.registration import Wanted, registered
 from crust.host.routes import HostedRoutes
 from crust.log import Consumers, Head, Leases, Log, head_of
+from crust.log.tasks import first_to_end
 from crust.models.database import Database
 from crust.models.migrate import migrate, serving
+from crust.plugin import Bridge
 from crust.servers.listening import listening
 from crust.servers.loops import running
 from crust.services.actor import Actor
@@ -68,11 +70,15 @@ Place = Literal["serve", "worker"]
 
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """The plugins of a process: `run` lets them live, for ever; `routes` are what they answer over HTTP, `offers` all that they offer."""
+    """The plugins of a process: `run` lets them live, for ever; `routes` are what they answer over HTTP, `offers` all that they offer.
+
+    `bridges` are those of them that are bridges, by the instances' names.
+    """
 
     run: Callable[[], Coroutine[Any, Any, None]]
     routes: HostedRoutes | None = None
     offers: Mapping[str, Offers] = field(default_factory=dict)
+    bridges: Mapping[str, Bridge[Any]] = field(default_factory=dict)
 
 
 NOUNS = (organisations, teams, users, channels, messages, files, commands, bridges, plugins, server)
@@ -209,6 +215,7 @@ async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, plac
     if not wanted:
         yield Hosted(nothing)
         return
+    from crust.host import programs
     from crust.host.plugins import PluginHost  # with the client for outgoing HTTP, which nobody else needs
 
     engine = Engine(
@@ -218,7 +225,10 @@ async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, plac
     async with host.ready():
         if strict and host.refused:
             raise SettingsError([problem for each in host.refused for problem in each.problems])
-        yield Hosted(host.run, host.routes, host.offers)
+        reader = programs.reader(node.core, host.bridges, node.leases, node.metrics)
+        run = host.run if reader is None else lambda: first_to_end(host.run(), reader.always())
+        made = {each.name: each.plugin for each in host.instances if isinstance(each.plugin, Bridge)}
+        yield Hosted(run, host.routes, host.offers, made)
 
 
 async def nothing() -> None:
@@ -332,7 +342,7 @@ class Faces:
         desk = Desk(node.database, node.log, node.leases, node.consumers, node.clock)
         head: int | None = None
         lags: dict[str, float] = {}
-        counts = Counts({}, {})
+        counts = Counts({}, {}, {}, {})
 
         async def scrape() -> tuple[bytes, str]:
             nonlocal head, lags, counts
@@ -343,6 +353,7 @@ class Faces:
         shown.log_position.read = lambda: head
         shown.consumer_lag.read = lambda: lags
         shown.delivery_rows.read, shown.delivery_lanes.read = lambda: counts.rows, lambda: counts.lanes
+        shown.bridge_states.read, shown.link_lag_seconds.read = lambda: counts.bridges, lambda: counts.lags
         shown.fan_out_lag.read = lambda: None if head is None else max(0, head - self.hub.offset)
         self.app.register_blueprint(metrics.blueprint(scrape, identity, node.settings.metrics.token))
 
@@ -389,4 +400,4 @@ async def _counts(desk: Desk) -> Counts:
         async with asyncio.timeout(HEAD_S):
             return await desk.counts()
     except (Unavailable, TimeoutError):
-        return Counts({}, {})
+        return Counts({}, {}, {}, {})

@@ -177,9 +177,10 @@ def files(ana: Client, channel: str) -> None:
 
 
 def commands(ana: Client) -> None:
-    """The first one that there is, if any; at home, where plugins are at work."""
+    """The first one that takes no arguments, if any; at home, where plugins are at work."""
     channel = ana.post("/channel/edit", name="every-command", topic="")["id"]
-    for command in ana.get("/command/search", channel_id=channel, limit=1):
+    bare = [each for each in ana.get("/command/search", channel_id=channel) if not any(one["required"] for one in each["arguments"])]
+    for command in bare[:1]:
         ana.post("/command/run", channel_id=channel, command=command["name"])
     ana.delete("/channel/remove", id=channel)
     ana.get("/plugin/search")

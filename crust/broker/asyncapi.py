@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 description of `crust.v1.events`, made from the structs of which the events are made."""
+"""The AsyncAPI 3 description of `crust.v1.events` and `crust.v1.inject`, made from the structs of what is sent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 from crust import __version__
 from crust.broker import topology
 from crust.events.catalogue import CATALOGUE
+from crust.events.inject import Inject, InjectReply
 
 SCHEMAS = "#/components/schemas/"
 ID = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
@@ -37,22 +38,53 @@ HEADERS = {
         "via": {"type": "array", "items": {"type": "string"}, "description": "The links through which it has come."},
     },
 }
+INJECT_CHANNELS: dict[str, Any] = {
+    "inject": {
+        "address": topology.INJECT,
+        "description": "What was said elsewhere, from programs whose accounts `broker.injects` names; the property `user_id` has to be the"
+        " account. Until there is an answer, send it again with the same `source_id`: it is posted once, and the answer is the same.",
+        "messages": {"inject": {"$ref": "#/components/messages/inject"}},
+        "bindings": {
+            "amqp": {
+                "is": "routingKey",
+                "exchange": {"name": topology.INJECT, "type": "direct", "durable": True, "autoDelete": False},
+                "bindingVersion": "0.3.0",
+            }
+        },
+    },
+    "inject_reply": {
+        "address": None,
+        "description": "The queue that the message names in `reply_to`: one that RabbitMQ has named, or that begins with the account's name"
+        " and a dot. Answers bear the message's `correlation_id`.",
+        "messages": {"inject_reply": {"$ref": "#/components/messages/inject_reply"}},
+    },
+}
+RECEIVE_INJECT: dict[str, Any] = {
+    "action": "receive",
+    "channel": {"$ref": "#/channels/inject"},
+    "reply": {"address": {"location": "$message.header#/reply_to"}, "channel": {"$ref": "#/channels/inject_reply"}},
+}
 
 
 def asyncapi() -> dict[str, Any]:
     """The whole document."""
     bodies = list(dict.fromkeys(CATALOGUE.values()))
-    schemas, components = msgspec.json.schema_components(bodies, ref_template=f"{SCHEMAS}{{name}}")
-    by_body = dict(zip(bodies, schemas, strict=True))
+    schemas, components = msgspec.json.schema_components([*bodies, Inject, InjectReply], ref_template=f"{SCHEMAS}{{name}}")
+    *events, inject, reply = schemas
+    by_body = dict(zip(bodies, events, strict=True))
     names = {(type_, event): f"{type_}_{event}" for type_, event in CATALOGUE}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Crust events", "version": __version__, "description": DESCRIPTION},
         "defaultContentType": "application/json",
-        "channels": {name: channel(type_, event) for (type_, event), name in names.items()},
-        "operations": {f"send_{name}": operation(name) for name in names.values()},
+        "channels": {**{name: channel(type_, event) for (type_, event), name in names.items()}, **INJECT_CHANNELS},
+        "operations": {**{f"send_{name}": operation(name) for name in names.values()}, "receive_inject": RECEIVE_INJECT},
         "components": {
-            "messages": {name: message(name, type_, event, by_body[CATALOGUE[type_, event]]) for (type_, event), name in names.items()},
+            "messages": {
+                **{name: message(name, type_, event, by_body[CATALOGUE[type_, event]]) for (type_, event), name in names.items()},
+                "inject": {"name": "inject", "title": "A message from elsewhere", "contentType": "application/json", "payload": inject},
+                "inject_reply": {"name": "inject_reply", "title": "What came of it", "contentType": "application/json", "payload": reply},
+            },
             "schemas": {**components, "Headers": HEADERS},
         },
     }

@@ -132,6 +132,12 @@ def account_permissions(account: str, grants: list[str]) -> Permissions:
     )
 
 
+def may_be_answered(account: str | None, queue: str) -> bool:
+    """Whether an answer goes to a queue that its asker names: one of its own, or whose name RabbitMQ has made up and told it alone."""
+    own = () if account is None else (f"{account}.",)
+    return queue.startswith(("amq.gen-", "amq.rabbitmq.reply-to.", *own)) and not queue.startswith("crust.v1.")
+
+
 def _prefix(grant: str) -> str:
     organisation, _, visibility = grant.partition(".")
     return rf"{_part(organisation)}\.{_part(visibility)}"

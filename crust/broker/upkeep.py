@@ -42,7 +42,9 @@ class Upkeep:
     def __init__(self, settings: Settings, api: Management) -> None:
         self._settings, self._api = settings, api
         self._base = topology.base(settings.broker.queue_type)
-        self._granted = topology.granted(settings.broker.grants)
+        nothing: list[str] = []  # who may say something need not be let read anything
+        self._granted = dict.fromkeys(topology.granted(settings.broker.injects), nothing)
+        self._granted |= topology.granted(settings.broker.grants)
 
     async def check(self) -> list[Problem]:
         """Everything that is wrong, in the order in which it can be mended.

@@ -24,6 +24,7 @@ for _name, _place, _help in (
     ("events", "crust.cli.events:app", "Look into the event log; describe what RabbitMQ carries of it."),
     ("consumers", "crust.cli.consumers:app", "List who reads the log: offset, lag, and which process does it."),
     ("plugins", "crust.cli.plugins:app", "What plugins there are and how they are: list, show, check, new, restart, run."),
+    ("bridges", "crust.cli.bridges:app", "How bridges and their links are; whether one can reach its network."),
     ("delivery", "crust.cli.delivery:app", "What is delivered to plugins and bridges: look, try again now, drop."),
     ("parked", "crust.cli.delivery:parked", "What is tried no more: look, try again."),
     ("broker", "crust.cli.broker:app", "Check what has to be on RabbitMQ, or repair it."),

@@ -8,11 +8,15 @@ from crust.events.objects import Presence
 
 
 class Typing(Struct, frozen=True, tag="typing"):
-    """`user_id` has started or stopped (`state`: start, stop) to type in a channel; goes to its other members."""
+    """`user_id` has started or stopped (`state`: start, stop) to type in a channel; goes to its other members.
+
+    `via` is the link that it came over, if any.
+    """
 
     channel_id: int
     user_id: int
     state: str
+    via: str = ""
 
 
 class PresenceChanged(Struct, frozen=True, tag="presence"):

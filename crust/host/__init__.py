@@ -11,13 +11,15 @@ store.py      documents of an instance; inside a handler they are written with t
 held.py       what is held back until then
 desk.py       what operators see of it all, and what they can do
 sweeping.py   removes what is old
+bridges.py   how bridges and their links are, for operators
+programs.py, refused.py   what programs send by RabbitMQ, and what of it cannot be
 eraser.py     takes out of all that what may quote a message that was removed
 watchdog.py   ends a process that a handler has stopped
 registration.py, kinds.py  which plugins there are, and what is wrong with those that cannot be at work
 plugins.py    all instances of a process; instance.py  one of them, as a consumer; context.py, chat.py  what it has
 chain.py      the filters, asked before something happens
 bridge_instance.py, linking.py  an instance that is a bridge, and how links are made with it; bridging.py, carrying.py, checkpoints.py
-              what comes in over a link, what goes out, what became of it
+              what comes in over a link, what goes out, what became of it; hints.py  who is typing
 supervisor.py, states.py  lets an instance live, one process at a time, and says how it is
 egress.py, addresses.py   the one client for outgoing HTTP
 """

@@ -16,14 +16,16 @@ from crust.host.carrying import Carrier
 from crust.host.chat import Access, Calls, calls
 from crust.host.checkpoints import Checkpoints
 from crust.host.consumer import Delivery, Outcome, Over
+from crust.host.hints import Hints, OnControl
 from crust.host.instance import Glance, Instance, glance
 from crust.host.linking import bridge_of, wishes
 from crust.host.registration import Wanted
 from crust.log import Way, coming
 from crust.log.way import HOPS_MAX
-from crust.plugin import Bridge
+from crust.plugin import Bridge, OutgoingTyping
 from crust.services.core import Core
 from crust.services.deliveries import LANE
+from crust.services.links import RoomLink
 from crust.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -58,9 +60,9 @@ class Lane:
 class BridgeInstance(Instance):
     """See the module."""
 
-    def __init__(self, wanted: Wanted, access: Access, core: Core, checkpoints: Checkpoints) -> None:
+    def __init__(self, wanted: Wanted, access: Access, core: Core, checkpoints: Checkpoints, on_control: OnControl) -> None:
         super().__init__(wanted, access, core)
-        self._checkpoints = checkpoints
+        self._checkpoints, self._on_control = checkpoints, on_control
         self._lanes: dict[int, Lane] = {}
         self._of_channel: dict[int, list[Lane]] = {}
         self._carrier = Carrier(self, core)
@@ -136,7 +138,11 @@ class BridgeInstance(Instance):
         if (delivery.event.type, delivery.event.event) in LINKING:
             return True
         link = await self._core.links.ended(int(delivery.lane.removeprefix(LANE)))
-        if link is None or link.ended_position is not None or link.direction == "in":
+        return link is not None and await self._goes_out_over(link)
+
+    async def _goes_out_over(self, link: RoomLink) -> bool:
+        """Whether anything may go out over a link, as things are now."""
+        if link.ended_position is not None or link.direction == "in":
             return False
         return await self._core.links.still_holds(link) and await self._core.bots.sees(self.access.known(), link.channel_id)
 
@@ -156,6 +162,22 @@ class BridgeInstance(Instance):
         calls.set(Calls(str(event.id)))
         with coming(Way(via=tuple(event.via))):
             return await self._carrier.carry(delivery, link)
+
+    # ---- hints
+
+    async def listen(self) -> None:
+        if "send_typing" in self.wanted.hooks:
+            await Hints(self._over_links, self._typing).always(self._on_control)
+        await super().listen()
+
+    def _over_links(self, channel_id: int, via: str) -> Sequence[int]:
+        lanes = self._of_channel.get(channel_id, ())
+        return [lane.link_id for lane in lanes if f"{self.name}#{lane.link_id}" != via]
+
+    async def _typing(self, link_id: int, user_id: int, active: bool) -> None:
+        link = await self._core.links.one(link_id)
+        if link.crossings.get("typing", "dropped") != "dropped" and await self._goes_out_over(link):
+            await self.call("send_typing", OutgoingTyping(link=link_of(link), author=await self._carrier.author(user_id), active=active))
 
     def over(self, over: Over) -> None:
         self._checkpoints.over(over)

@@ -108,7 +108,7 @@ class Carrier:
         parts = await self._core.injects.parts.of(link.id, int(body.id))
         if not parts:
             return NEVER_WENT
-        author = await self._author(body.user_id)
+        author = await self.author(body.user_id)
         target = Target(message_id=body.id, parts=parts, author=author, contents="")
         out = OutgoingRemoval(**await self._out(delivery, link, body.by), target=target)
         old = delivery.event.at - await self._posted_at(int(body.id)) > WORDS_MS
@@ -128,7 +128,7 @@ class Carrier:
     async def _membership(self, delivery: Delivery, link: RoomLink, body: objects.Member) -> Outcome | None:
         if "joins" not in link.crosses or "send_membership" not in self._instance.wanted.hooks:
             return DROPPED
-        by = await self._author(body.by) if body.by != body.user_id else None
+        by = await self.author(body.by) if body.by != body.user_id else None
         out = OutgoingMembership(**await self._out(delivery, link, body.user_id), joined=delivery.event.event == "joined", by=by)
         return await self._sent(link, None, await self._instance.call("send_membership", out))
 
@@ -175,11 +175,12 @@ class Carrier:
     async def _out(self, delivery: Delivery, link: RoomLink, user_id: str) -> dict[str, Any]:
         """What all that goes out has."""
         return {
-            "link": link_of(link), "key": delivery.key, "attempt": delivery.attempt, "author": await self._author(user_id),
+            "link": link_of(link), "key": delivery.key, "attempt": delivery.attempt, "author": await self.author(user_id),
             "at": delivery.event.at, "via": tuple(delivery.event.via),
         }  # fmt: skip
 
-    async def _author(self, user_id: str) -> Author:
+    async def author(self, user_id: str | int) -> Author:
+        """Somebody as bridges have them."""
         id_ = int(user_id)
         user = await self._core.members.user(id_)
         remote = await self._core.ghosts.identities(self._instance.name, [id_])
@@ -198,7 +199,7 @@ class Carrier:
         except NotFound:
             return None
         parts = await self._core.injects.parts.of(link.id, row["id"])
-        author = await self._author(str(row["user_id"]))
+        author = await self.author(str(row["user_id"]))
         return Target(message_id=message_id, parts=parts, author=author, contents=row["contents"])
 
     async def _posted_at(self, message_id: int) -> int:

@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from crust.broker.injecting import NAME as INJECT
 from crust.clock import Clock, rfc3339_or_none
 from crust.errors import NotFound
+from crust.host import bridges
 from crust.host.engine import WORK
+from crust.host.refused import Refused
 from crust.log import Consumers, Leases, Log
 from crust.models.database import Database, Row
 from crust.telemetry.metrics import Labels
@@ -37,10 +40,12 @@ Shown = dict[str, Any]
 
 
 class Counts(NamedTuple):
-    """Rows, and lanes in trouble, by consumer and state, as metrics have them."""
+    """Rows, and lanes in trouble, by consumer and state, as metrics have them; how bridges are, and how far behind their links."""
 
     rows: Mapping[Labels, float]
     lanes: Mapping[Labels, float]
+    bridges: Mapping[Labels, float]
+    lags: Mapping[Labels, float]
 
 
 class Desk:
@@ -55,6 +60,7 @@ class Desk:
 
     def __init__(self, database: Database, log: Log, leases: Leases, consumers: Consumers, clock: Clock) -> None:
         self._database, self._log, self._leases, self._consumers, self._clock = database, log, leases, consumers, clock
+        self._refused = Refused(database, clock)
 
     # ---- looking
 
@@ -73,6 +79,8 @@ class Desk:
         Raises:
             NotFound: it was never delivered to it, or that was swept away.
         """
+        if consumer == INJECT:
+            return self._of_number(await self._refused.shown(), position)
         found = Query(LISTED)
         found.given("d.consumer =", consumer).given("d.position =", position).given("d.lane =", lane)
         rows = await self._database.fetch(f"{found.sql} ORDER BY d.lane", *found.values)
@@ -82,21 +90,32 @@ class Desk:
         event = msgspec.json.decode(msgspec.json.encode(events[0])) if events else None
         return [{**shown(row), "event": event} for row in rows]
 
+    @staticmethod
+    def _of_number(refused: list[Shown], number: int) -> list[Shown]:
+        """What a program sent and was refused."""
+        found = [{**shown(each), "event": {"body": each["body"]}} for each in refused if each["position"] == number]
+        if not found:
+            raise NotFound(f"There is nothing under the number {number} that a program sent.")
+        return found
+
     async def parked(self, *, consumer: str | None = None, since: int = 0, limit: int = 100) -> list[Shown]:
         """Lanes and events that are tried no more, lanes first; `waiting` is what stands behind a lane."""
         lanes = Query(PARKED_LANES).given("l.consumer =", consumer).given("l.parked_at >=", since)
         rows = Query(LISTED + " AND d.state = 'parked'").given("d.consumer =", consumer).given("d.made_at >=", since)
         found = [shown(row) for row in await self._database.fetch(f"{lanes.sql} ORDER BY l.consumer, l.lane", *lanes.values)]
         sql = f"{rows.sql} ORDER BY d.position DESC, d.consumer, d.lane LIMIT ${len(rows.values) + 1}"
-        return [{"position": None, **each} for each in found] + [
-            {"waiting": 0, **shown(row)} for row in await self._database.fetch(sql, *rows.values, max(1, limit))
-        ]
+        events = [shown(row) for row in await self._database.fetch(sql, *rows.values, max(1, limit))]
+        refused = await self._refused.shown() if consumer in (None, INJECT) else []
+        events += [shown(each) for each in refused if each["made_at"] >= since][: max(1, limit)]
+        return [{"position": None, **each} for each in found] + [{"waiting": 0, **each} for each in events]
 
     async def counts(self) -> Counts:
         """How many there are of what is not done."""
         rows: dict[Labels, float] = {(row["consumer"], row["state"]): float(row["n"]) for row in await self._database.fetch(COUNTS)}
         lanes = await self._database.fetch(LANE_COUNTS)
-        return Counts(rows, {(row["consumer"], "parked" if row["parked"] else "failing"): float(row["n"]) for row in lanes})
+        failing: dict[Labels, float] = {(row["consumer"], "parked" if row["parked"] else "failing"): float(row["n"]) for row in lanes}
+        states = await bridges.states(self._database, self._leases, self._clock)
+        return Counts(rows, failing, states, await bridges.lags(self._database, self._clock))
 
     # ---- acting
 

@@ -9,11 +9,13 @@ Every process that hosts an instance runs this; leases see to it that one of the
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from crust import settings
 from crust.broker.base import Broker
 from crust.clock import Clock
 from crust.errors import CrustError, Invalid
+from crust.events.control import Control
 from crust.host.consumer import Consumer
 from crust.host.dispatch import Dispatch
 from crust.host.schedule import Schedule
@@ -50,6 +52,10 @@ class Engine:
     def store(self, consumer: Consumer) -> Store:
         """The documents of an instance: what its plugin has as `ctx.store`. In a handler it holds back what is written."""
         return Store(self._database, self._clock, consumer.name, consumer.collections, self._limits.document_bytes)
+
+    def on_control(self, listener: Callable[[Control], None]) -> Callable[[], None]:
+        """Call a listener for every control message of any node; gives what ends that."""
+        return self._broker.on_control(listener)
 
     async def run(self, consumer: Consumer, *, after: int | None = None) -> None:
         """Deliver to one instance, until cancelled; handlers at work have some seconds to end then.

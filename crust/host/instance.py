@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,6 +67,10 @@ class Instance:
 
     async def ready(self) -> None:
         pass
+
+    async def listen(self) -> None:
+        """Hear of what is no event, as long as it lives."""
+        await asyncio.Event().wait()
 
     def wants(self, event: Event) -> Sequence[str]:
         if not self._hooks(event, None) or not self._may_see(event):

@@ -75,6 +75,7 @@ class PluginHost:
         self.routes = HostedRoutes(core.settings.hosting.route_s, self.metrics)
         self.offers: dict[str, Offers] = {}
         self.jobs: dict[str, JobRunner] = {}
+        self.bridges: dict[str, InstanceBridge] = {}
 
     @asynccontextmanager
     async def ready(self) -> AsyncIterator[None]:
@@ -106,12 +107,17 @@ class PluginHost:
         access = Access(wanted.name, wanted.plugin.capabilities)
         own, bridge = get_logger(f"plugin.{wanted.name}"), issubclass(wanted.plugin, Bridge)
         checkpoints = Checkpoints(wanted.name, self._core, self._leases.owner)
-        instance = BridgeInstance(wanted, access, self._core, checkpoints) if bridge else Instance(wanted, access, self._core)
+        instance = (
+            BridgeInstance(wanted, access, self._core, checkpoints, self.engine.on_control)
+            if bridge
+            else Instance(wanted, access, self._core)
+        )
         tasks = InstanceTasks(own)
+        has = InstanceBridge(access, self._core, checkpoints) if bridge else NoBridge(wanted.name)
         context: Any = InstanceContext(
             name=wanted.name, config=wanted.config, log=own, chat=InstanceChat(access, self._core), store=self.engine.store(instance),
             files=InstanceFiles(access, self._core), http=InstanceHttp(access, egress), tasks=tasks, clock=self._core.clock,
-            bridge=InstanceBridge(access, self._core, checkpoints) if bridge else NoBridge(wanted.name),
+            bridge=has,
         )  # fmt: skip
         try:
             instance.plugin, offers = made(wanted, context)
@@ -124,6 +130,8 @@ class PluginHost:
         self.routes.add(wanted.name, wanted.plugin.prefix, offers.routes)
         self.offers[wanted.name] = offers
         self.instances.append(instance)
+        if isinstance(has, InstanceBridge):
+            self.bridges[wanted.name] = has
         self._tasks[wanted.name] = tasks
 
     async def _say_refused(self) -> None:

@@ -182,7 +182,9 @@ class Supervisor:
             raise Crash(f"startup() took longer than {STARTUP_S:g} s") from None
         try:
             await self._say_well(None)
-            await first_to_end(self._deliver(), self._hook("run", asyncio.Event().wait), self._ask_always(), self._jobs())
+            await first_to_end(
+                self._deliver(), self._hook("run", asyncio.Event().wait), self._ask_always(), self._jobs(), self._instance.listen()
+            )
         finally:
             await self._end()
 

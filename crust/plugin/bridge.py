@@ -365,6 +365,15 @@ class OutgoingTopic(Outgoing):
     topic: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingTyping:
+    """Somebody in a linked channel who is typing, or (`active` False) has stopped."""
+
+    link: Link
+    author: Author
+    active: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What came of sending.
@@ -379,6 +388,23 @@ class Sent:
     parts: Sequence[str] = ()
     fallback: str | None = None
     delivered: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that a bridge has tried.
+
+    Args:
+        what: in a few words, such as "signing in".
+        good: whether it is as it should be.
+        found: what was found.
+        change: what to change, where it is not good.
+    """
+
+    what: str
+    good: bool
+    found: str
+    change: str | None = None
 
 
 # ---- the class
@@ -404,3 +430,11 @@ class Bridge(Plugin[C]):
         if not name:
             raise Invalid("room must not be empty.", field="room")
         return name
+
+    async def check(self) -> Sequence[Finding]:
+        """Try the real thing, for `crust bridges check`: addresses, certificates, signing in, what the network can. Leaves no trace.
+
+        It runs in a process of the command's own, beside the one where the bridge lives, so nothing that only one may hold is taken. What
+        it raises is a finding, too.
+        """
+        return ()

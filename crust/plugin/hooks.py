@@ -27,6 +27,7 @@ from crust.plugin.bridge import (
     OutgoingReaction,
     OutgoingRemoval,
     OutgoingTopic,
+    OutgoingTyping,
     Sent,
 )
 from crust.plugin.cli import Cli
@@ -197,6 +198,10 @@ class Outward:
     @hookspec
     async def send_topic(self, out: OutgoingTopic) -> Sent | None:
         """The channel has another topic. Only over links that topics cross."""
+
+    @hookspec
+    async def send_typing(self, out: OutgoingTyping) -> None:
+        """Somebody is typing, or has stopped. A hint: in no order, never repeated, dropped after 5 s, and its errors change nothing."""
 
     @hookspec
     async def link_opened(self, link: Link) -> None:

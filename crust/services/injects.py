@@ -259,7 +259,7 @@ class Injects:
         """Tell that somebody has started or stopped typing."""
         self._check(coming_in)
         by = await self._speaker(coming_in)
-        self._tell(Typing(coming_in.link.channel_id, by.user_id, state))
+        self._tell(Typing(coming_in.link.channel_id, by.user_id, state, coming_in.link.via))
 
     # ---- what is common to all
 

@@ -14,11 +14,12 @@ from pydantic.fields import FieldInfo
 
 TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 GRANT = re.compile(r"[A-Za-z0-9_-]{1,64} +(\d+|\*)\.(public|private|direct|none|\*)")
+ACCOUNT = re.compile(r"[A-Za-z0-9_-]{1,64}")  # on RabbitMQ
 LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")  # one part of a DNS name
 
 INSTANCE = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,30}[a-z0-9])?")  # the name of a bot user, too
 PLUGINS = "plugins"  # the one table of tables
-RESERVED = frozenset({"relay", "eraser", "host"})  # names under which the core itself reads events, and keeps documents
+RESERVED = frozenset({"relay", "eraser", "inject", "host"})  # names under which the core itself reads events, and keeps documents
 
 
 def _dns_name(value: str) -> str:
@@ -98,6 +99,13 @@ def _grant(value: str) -> str:
     if not GRANT.fullmatch(value):
         raise ValueError("should be an account, a space, an organisation's id or *, a dot, and public, private, direct, none or *")
     return " ".join(value.split())
+
+
+def _inject(value: str) -> str:
+    account, _, instance = value.partition(" ")
+    if not ACCOUNT.fullmatch(account) or not INSTANCE.fullmatch(instance.strip()):
+        raise ValueError("should be an account, a space, and the name of a bridge's instance")
+    return f"{account} {instance.strip()}"
 
 
 def _store(value: str) -> str:
@@ -201,6 +209,11 @@ class Broker(Section):
         default=[],
         description='What programs with an account of their own may read of crust.v1.events, such as "reports 17.public" or'
         ' "audit *.*"; crust broker repair tells RabbitMQ',
+    )
+    injects: Annotated[list[Annotated[str, AfterValidator(_inject)]], Listed] = Field(
+        default=[],
+        description="Which programs with an account of their own may say something by crust.v1.inject, and as which bridge, such as"
+        ' "gateway irc-libera"; crust broker repair tells RabbitMQ',
     )
 
 

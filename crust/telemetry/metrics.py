@@ -149,6 +149,8 @@ class Metrics:
         self.filter_seconds = Histogram("crust_filter_seconds", "Time that filters took", "plugin", "hook", bounds=REQUEST_S)
         self.filters_closed = Gauges("crust_filters_closed", "Whether a plugin's filters are not asked now, having failed", "plugin")
         self.delivery_rows = Gauges("crust_delivery_rows", "Deliveries that are waiting, running or parked", "consumer", "state")
+        self.bridge_states = Gauges("crust_bridge_state", "1 for the state of a bridge, or of one of its links", "bridge", "link", "state")
+        self.link_lag_seconds = Gauges("crust_link_lag_seconds", "How long the oldest event waits that is to go out", "bridge", "link")
         self.delivery_lanes = Gauges("crust_delivery_lanes", "Lanes whose target fails, or that are parked for it", "consumer", "state")
 
     def __iter__(self) -> Iterator[Metric]:

@@ -149,40 +149,10 @@ EXAMPLES: dict[str, Example] = {
 """,
     ),
     "bridge": Example(
-        r'''curl -s "$CRUST/bridge/link" -H "X-Session-ID: $SESSION" -d bridge=irc-example -d channel_id="$CHANNEL" -d room="#cats"''',
+        r'''curl -s "$CRUST/bridge/search" -H "X-Session-ID: $SESSION"''',
         """{
-  "response": {
-    "link_id": "29881462895411200",
-    "bridge": "irc-example",
-    "network": "irc.example.org",
-    "room": "#cats",
-    "direction": "both",
-    "crossings": {
-      "edit": "fallback",
-      "remove": "dropped",
-      "react": "fallback",
-      "reply": "native",
-      "thread": "fallback",
-      "file": "fallback",
-      "typing": "dropped",
-      "formatting": "native"
-    },
-    "characters": 400,
-    "lines": 1,
-    "file_bytes": null,
-    "id": "29881462895411200",
-    "channel_id": "29868034260729856",
-    "title": "",
-    "crosses": [
-      "files",
-      "joins",
-      "topics"
-    ],
-    "relay_format": "",
-    "trust": "accept",
-    "configured": false,
-    "made_by": "29868027266727937"
-  }
+  "response": [],
+  "next": null
 }
 """,
     ),

@@ -15,8 +15,10 @@ import pytest
 from aiormq.abc import DeliveredMessage
 
 from crust.broker.asyncapi import asyncapi
-from crust.broker.topology import EVENTS
+from crust.broker.topology import EVENTS, INJECT
+from crust.errors import BadRequest
 from crust.events.catalogue import CATALOGUE
+from crust.host.programs import decoded
 from crust.runtime import Node, opened
 from crust.settings import Settings
 from tests.support.outsider import outsider
@@ -54,9 +56,11 @@ def resolved(document: dict[str, Any], reference: str) -> Any:
 def test_every_event_is_described(document: dict[str, Any]) -> None:
     """One channel, operation and message for each kind in the catalogue; nothing refers to what is not there; ours is what is printed."""
     names = {f"{type_}_{event}" for type_, event in CATALOGUE}
-    assert document == json.loads(json.dumps(asyncapi()))
+    for part in ("channels", "operations"):
+        document = {**document, part: {name: each for name, each in document[part].items() if "inject" not in name}}
+    messages = {name: each for name, each in document["components"]["messages"].items() if "inject" not in name}
     assert document["asyncapi"] == "3.0.0"
-    assert set(document["channels"]) == names == set(document["components"]["messages"])
+    assert set(document["channels"]) == names == set(messages)
     assert {each["channel"]["$ref"] for each in document["operations"].values()} == {f"#/channels/{name}" for name in names}
     assert all(resolved(document, reference) for reference in set(references(document)))
     for each in channels(document):
@@ -64,8 +68,25 @@ def test_every_event_is_described(document: dict[str, Any]) -> None:
         assert each["bindings"]["amqp"]["exchange"]["name"] == EVENTS
 
 
+def test_what_programs_send_is_described(document: dict[str, Any]) -> None:
+    """With its answer; what is printed is what is made, and what the schema takes and refuses is what the server does."""
+    assert document == json.loads(json.dumps(asyncapi()))
+    assert all(resolved(document, reference) for reference in set(references(document)))
+    assert document["channels"]["inject"]["address"] == INJECT
+    schema = {**document["components"]["messages"]["inject"]["payload"], "components": document["components"]}
+    good = {"room": "#x", "author": {"id": "a", "name": "A"}, "contents": "hi", "source_id": "1"}
+    for said in (good, {**good, "revision": 2}, {**good, "room": ""}, {**good, "channel_id": "1"}, {**good, "verdict": "sure"}, {}):
+        try:
+            decoded(json.dumps(said).encode())
+            fine = True
+        except BadRequest:
+            fine = False
+        assert jsonschema_rs.is_valid(schema, said) is fine, said
+
+
 def channels(document: dict[str, Any]) -> list[dict[str, Any]]:
-    return list(document["channels"].values())
+    """Those of events."""
+    return [each for name, each in document["channels"].items() if not name.startswith("inject")]
 
 
 def faults(document: dict[str, Any], key: str, type_: str, headers: dict[str, Any], body: bytes) -> list[str]:

@@ -80,7 +80,7 @@ async def test_what_clients_are_told_before_they_send(settings: Settings) -> Non
             "link_id": made["id"], "bridge": "toy", "network": "loop.example", "room": "cats", "direction": "both",
             "crossings": {
                 "edit": "native", "remove": "native", "react": "native", "reply": "native", "thread": "fallback", "file": "fallback",
-                "typing": "dropped", "formatting": "dropped",
+                "typing": "native", "formatting": "dropped",
             },
             "characters": 200, "lines": None, "file_bytes": None,
         }  # fmt: skip

@@ -253,6 +253,23 @@ async def test_directions_and_crossings_hold_outward(settings: Settings) -> None
         assert all_ == ["enter", "join", "topic", "say", "part"]
 
 
+async def test_who_is_typing_is_told(settings: Settings) -> None:
+    """There, and in other rooms of theirs what comes from one; not where it came from, nor over links that let only in."""
+    async with toy_at(settings) as toy:
+        for name, direction in (("#a", "both"), ("#b", "both"), ("#in", "in")):
+            await toy.linked(name, direction=direction)
+        await toy.at.node.core.typing(toy.ana, toy.room, "start")
+        await until_so(lambda: _done(toy, "typing", 2))
+        await toy.comes("typing", "Cy", room="#a")
+        await until_so(lambda: _done(toy, "typing", 3))
+        told = [(each["who"], each["room"]) for each in toy.done("typing")]
+        assert (sorted(told[:2]), told[2:]) == ([("ana", "#a"), ("ana", "#b")], [("Cy", "#b")])
+
+
+async def _done(toy: Toy, what: str, count: int) -> bool:
+    return len(toy.done(what)) >= count
+
+
 async def test_a_channel_that_is_removed_or_moved_has_no_links(settings: Settings) -> None:
     """Removing a channel, or moving it to another organisation, ends its links; merging takes them along."""
     async with toy_at(settings) as toy:

@@ -26,6 +26,7 @@ from crust.plugin import (
     Conflict,
     Crossings,
     EventRefused,
+    Finding,
     Forbidden,
     Gone,
     Invalid,
@@ -37,6 +38,7 @@ from crust.plugin import (
     OutgoingReaction,
     OutgoingRemoval,
     OutgoingTopic,
+    OutgoingTyping,
     PluginConfig,
     RateLimited,
     Rejected,
@@ -105,7 +107,7 @@ class Loopback(Bridge[Config]):
     api = 1
     capabilities = frozenset({"read:public", "read:private", "bridge:inject", "bridge:ghosts", "file:read"})
     crossings = Crossings(
-        edit="native", remove="native", react="native", reply="native", thread="fallback", typing="dropped", characters=LINE_MAX
+        edit="native", remove="native", react="native", reply="native", thread="fallback", typing="native", characters=LINE_MAX
     )
 
     @property
@@ -116,6 +118,14 @@ class Loopback(Bridge[Config]):
         if not name.startswith("#"):
             raise Invalid("A room of the toy network begins with #.", field="room")
         return name.lower()
+
+    async def check(self) -> list[Finding]:
+        address = self.ctx.config.address
+        try:
+            things = (await answered(address, {"do": "all"}))["things"]
+        except TargetError as error:
+            return [Finding(what="connecting", good=False, found=str(error), change="start the network, or correct the address")]
+        return [Finding(what="connecting", good=True, found=f"{len(things)} things have happened at {address}")]
 
     # ---- in
 
@@ -163,6 +173,8 @@ class Loopback(Bridge[Config]):
                 await bridge.unreact(link, who, thing["target"], thing["text"], trust=trust)
             case "topic":
                 await bridge.topic(link, who, thing["text"], trust=trust)
+            case "typing":
+                await bridge.typing(link, who)
             case "join":
                 await bridge.joined(link, who, trust=trust)
             case "part":
@@ -228,6 +240,10 @@ class Loopback(Bridge[Config]):
     async def send_topic(self, out: OutgoingTopic) -> Sent:
         await self._do("topic", out.link, who=out.author.name, text=out.topic, key=out.key)
         return Sent()
+
+    @hookimpl
+    async def send_typing(self, out: OutgoingTyping) -> None:
+        await self._do("typing" if out.active else "paused", out.link, who=out.author.name)
 
     @hookimpl
     async def link_opened(self, link: Link) -> None:

@@ -1,0 +1,149 @@
+"""Reads `crust.v1.inject`: what programs without the database say, and answers them.
+
+One process of a cluster does it, under a lease. What comes is acknowledged once its answer is sent, which is after the commit; whoever dies
+in between leaves it to the next one, who finds by its key that it is there. Of one lane one thing is dealt with at a time, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+import aiormq
+import msgspec
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from pamqp.commands import Basic
+
+from crust.broker import topology
+from crust.broker.connection import BrokerTrouble, KeptConnection, declare, until_closed
+from crust.broker.message import JSON, PERSISTENT
+from crust.errors import Unavailable
+from crust.events.inject import InjectReply
+from crust.log import Lease, Leases
+from crust.log.tasks import first_to_end
+from crust.settings import Settings
+from crust.telemetry import Metrics, get_logger
+
+log = get_logger(__name__)
+
+NAME = "inject"  # of the lease
+PREFETCH = 64  # messages that are dealt with side by side, lane by lane
+AGAIN_S = 0.5  # before what could not be stored is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A message from a program; `account` is who sent it, as RabbitMQ has verified, or None where it was not said."""
+
+    account: str | None
+    body: bytes
+
+
+class Injecting:
+    """See the module.
+
+    Args:
+        settings: `broker_url` and `broker.*`.
+        leases: those of this process.
+        lane: names what has to be in order.
+        answer: deals with one; raises Unavailable where it is to be tried again.
+        metrics: where troubles are counted.
+    """
+
+    def __init__(
+        self, settings: Settings, leases: Leases, lane: Callable[[Asked], str], answer: Callable[[Asked], Awaitable[InjectReply]],
+        metrics: Metrics,
+    ) -> None:  # fmt: skip
+        self._settings, self._leases, self._lane, self._answer = settings, leases, lane, answer
+        self._connection = KeptConnection("injecting", settings.broker_url, settings.broker, self._session, metrics.broker_troubles)
+
+    async def always(self) -> None:
+        """Read, whenever no other process does, until cancelled."""
+        await self._leases.keep(NAME, self._read)
+
+    async def _read(self, _lease: Lease) -> None:
+        await self._connection.run()
+
+    async def _session(self, connection: aiormq.Connection) -> None:
+        limits = self._settings.broker
+        channel = await connection.channel(publisher_confirms=False)
+        await declare(channel, topology.base(limits.queue_type), limits.connect_timeout_s)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        channel.on_consumer_cancel_callbacks.add(lambda *_: fail(ended, BrokerTrouble("the queue crust.v1.inject is gone")))
+        reader = Reader(self, connection, channel, ended)
+        await channel.basic_qos(prefetch_count=PREFETCH, timeout=limits.connect_timeout_s)
+        await channel.basic_consume(topology.INJECT, reader.take, timeout=limits.connect_timeout_s)
+        try:
+            await first_to_end(waited(ended), until_closed(channel))
+        finally:
+            await reader.close()
+
+    async def dealt_with(self, asked: Asked) -> InjectReply:
+        """The answer, however often it takes."""
+        while True:
+            try:
+                return await self._answer(asked)
+            except Unavailable as error:
+                log.warning("what a program sent waits", account=asked.account, reason=error.message)
+                await asyncio.sleep(AGAIN_S)
+
+    def lane(self, asked: Asked) -> str:
+        return self._lane(asked)
+
+    @property
+    def timeout(self) -> float:
+        return self._settings.broker.publish_timeout_s
+
+
+class Reader:
+    """Deals with what comes on one channel."""
+
+    def __init__(self, injecting: Injecting, connection: aiormq.Connection, channel: AbstractChannel, ended: asyncio.Future[None]) -> None:
+        self._injecting, self._connection, self._channel, self._ended = injecting, connection, channel, ended
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, message: DeliveredMessage) -> None:
+        """Begin with one; those of a lane wait for each other, in the order in which they came."""
+        asked = Asked(message.header.properties.user_id, message.body)
+        lane = self._injecting.lane(asked)
+        turn = self._turns.get(lane) or asyncio.Lock()
+        self._turns[lane] = turn
+        task = asyncio.create_task(self._deal(message, asked, turn), name="inject")
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            fail(self._ended, error)
+
+    async def _deal(self, message: DeliveredMessage, asked: Asked, turn: asyncio.Lock) -> None:
+        async with turn:
+            reply = await self._injecting.dealt_with(asked)
+            properties = message.header.properties
+            if properties.reply_to and topology.may_be_answered(asked.account, properties.reply_to):
+                await self._connection.ready()
+                await self._channel.basic_publish(
+                    msgspec.json.encode(reply), exchange="", routing_key=properties.reply_to, timeout=self._injecting.timeout,
+                    properties=Basic.Properties(content_type=JSON, correlation_id=properties.correlation_id, delivery_mode=PERSISTENT),
+                )  # fmt: skip
+            assert message.delivery_tag is not None
+            await self._channel.basic_ack(message.delivery_tag, wait=False)
+
+    async def close(self) -> None:
+        """What is not dealt with comes again, here or elsewhere."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def fail(ended: asyncio.Future[None], error: BaseException) -> None:
+    if not ended.done():
+        ended.set_exception(error)
+
+
+async def waited(ended: asyncio.Future[None]) -> None:
+    await ended

@@ -1,0 +1,139 @@
+"""Programs without the database, which inject by RabbitMQ: who may speak as which bridge, and what comes of what they send.
+
+A program's account speaks as the bridges that the setting `broker.injects` names, over their links, with their capabilities. What can never
+be right is answered with an error and kept for operators, the newest of it: `crust parked list`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from crust.broker.injecting import Asked, Injecting
+from crust.broker.topology import granted
+from crust.errors import BadRequest, CrustError, Forbidden, Internal, NotFound, RateLimited, Rejected, TooLarge, Unavailable
+from crust.events.inject import Inject, InjectReply
+from crust.host.bridging import InstanceBridge
+from crust.host.refused import Refused
+from crust.log import Leases
+from crust.plugin import Remote, Trust
+from crust.services.core import Core
+from crust.telemetry import Metrics, get_logger
+
+log = get_logger(__name__)
+
+BODY_BYTES = 262_144  # a message of 16,000 characters of 4 bytes each, escaped, and what stands around it
+SHOWN = 2000  # characters of one
+DECODER = msgspec.json.Decoder(Inject, strict=True)
+PASSING = (RateLimited, Rejected)  # a refusal that says nothing of whoever sent it: they are told, and that is all
+
+
+class Programs:
+    """See the module.
+
+    Args:
+        bridges: what each bridge of this process has, by its instance's name.
+        accounts: account → the instances that it may speak as.
+    """
+
+    def __init__(self, core: Core, bridges: Mapping[str, InstanceBridge], accounts: Mapping[str, list[str]]) -> None:
+        self._core, self._bridges, self._accounts = core, bridges, accounts
+
+    def lane(self, asked: Asked) -> str:
+        """What has to be in order: what one account says in one room."""
+        try:
+            return f"{asked.account}/{decoded(asked.body).room}"
+        except CrustError:
+            return f"{asked.account}"
+
+    async def answer(self, asked: Asked) -> InjectReply:
+        """Post what was sent, once.
+
+        Raises:
+            Unavailable: it is not known whether it was stored; the same again is safe.
+        """
+        try:
+            return await self._posted(asked)
+        except Unavailable:
+            raise
+        except PASSING as error:
+            return InjectReply(error=error.as_dict())
+        except CrustError as error:
+            await self._park(asked, error)
+            return InjectReply(error=error.as_dict())
+        except Exception:  # the boundary: a bug of ours is not to stop what others send
+            log.exception("what a program sent could not be dealt with", account=asked.account)
+            internal = Internal("Something went wrong on the server.")
+            await self._park(asked, internal)
+            return InjectReply(error=internal.as_dict())
+
+    async def _posted(self, asked: Asked) -> InjectReply:
+        said = decoded(asked.body)
+        bridge = self._speaking(asked.account, said.instance)
+        link = await bridge.link(said.room)
+        if link is None:
+            raise NotFound(f"No channel is linked with {said.room!r:.80}.", field="room")
+        author = Remote(
+            id=said.author.id, name=said.author.name, handle=said.author.handle, account=said.author.account, avatar=said.author.avatar
+        )
+        came = await bridge.inject(
+            link, author, said.contents, said.source_id, reply_to=said.reply_to, revision=said.revision,
+            trust=Trust(said.verdict, said.how), via=said.via,
+        )  # fmt: skip
+        return InjectReply(message_id=came.message_id, state=came.state)
+
+    def _speaking(self, account: str | None, wanted: str | None) -> InstanceBridge:
+        """As whom an account speaks.
+
+        Raises:
+            Forbidden: as nobody, or not as this one.
+            BadRequest: it has to say as which.
+            Unavailable: it is not at work yet.
+        """
+        if account is None:
+            raise Forbidden("Who sends it has to be said in the property user_id, which RabbitMQ verifies.", field="user_id")
+        instances = self._accounts.get(account, [])
+        if not instances or (wanted is not None and wanted not in instances):
+            raise Forbidden(f"The account {account} may not speak as {wanted or 'anybody'}: broker.injects says who may.", field="instance")
+        if wanted is None and len(instances) > 1:
+            raise BadRequest(f"Say as which instance: {', '.join(instances)}.", field="instance")
+        name = wanted or instances[0]
+        if name not in self._bridges:
+            raise NotFound(f"There is no bridge {name}.", field="instance")
+        if name not in self._core.links.bridges:
+            raise Unavailable(f"The bridge {name} is not at work yet.", retry_after=1)
+        return self._bridges[name]
+
+    async def _park(self, asked: Asked, error: CrustError) -> None:
+        log.error("what a program sent is refused", account=asked.account, reason=error.message)
+        refused = {
+            "account": asked.account or "-", "reason": f"{error.code}: {error.message}",
+            "body": asked.body[: 4 * SHOWN].decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")[:SHOWN],
+            "at": self._core.clock.now(),
+        }  # fmt: skip
+        await Refused(self._core.database, self._core.clock).keep(refused, self._core.settings.delivery.keep_days)
+
+
+def decoded(body: bytes) -> Inject:
+    """What a program has sent.
+
+    Raises:
+        TooLarge: it is longer than any message is.
+        BadRequest: it is none; says what is wrong with it.
+    """
+    if len(body) > BODY_BYTES:
+        raise TooLarge(f"A message may have {BODY_BYTES} bytes.")
+    try:
+        return DECODER.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadRequest(f"It cannot be read: {error}") from None
+
+
+def reader(core: Core, bridges: Mapping[str, InstanceBridge], leases: Leases, metrics: Metrics) -> Injecting | None:
+    """What reads what programs send, in this process or in another; None where none may send anything."""
+    accounts = granted(core.settings.broker.injects)
+    if not (core.settings.broker_url and accounts):
+        return None
+    programs = Programs(core, bridges, accounts)
+    return Injecting(core.settings, leases, programs.lane, programs.answer, metrics)

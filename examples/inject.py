@@ -1,0 +1,30 @@
+"""Say something in a channel from a program that has nothing but RabbitMQ: python examples/inject.py URL ROOM NAME TEXT
+
+The account in URL has to be one that the setting `broker.injects` lets speak as a bridge, and ROOM one that is linked over it. Sent again
+under its `source_id` it is never a second message, so without an answer that is what to do.
+"""
+
+import itertools
+import json
+import sys
+import uuid
+from urllib.parse import unquote, urlsplit
+
+import pika
+
+url, room, name, text = sys.argv[1:]
+said = json.dumps({"room": room, "author": {"id": name, "name": name}, "contents": text, "source_id": uuid.uuid4().hex})
+properties = pika.BasicProperties(reply_to="amq.rabbitmq.reply-to", user_id=unquote(urlsplit(url).username), delivery_mode=2)
+for _attempt in range(20):
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        answers = channel.consume("amq.rabbitmq.reply-to", auto_ack=True, inactivity_timeout=1)
+        next(
+            channel.consume("amq.rabbitmq.reply-to", auto_ack=True, inactivity_timeout=0.01)
+        )  # answers are listened for before it is asked
+        channel.basic_publish("crust.v1.inject", "crust.v1.inject", said, properties)
+        for _method, _properties, body in itertools.islice(answers, 10):
+            if body:
+                print(body.decode())
+                sys.exit("error" in json.loads(body))
+sys.exit("no answer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -36,7 +37,7 @@ def everything() -> Any:
     made: dict[str, Any] = {"CALLED": CALLED}
     exec(f"import asyncio\nfrom crust.plugin import Bridge, PluginConfig, Sent, hookimpl\n{source()}", made)  # noqa: S102  # of our own specifications
     made["Everything"].capabilities = frozenset(CAPABILITIES)
-    made["Everything"].crossings = Crossings(edit="native", remove="native", react="native", reply="native", file="native")
+    made["Everything"].crossings = Crossings(edit="native", remove="native", react="native", reply="native", file="native", typing="native")
     return made["Everything"]
 
 
@@ -54,6 +55,7 @@ async def happens(host: Host) -> None:
     await ben.joins(room)
     await host.bot().joins(room)
     link = await do("POST", "/bridge/link", bridge="everything", channel_id=room.id, room="#there")
+    await host.node.core.typing(await ben.actor(), int(room.id), "start")
     message = await ben.says(room, "hello")
     await ben.edits(message, "hello all")
     await ben.reacts(message, "👍")
@@ -89,8 +91,9 @@ async def test_every_hook_is_called() -> None:
     CALLED.clear()
     async with hosted(Instance(everything(), name="everything")) as host:
         await happens(host)
-        while "health" not in CALLED:
-            await host.settle()
+        async with asyncio.timeout(10):
+            while not {"health", "send_typing"} <= CALLED.keys():  # which nothing waits for
+                await asyncio.sleep(0.02)
     assert HOOKS.keys() - CALLED.keys() == set()
     for name, given in CALLED.items():
         hints = get_type_hints(HOOKS[name], {**vars(hooks), "Any": Any})

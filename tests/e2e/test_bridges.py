@@ -115,6 +115,9 @@ async def town(folder: Path, environment: dict[str, str]) -> AsyncIterator[Town]
         home.kill()
         server.close()
         served.close()
+        for _ in range(3):  # whoever listened and is gone is noticed when something is told
+            network.do("say", "#end", who="nobody", text="the end")
+            await asyncio.sleep(0.1)
 
 
 async def traffic(at: Town) -> None:

@@ -184,17 +184,22 @@ class InstanceFiles:
         self._access, self._core = access, core
 
     async def read(self, file_id: str, *, most: int = 1_048_576) -> bytes:
-        bot = self._access.need("file:read")
-        content = await self._core.files.read(bot.actor, number(file_id, "file"))
+        bot, file = self._access.need("file:read"), number(file_id, "file")
+        await self._seen(file)
+        content = await self._core.files.read(bot.actor, file)
         if content.size > most:
             raise TooLarge(f"The file has {content.size} bytes, which are more than {most}.")
         return b"".join([chunk async for chunk in content.read(0, content.size)])
 
     async def link(self, file_id: str) -> str:
         bot, file = self._access.need("link:public"), number(file_id, "file")
-        message_id = await self._core.public_links.message_of(file)
-        await InstanceChat(self._access, self._core).message(str(message_id))  # where it is, and what it may see there
+        await self._seen(file)
         return await self._core.public_links.to_file(bot.actor, file)
+
+    async def _seen(self, file: int) -> None:
+        """Refuse a file on a message that the plugin does not see: elsewhere, or in a channel of a type that it has not declared."""
+        message_id = await self._core.public_links.message_of(file)
+        await InstanceChat(self._access, self._core).message(str(message_id))
 
 
 async def chunks(body: bytes) -> AsyncIterator[bytes]:

@@ -17,7 +17,7 @@ from crust.services.actor import Actor
 from crust.settings import Settings
 from tests.support.consumers import states
 from tests.support.hosting import Hosted, hosted
-from tests.support.people import channel, organisation, person, say
+from tests.support.people import channel, organisation, person, put, say
 from tests.support.plugins import instance, written
 
 pytestmark = pytest.mark.asyncio
@@ -181,6 +181,22 @@ async def test_what_it_has_not_declared_is_forbidden(settings: Settings, tmp_pat
         assert (await ctx.chat.message(first)).contents == "hello"
         assert (await ctx.chat.user(str(ana.user_id))).username == "ana"
         assert await ctx.chat.post(str(room), "hello") != await ctx.chat.post(str(room), "hello")
+
+
+async def test_it_reads_files_where_it_may_look(settings: Settings, tmp_path: Path) -> None:
+    """On messages of channels that it may see: not of a private one that its bot is in, if it has not declared that."""
+    source = LISTENS.replace("{caps}", '{"read:public", "file:read", "channel:join"}')
+    async with at_home(settings) as (ana, ben, room), hosted(settings, tmp_path, {"listens": instance(written(tmp_path, source))}) as at:
+        await at.settled("listens")
+        ctx, node = at.plugin("listens").ctx, at.node
+        private = await channel(node, ana, ben, type_="private", name="private")
+        await node.core.channels.invite(ana, private, int(ctx.chat.user_id))
+        shown, hidden = [await put(node, ana, "plan.txt", b"oats", channel_id=each) for each in (room, private)]
+        assert await ctx.files.read(shown.attachments[0].id) == b"oats"
+        with pytest.raises(Forbidden, match="read:private"):
+            await ctx.files.read(hidden.attachments[0].id)
+        with pytest.raises(NotFound):
+            await ctx.files.read("1")
 
 
 async def test_a_crash_is_its_own(settings: Settings, tmp_path: Path) -> None:

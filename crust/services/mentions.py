@@ -1,4 +1,4 @@
-"""What a message names in its markdown, but not in code: people by `@username`, channels by `#name`."""
+"""What a message names in its markdown, but not in code: people by `@username` or `@name:network`, channels by `#name`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markdown_it.token import Token
 
 from crust.services.names import fold
 
-USER = re.compile(r"(?<![\w@./-])@([A-Za-z0-9](?:[A-Za-z0-9._-]{0,30}[A-Za-z0-9])?)")
+USER = re.compile(r"(?<![\w@./-])@([A-Za-z0-9](?:[A-Za-z0-9._-]{0,30}[A-Za-z0-9])?(?::[a-z0-9](?:[a-z0-9.-]{0,29}[a-z0-9])?)?)")
 CHANNEL = re.compile(r"(?<![\w#&/.-])#(\w(?:[\w.-]{0,98}\w)?)")  # of names without spaces; not of a link's fragment, nor of `&#35;`
 NAMED_MAX = 50  # people, and channels, that one message can name; more would be a way to disturb everybody
 # Only what tells code from text: the whole of CommonMark takes half a second for 16,000 well-chosen brackets, this a few milliseconds.

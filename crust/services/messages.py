@@ -204,7 +204,7 @@ class Messages(Marking):
     async def _mention(self, change: Change, row: Row, usernames: Sequence[str]) -> list[int]:
         """Whom the message names now. Their rows are made anew, so who was named before and has read it is not called twice."""
         await Mention.filter(message_id=row["id"]).delete()
-        people = (await self._posts.members_named([row["channel_id"]], usernames)).values()
+        people = set((await self._posts.members_named([row["channel_id"]], usernames)).values())
         rows = [(change.next_id(), user_id, row["channel_id"], row["id"]) for user_id in people if user_id != row["user_id"]]
         change.write(inserting("mention", MENTION_COLUMNS, rows))
         return list(people)

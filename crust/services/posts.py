@@ -150,16 +150,23 @@ class Posts:
         return {row["id"]: row for row in await self._database.fetch(sql, self._database.as_list(sorted(set(ids))))}
 
     async def members_named(self, channels: Sequence[int], named: Sequence[str]) -> dict[tuple[int, str], int]:
-        """(channel, folded username) → user id, of members: nobody is called into a channel that they are not in."""
+        """(channel, folded username) → user id, of members: nobody is called into a channel that they are not in.
+
+        `ana:some.net` is who has that handle and, where nobody in the channel has it, ana: "@ana:look" calls her as well.
+        """
         if not named:
             return {}
-        d = self._database
+        d, locals_ = self._database, {name: name.partition(":")[0] for name in named if ":" in name}
         sql = (
             'SELECT m.channel_id, u.username_key, u.id FROM "user" u JOIN channel_member m ON m.user_id = u.id '
             f"WHERE u.username_key IN {d.any_of(1, 'text')} AND m.channel_id IN {d.any_of(2)}"
         )
-        rows = await d.fetch(sql, d.as_list(list(named)), d.as_list(list(channels)))
-        return {(row["channel_id"], row["username_key"]): row["id"] for row in rows}
+        rows = await d.fetch(sql, d.as_list(sorted({*named, *locals_.values()})), d.as_list(list(channels)))
+        found: dict[tuple[int, str], int] = {(row["channel_id"], row["username_key"]): row["id"] for row in rows}
+        meant = {(channel, name): found.get((channel, local)) for channel in channels for name, local in locals_.items()}
+        return {place: id_ for place, id_ in meant.items() if id_ is not None} | {
+            place: id_ for place, id_ in found.items() if place[1] in named
+        }
 
     async def channels_named(self, user_id: int, channel: Row, named: Sequence[str]) -> list[int]:
         """The public channels of these folded names that somebody may point to from a channel.
@@ -186,7 +193,8 @@ class Posts:
             return Posted(None, duplicate_of=keys.match(post.key, known))
         await self._check(batch, post)
         thread = self._thread(batch, post)
-        mentioned = [batch.named[post.channel_id, name] for name in post.named.users if (post.channel_id, name) in batch.named]
+        named = [batch.named[post.channel_id, name] for name in post.named.users if (post.channel_id, name) in batch.named]
+        mentioned = list(dict.fromkeys(named))
         channels = await self.channels_named(post.actor.user_id, batch.channels[post.channel_id], post.named.channels)
         message = new_message(change, replace(post, reply_to=thread), mentioned, channels)
         written.append((post, message, mentioned))

@@ -191,6 +191,22 @@ async def test_a_ghost_comes_with_its_first_word(settings: Settings) -> None:
         assert not await toy.node.database.fetch("SELECT 1 FROM audit WHERE object = $1", int(message.user_id)), "no administrative act"
 
 
+async def test_a_ghost_is_called_by_its_handle(settings: Settings) -> None:
+    """`@Ann:toy.example` is the ghost, and nobody here of that name; where nobody has the handle, the colon ends the name."""
+    async with toy_at(settings) as toy:
+        link, core = await toy.linked(), toy.node.core
+        came = await toy.bridge.inject(link, ANN, "hello", "m1")
+        ghost = (await core.messages.read_one(toy.ana, int(came.message_id or 0))).user_id
+        local = await person(toy.node, "ann")
+        await core.channels.join(local, toy.room)
+        message = await say(toy.node, toy.ana, toy.room, "@Ann:toy.example, hello")
+        assert message.mentions == [ghost]
+        assert (await say(toy.node, toy.ana, toy.room, "@ann:hello, @ann")).mentions == [str(local.user_id)]
+        await core.messages.edit(toy.ana, int(message.id), "@ann:look and @ann:toy.example", None, None)
+        edited = await core.messages.read_one(toy.ana, int(message.id))
+        assert sorted(edited.mentions) == sorted([ghost, str(local.user_id)])
+
+
 async def test_nobody_signs_in_as_a_ghost(settings: Settings) -> None:
     """Not by a password, which it cannot be given; not by a token, an invitation, or by being brought into a channel."""
     async with toy_at(settings) as toy:

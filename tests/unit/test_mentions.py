@@ -16,6 +16,11 @@ def test_names_in_text_count_and_names_in_code_do_not() -> None:
     assert named("nobody here") == ((), ())
 
 
+def test_people_elsewhere_are_named_by_their_handles() -> None:
+    """The network belongs to the name where it follows the colon at once; a colon at the end of a name is none."""
+    assert named("@Ann:toy.example, @ben: hi @cem:").users == ("ann:toy.example", "ben", "cem")
+
+
 def test_channels_are_named_like_people() -> None:
     """`#name` in text, of any script, but no heading, fragment, entity or number sign alone, and not in code."""
     text = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +19,11 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.rabbit, pytest.mark.timeout(150)]
 
 
 @pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RabbitServer]]:
+def cluster() -> Iterator[list[RabbitServer]]:
     """Three nodes that are one broker."""
-    folder = tmp_path_factory.mktemp("cluster")
-    for each in (folder, folder.parent, folder.parent.parent):
-        each.chmod(0o755)  # RabbitMQ runs as another
+    # Where root starts it, it runs as another account, which cannot look into pytest's folders.
+    folder = Path(tempfile.mkdtemp(prefix="crust-cluster-"))
+    folder.chmod(0o755)
     first = RabbitServer(folder / "1")
     servers = [first, *(RabbitServer(folder / str(number), beside=first) for number in (2, 3))]
     try:
@@ -36,6 +37,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RabbitSer
     finally:
         for server in reversed(servers):
             server.close()
+        folder.rmdir()
 
 
 def leader_of_injects(server: RabbitServer) -> str:

@@ -305,10 +305,12 @@ async def served(network: Network, port: int) -> asyncio.Server:
     """Serve a network on a local port (0: a free one)."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while line := await reader.readline():
-                await _answer(network, json.loads(line), writer)
-        writer.close()
+        try:
+            with contextlib.suppress(OSError):
+                while line := await reader.readline():
+                    await _answer(network, json.loads(line), writer)
+        finally:
+            writer.close()
 
     return await asyncio.start_server(connected, "127.0.0.1", port, limit=2**24)
 

@@ -25,7 +25,7 @@ from crust.log.way import HOPS_MAX
 from crust.plugin import Bridge, OutgoingTyping
 from crust.services.core import Core
 from crust.services.deliveries import LANE
-from crust.services.links import RoomLink
+from crust.services.links import RoomLink, via_of
 from crust.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -128,7 +128,7 @@ class BridgeInstance(Instance):
 
     def _goes_over(self, event: Event, lane: Lane) -> bool:
         """What came in over a link does not go out over it; over another one, of the same network even, it does."""
-        return event.position > lane.position and f"{self.name}#{lane.link_id}" not in event.via
+        return event.position > lane.position and via_of(self.name, lane.link_id) not in event.via
 
     # ---- work
 
@@ -172,7 +172,7 @@ class BridgeInstance(Instance):
 
     def _over_links(self, channel_id: int, via: str) -> Sequence[int]:
         lanes = self._of_channel.get(channel_id, ())
-        return [lane.link_id for lane in lanes if f"{self.name}#{lane.link_id}" != via]
+        return [lane.link_id for lane in lanes if via_of(self.name, lane.link_id) != via]
 
     async def _typing(self, link_id: int, user_id: int, active: bool) -> None:
         link = await self._core.links.one(link_id)

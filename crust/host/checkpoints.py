@@ -107,10 +107,7 @@ class Checkpoints:
         now = {"state": state, "reason": reason, "node": self._node, "since": self._core.clock.now()}
         await collection.put(key, now)
         log.info("a bridge is", bridge=self._name, link=link_id, state=state, reason=reason)
-        body = objects.BridgeState(instance=self._name, state=state, reason=reason, link_id=None if link_id is None else str(link_id))
-        async with self._log.change() as change:
-            for row in await self._database.fetch('SELECT id FROM "user" WHERE is_admin AND suspended_at IS NULL ORDER BY id'):
-                change.record(NewEvent(type="bridge", event="state", body=body, recipient=row["id"], object=link_id or 0))
+        await self._core.instances.tell_of_bridge(self._name, state, reason, link_id)
 
 
 def told(row: Row | dict[str, object], state: str, note: str | None) -> NewEvent:

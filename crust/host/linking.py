@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from crust.errors import Conflict, CrustError, Invalid, NotFound
 from crust.host.commands import Command, NewCommands
-from crust.host.instance import READS
+from crust.host.instance import visibilities
 from crust.host.registration import Wanted
 from crust.plugin import Bridge, Invocation
 from crust.services import links
@@ -51,7 +51,7 @@ def bridge_of(wanted: Wanted, plugin: Bridge[Any], user_id: int, organisations: 
 
     return links.Bridge(
         name=wanted.name, network=network, user_id=user_id, organisations=organisations, crossings=crossings, room=room,
-        sees=frozenset(each.removeprefix(READS) for each in wanted.plugin.capabilities if each.startswith(READS)),
+        sees=visibilities(wanted),
     )  # fmt: skip
 
 

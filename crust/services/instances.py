@@ -16,8 +16,16 @@ class Instances:
         self._database, self._log = database, log
 
     async def tell(self, instance: str, state: str, reason: str | None) -> None:
-        """Tell that an instance has another state: an event for each administrator, as no organisation is to know."""
-        body = objects.InstanceState(instance=instance, state=state, reason=reason)
+        """Tell that an instance has another state."""
+        await self._tell("plugin", objects.InstanceState(instance=instance, state=state, reason=reason))
+
+    async def tell_of_bridge(self, instance: str, state: str, reason: str | None, link_id: int | None) -> None:
+        """Tell what a bridge says of itself, or of one of its links."""
+        link = None if link_id is None else str(link_id)
+        await self._tell("bridge", objects.BridgeState(instance=instance, state=state, reason=reason, link_id=link), link_id or 0)
+
+    async def _tell(self, type_: str, body: objects.InstanceState | objects.BridgeState, object_: int = 0) -> None:
+        """An event for each administrator, as no organisation is to know."""
         async with self._log.change() as change:
             for row in await self._database.fetch(ADMINISTRATORS):
-                change.record(NewEvent(type="plugin", event="state", body=body, recipient=row["id"]))
+                change.record(NewEvent(type=type_, event="state", body=body, recipient=row["id"], object=object_))

@@ -94,6 +94,11 @@ class Wish:
     title: str = ""
 
 
+def via_of(instance: str, link_id: int) -> str:
+    """How a link is named among those that something came through."""
+    return f"{instance}#{link_id}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomLink:
     """A link as it is stored. `organisation_id` is that of its channel."""
@@ -118,7 +123,7 @@ class RoomLink:
     @property
     def via(self) -> str:
         """How it is named among the links that something came through."""
-        return f"{self.instance}#{self.id}"
+        return via_of(self.instance, self.id)
 
     @property
     def scope(self) -> str:

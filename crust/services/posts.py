@@ -163,10 +163,10 @@ class Posts:
         )
         rows = await d.fetch(sql, d.as_list(sorted({*named, *locals_.values()})), d.as_list(list(channels)))
         found: dict[tuple[int, str], int] = {(row["channel_id"], row["username_key"]): row["id"] for row in rows}
-        meant = {(channel, name): found.get((channel, local)) for channel in channels for name, local in locals_.items()}
-        return {place: id_ for place, id_ in meant.items() if id_ is not None} | {
-            place: id_ for place, id_ in found.items() if place[1] in named
+        meant = {
+            (channel, name): found[channel, local] for channel in channels for name, local in locals_.items() if (channel, local) in found
         }
+        return meant | {place: id_ for place, id_ in found.items() if place[1] in named}
 
     async def channels_named(self, user_id: int, channel: Row, named: Sequence[str]) -> list[int]:
         """The public channels of these folded names that somebody may point to from a channel.

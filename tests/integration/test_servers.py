@@ -79,7 +79,6 @@ def test_all_of_a_life(server: Server) -> None:
 
 def test_requests(server: Server) -> None:
     """One connection serves many; nothing names the server; no access is logged; proxies' headers are for us alone to read."""
-    before = server.log()
     with httpx.Client(base_url=server.url, headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.1"}) as client:
         answers = [client.get("/health/live") for _ in range(20)]
         login = client.post("/user/login", data={"username": "ana", "password": PASSWORD})
@@ -87,7 +86,7 @@ def test_requests(server: Server) -> None:
     assert not any("server" in answer.headers or answer.headers.get("connection") == "close" for answer in answers)
     assert len({id(answer.extensions["network_stream"]) for answer in answers}) == 1, "one connection"
     assert "Secure" not in login.headers["set-cookie"], "no proxy is trusted, so this is no https"
-    assert server.log() == before
+    assert not any(told in server.log() for told in ("/health/live", "/user/login", "192.0.2.1"))
 
 
 def test_a_connection_that_the_client_closes_is_closed(server: Server) -> None:

@@ -40,6 +40,10 @@ def test_one_message_cannot_call_everybody() -> None:
 def test_no_text_keeps_the_server_busy(unit: str) -> None:
     """The longest message, of whatever brackets and quotes, is read in a fraction of what a commit takes together with its disk."""
     text = "@" + (unit * 16_000)[:15_999]
-    began = time.process_time()
-    named(text)
-    assert time.process_time() - began < 0.2
+
+    def took() -> float:
+        began = time.thread_time()
+        named(text)
+        return time.thread_time() - began
+
+    assert min(took() for _ in range(3)) < 0.2

@@ -7,8 +7,8 @@ in between leaves it to the next one, who finds by its key that it is there. Of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 import aiormq
@@ -31,6 +31,7 @@ log = get_logger(__name__)
 NAME = "inject"  # of the lease
 PREFETCH = 64  # messages that are dealt with side by side, lane by lane
 AGAIN_S = 0.5  # before what could not be stored is tried again
+REPLAY_S = 2.0  # between two looks for what operators want to be done again
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +42,34 @@ class Asked:
     body: bytes
 
 
+class Answering(Protocol):
+    """Who deals with what programs send."""
+
+    def lane(self, asked: Asked) -> str:
+        """Names what has to be in order."""
+        ...
+
+    async def answer(self, asked: Asked) -> InjectReply:
+        """Deals with one; raises Unavailable where it is to be tried again."""
+        ...
+
+    async def replay(self) -> None:
+        """Deals with what was refused and operators want to be done again; raises Unavailable where that has to wait."""
+        ...
+
+
 class Injecting:
     """See the module.
 
     Args:
         settings: `broker_url` and `broker.*`.
         leases: those of this process.
-        lane: names what has to be in order.
-        answer: deals with one; raises Unavailable where it is to be tried again.
+        answering: deals with what is sent.
         metrics: where troubles are counted.
     """
 
-    def __init__(
-        self, settings: Settings, leases: Leases, lane: Callable[[Asked], str], answer: Callable[[Asked], Awaitable[InjectReply]],
-        metrics: Metrics,
-    ) -> None:  # fmt: skip
-        self._settings, self._leases, self._lane, self._answer = settings, leases, lane, answer
+    def __init__(self, settings: Settings, leases: Leases, answering: Answering, metrics: Metrics) -> None:
+        self._settings, self._leases, self._answering = settings, leases, answering
         self._connection = KeptConnection("injecting", settings.broker_url, settings.broker, self._session, metrics.broker_troubles)
 
     async def always(self) -> None:
@@ -64,7 +77,15 @@ class Injecting:
         await self._leases.keep(NAME, self._read)
 
     async def _read(self, _lease: Lease) -> None:
-        await self._connection.run()
+        await first_to_end(self._connection.run(), self._replay())
+
+    async def _replay(self) -> None:
+        while True:
+            try:
+                await self._answering.replay()
+            except Unavailable as error:
+                log.warning("what is to be replayed waits", reason=error.message)
+            await asyncio.sleep(REPLAY_S)
 
     async def _session(self, connection: aiormq.Connection) -> None:
         limits = self._settings.broker
@@ -84,13 +105,13 @@ class Injecting:
         """The answer, however often it takes."""
         while True:
             try:
-                return await self._answer(asked)
+                return await self._answering.answer(asked)
             except Unavailable as error:
                 log.warning("what a program sent waits", account=asked.account, reason=error.message)
                 await asyncio.sleep(AGAIN_S)
 
     def lane(self, asked: Asked) -> str:
-        return self._lane(asked)
+        return self._answering.lane(asked)
 
     @property
     def timeout(self) -> float:

@@ -11,7 +11,7 @@ store.py      documents of an instance; inside a handler they are written with t
 held.py       what is held back until then
 desk.py       what operators see of it all, and what they can do
 sweeping.py   removes what is old
-bridges.py   how bridges and their links are, for operators
+bridges.py    how bridges and their links are, for operators
 programs.py, refused.py   what programs send by RabbitMQ, and what of it cannot be
 eraser.py     takes out of all that what may quote a message that was removed
 watchdog.py   ends a process that a handler has stopped

@@ -22,6 +22,9 @@ from crust.services.links import RoomLink
 LOOKS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # for the end of a row, which may be stored after its confirmation has come
 HOP = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/[0-9]{1,19}")
 UNREADABLE = "unreadable/0"
+WITHDRAWN = (
+    "Nothing comes in over this link now: whoever made it may not read its channel any more, or the bridge is not for its organisation."
+)
 
 
 class InstanceBridge:
@@ -110,8 +113,10 @@ class InstanceBridge:
     async def _incoming(self, link: Link, author: Remote, trust: Trust, via: Sequence[str] = ()) -> Incoming:
         self._access.need("bridge:inject")
         self._access.need("bridge:ghosts")
-        known = injects.Trust(trust.verdict, trust.how)
-        return Incoming(link=await self._living(link), author=remote_of(author), trust=known, via=tuple(via))
+        known, living = injects.Trust(trust.verdict, trust.how), await self._living(link)
+        if not await self._core.links.still_holds(living):
+            raise Forbidden(WITHDRAWN)
+        return Incoming(link=living, author=remote_of(author), trust=known, via=tuple(via))
 
     # ---- how it is
 

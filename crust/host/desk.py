@@ -80,7 +80,7 @@ class Desk:
             NotFound: it was never delivered to it, or that was swept away.
         """
         if consumer == INJECT:
-            return self._of_number(await self._refused.shown(), position)
+            return self._of_number(await self._refused.shown(number=position), position)
         found = Query(LISTED)
         found.given("d.consumer =", consumer).given("d.position =", position).given("d.lane =", lane)
         rows = await self._database.fetch(f"{found.sql} ORDER BY d.lane", *found.values)
@@ -93,7 +93,7 @@ class Desk:
     @staticmethod
     def _of_number(refused: list[Shown], number: int) -> list[Shown]:
         """What a program sent and was refused."""
-        found = [{**shown(each), "event": {"body": each["body"]}} for each in refused if each["position"] == number]
+        found = [{**shown(each), "event": {"body": each["body"]}} for each in refused]
         if not found:
             raise NotFound(f"There is nothing under the number {number} that a program sent.")
         return found
@@ -105,8 +105,8 @@ class Desk:
         found = [shown(row) for row in await self._database.fetch(f"{lanes.sql} ORDER BY l.consumer, l.lane", *lanes.values)]
         sql = f"{rows.sql} ORDER BY d.position DESC, d.consumer, d.lane LIMIT ${len(rows.values) + 1}"
         events = [shown(row) for row in await self._database.fetch(sql, *rows.values, max(1, limit))]
-        refused = await self._refused.shown() if consumer in (None, INJECT) else []
-        events += [shown(each) for each in refused if each["made_at"] >= since][: max(1, limit)]
+        refused = await self._refused.shown(since=since) if consumer in (None, INJECT) else []
+        events += [shown(each) for each in refused[: max(1, limit)]]
         return [{"position": None, **each} for each in found] + [{"waiting": 0, **each} for each in events]
 
     async def counts(self) -> Counts:
@@ -146,6 +146,8 @@ class Desk:
         found.given("consumer =", consumer).given("position =", position).given("lane =", lane)
         async with self._database.transaction():
             count = await self._database.execute(found.sql, *found.values)
+        if consumer == INJECT:
+            count = int(await self._refused.drop(position))
         if not count:
             raise NotFound(f"No delivery of event {position} to {consumer} is waiting, running or parked.")
         await self._noted("delivery dropped", consumer=consumer, position=position, lane=lane)
@@ -156,7 +158,9 @@ class Desk:
     ) -> tuple[int, int]:
         """Try again what is parked, as if for the first time; gives how many events, and how many lanes.
 
-        A lane goes on in order; an event that was parked comes before those that wait in its lane, and after those that are done.
+        A lane goes on in order; an event that was parked comes before those that wait in its lane, and after those that are done. What a
+        program sent and was refused is one of the events, its account the lane; it is done again as soon as a process reads what programs
+        send. One that was too long to be kept whole stays parked.
         """
         rows = Query(f"UPDATE delivery SET {AFRESH} WHERE state = 'parked'")
         rows.given("consumer =", consumer).given("lane =", lane).given("position =", position).given("made_at >=", since)
@@ -166,6 +170,8 @@ class Desk:
             events = await self._database.execute(rows.sql, *rows.values)
         async with self._database.transaction():
             whole = await self._database.execute(lanes.sql, *lanes.values) if position is None else 0
+        if consumer in (None, INJECT):
+            events += await self._refused.again(account=lane, number=position, since=since)
         if events or whole:
             await self._noted("deliveries replayed", consumer=consumer, lane=lane, position=position, events=events, lanes=whole)
         return events, whole

@@ -51,7 +51,7 @@ def bridge_of(wanted: Wanted, plugin: Bridge[Any], user_id: int, organisations: 
 
     return links.Bridge(
         name=wanted.name, network=network, user_id=user_id, organisations=organisations, crossings=crossings, room=room,
-        sees=visibilities(wanted),
+        sees=visibilities(wanted), sends="send_message" in wanted.hooks,
     )  # fmt: skip
 
 

@@ -20,11 +20,11 @@ from crust.log import Leases
 from crust.plugin import Remote, Trust
 from crust.services.core import Core
 from crust.telemetry import Metrics, get_logger
+from crust.telemetry.metrics import OTHER
 
 log = get_logger(__name__)
 
 BODY_BYTES = 262_144  # a message of 16,000 characters of 4 bytes each, escaped, and what stands around it
-SHOWN = 2000  # characters of one
 DECODER = msgspec.json.Decoder(Inject, strict=True)
 PASSING = (RateLimited, Rejected)  # a refusal that says nothing of whoever sent it: they are told, and that is all
 
@@ -35,10 +35,12 @@ class Programs:
     Args:
         bridges: what each bridge of this process has, by its instance's name.
         accounts: account → the instances that it may speak as.
+        metrics: where it is counted what came of what they send.
     """
 
-    def __init__(self, core: Core, bridges: Mapping[str, InstanceBridge], accounts: Mapping[str, list[str]]) -> None:
-        self._core, self._bridges, self._accounts = core, bridges, accounts
+    def __init__(self, core: Core, bridges: Mapping[str, InstanceBridge], accounts: Mapping[str, list[str]], metrics: Metrics) -> None:
+        self._core, self._bridges, self._accounts, self._metrics = core, bridges, accounts, metrics
+        self._refused = Refused(core.database, core.clock)
 
     def lane(self, asked: Asked) -> str:
         """What has to be in order: what one account says in one room."""
@@ -48,27 +50,31 @@ class Programs:
             return f"{asked.account}"
 
     async def answer(self, asked: Asked) -> InjectReply:
-        """Post what was sent, once.
+        """Do what was sent, once.
 
         Raises:
             Unavailable: it is not known whether it was stored; the same again is safe.
         """
         try:
-            return await self._posted(asked)
+            reply = await self._done(asked)
         except Unavailable:
             raise
         except PASSING as error:
+            self._count(asked, error.code)
             return InjectReply(error=error.as_dict())
         except CrustError as error:
-            await self._park(asked, error)
-            return InjectReply(error=error.as_dict())
+            return await self._parked(asked, error)
         except Exception:  # the boundary: a bug of ours is not to stop what others send
             log.exception("what a program sent could not be dealt with", account=asked.account)
-            internal = Internal("Something went wrong on the server.")
-            await self._park(asked, internal)
-            return InjectReply(error=internal.as_dict())
+            return await self._parked(asked, Internal("Something went wrong on the server."))
+        self._count(asked, reply.state or "posted")
+        return reply
 
-    async def _posted(self, asked: Asked) -> InjectReply:
+    def _count(self, asked: Asked, how: str) -> None:
+        known = asked.account if asked.account and asked.account in self._accounts else OTHER
+        self._metrics.injects[known, how] += 1
+
+    async def _done(self, asked: Asked) -> InjectReply:
         said = decoded(asked.body)
         bridge = self._speaking(asked.account, said.instance)
         link = await bridge.link(said.room)
@@ -77,11 +83,25 @@ class Programs:
         author = Remote(
             id=said.author.id, name=said.author.name, handle=said.author.handle, account=said.author.account, avatar=said.author.avatar
         )
-        came = await bridge.inject(
-            link, author, said.contents, said.source_id, reply_to=said.reply_to, revision=said.revision,
-            trust=Trust(said.verdict, said.how), via=said.via,
-        )  # fmt: skip
-        return InjectReply(message_id=came.message_id, state=came.state)
+        trust, target = Trust(said.verdict, said.how), said.source_id
+        match said.action:
+            case "post":
+                came = await bridge.inject(
+                    link, author, said.contents, target, reply_to=said.reply_to, revision=said.revision, trust=trust, via=said.via
+                )
+                return InjectReply(message_id=came.message_id, state=came.state)
+            case "edit":
+                await bridge.edit(link, author, target, said.contents, trust=trust, via=said.via)
+                return InjectReply(state="edited")
+            case "remove":
+                await bridge.remove(link, author, target, trust=trust, via=said.via)
+                return InjectReply(state="removed")
+            case "react":
+                await bridge.react(link, author, target, said.emoji, trust=trust, via=said.via)
+                return InjectReply(state="reacted")
+            case "unreact":
+                await bridge.unreact(link, author, target, said.emoji, trust=trust, via=said.via)
+                return InjectReply(state="unreacted")
 
     def _speaking(self, account: str | None, wanted: str | None) -> InstanceBridge:
         """As whom an account speaks.
@@ -105,14 +125,21 @@ class Programs:
             raise Unavailable(f"The bridge {name} is not at work yet.", retry_after=1)
         return self._bridges[name]
 
-    async def _park(self, asked: Asked, error: CrustError) -> None:
+    async def _parked(self, asked: Asked, error: CrustError) -> InjectReply:
         log.error("what a program sent is refused", account=asked.account, reason=error.message)
-        refused = {
-            "account": asked.account or "-", "reason": f"{error.code}: {error.message}",
-            "body": asked.body[: 4 * SHOWN].decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")[:SHOWN],
-            "at": self._core.clock.now(),
-        }  # fmt: skip
-        await Refused(self._core.database, self._core.clock).keep(refused, self._core.settings.delivery.keep_days)
+        self._count(asked, "parked")
+        await self._refused.keep(asked, f"{error.code}: {error.message}", self._core.settings.delivery.keep_days)
+        return InjectReply(error=error.as_dict())
+
+    async def replay(self) -> None:
+        """Do again what operators have asked for, of what was refused; what is refused anew is parked anew.
+
+        Raises:
+            Unavailable: the rest has to be looked at again.
+        """
+        for each in await self._refused.wanted():
+            await self.answer(each.asked)
+            await self._refused.drop(each.number)
 
 
 def decoded(body: bytes) -> Inject:
@@ -135,5 +162,4 @@ def reader(core: Core, bridges: Mapping[str, InstanceBridge], leases: Leases, me
     accounts = granted(core.settings.broker.injects)
     if not (core.settings.broker_url and accounts):
         return None
-    programs = Programs(core, bridges, accounts)
-    return Injecting(core.settings, leases, programs.lane, programs.answer, metrics)
+    return Injecting(core.settings, leases, Programs(core, bridges, accounts, metrics), metrics)

@@ -67,6 +67,7 @@ class Bridge:
         sees: the types of channels that it may see.
         crossings: what crosses a new link, and how.
         room: a room's name as the network compares it; raises Invalid where it can be none.
+        sends: whether anything can go out with it. If not, links with it are `in`.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Bridge:
     sees: AbstractSet[str]
     crossings: Mapping[str, str | int | None]
     room: Callable[[str], str]
+    sends: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,8 +379,11 @@ def checked(wish: Wish, bridge: Bridge) -> Wish:
             raise Invalid(f"{field_} must be one of {', '.join(known)}.", field=field_)
     if unknown := sorted(wish.crosses - set(CROSSES)):
         raise Invalid(f"crosses names {unknown[0]!r:.40}; there are: {', '.join(CROSSES)}.", field="crosses")
+    if wish.direction == "out" and not bridge.sends:
+        raise Invalid(f"{bridge.name} sends nothing out: a link with it is in.", field="direction")
     return replace(
-        wish, room=room, title=line(wish.title, "title", TITLE_MAX), relay_format=line(wish.relay_format, "relay_format", FORMAT_MAX)
+        wish, room=room, direction=wish.direction if bridge.sends else "in", title=line(wish.title, "title", TITLE_MAX),
+        relay_format=line(wish.relay_format, "relay_format", FORMAT_MAX),
     )  # fmt: skip
 
 

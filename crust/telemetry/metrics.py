@@ -146,6 +146,12 @@ class Metrics:
             "crust_filter_calls", "Filters that were asked, and what came of it: passed, rejected, failed; closed: left out for that",
             "plugin", "hook", "how",
         )  # fmt: skip
+        self.injects = Counter(
+            "crust_injects",
+            "What programs sent by RabbitMQ, by what came of it: a reply's state, the code of a refusal, or parked",
+            "account",
+            "how",
+        )
         self.filter_seconds = Histogram("crust_filter_seconds", "Time that filters took", "plugin", "hook", bounds=REQUEST_S)
         self.filters_closed = Gauges("crust_filters_closed", "Whether a plugin's filters are not asked now, having failed", "plugin")
         self.delivery_rows = Gauges("crust_delivery_rows", "Deliveries that are waiting, running or parked", "consumer", "state")

@@ -7,15 +7,17 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiormq
 import pytest
 from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
-from crust.broker import topology
+from crust.broker import injecting, topology
 from crust.broker.connection import declare
 from crust.broker.injecting import Asked, Injecting
+from crust.errors import NotFound
 from crust.events.inject import InjectReply
 from crust.host import programs, refused
 from crust.host.desk import Desk
@@ -24,6 +26,7 @@ from crust.settings import Settings
 from crust.telemetry import Metrics
 from tests.contracts.test_bridges import Toy, toy_at
 from tests.support.people import channel
+from tests.support.rabbit import Management
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.rabbit]
 SAID = {"room": "#toy", "author": {"id": "ann@there", "name": "Ann"}, "contents": "hi", "source_id": "s1"}
@@ -47,6 +50,11 @@ class Program:
         text = json.dumps({**SAID, **fields}).encode() if body is None else body
         await self.channel.basic_publish(text, exchange=topology.INJECT, routing_key=topology.INJECT, properties=properties)
 
+    async def publish(self, exchange: str, key: str, user_id: str) -> None:
+        """Write to anything, and wait for RabbitMQ's word."""
+        await self.channel.basic_publish(b"{}", exchange=exchange, routing_key=key, properties=Basic.Properties(user_id=user_id))
+        await self.channel.queue_declare(self.queue, passive=True)
+
     async def answer(self, number: str, within: float = 30.0) -> dict[str, Any]:
         async with asyncio.timeout(within):
             while number not in self.answers:
@@ -59,12 +67,14 @@ class Program:
 
 
 @asynccontextmanager
-async def program(url: str) -> AsyncIterator[Program]:
+async def program(url: str, answers: str = "") -> AsyncIterator[Program]:
+    """One that may do everything; or one with an account of its own, and a queue for answers that begins with its name."""
     connection = await aiormq.connect(url)
     try:
         there = await connection.channel()
-        await declare(there, topology.base("classic"), 5)  # whoever comes first
-        queue = (await there.queue_declare("", exclusive=True)).queue or ""
+        if not answers:
+            await declare(there, topology.base("classic"), 5)  # whoever comes first
+        queue = (await there.queue_declare(answers, exclusive=True)).queue or ""
         found = Program(there, queue)
         await there.basic_consume(queue, found.take, no_ack=True)
         yield found
@@ -72,27 +82,32 @@ async def program(url: str) -> AsyncIterator[Program]:
         await connection.close()
 
 
-class Here:
+class Here(Programs):
     """A toy bridge with a link, as which the account guest may speak, and what reads the queue."""
 
     def __init__(self, toy: Toy, settings: Settings) -> None:
+        self.counted = Metrics()
+        super().__init__(toy.node.core, {"toy": toy.bridge}, {"guest": ["toy"]}, self.counted)
         self.toy, self.settings = toy, settings
-        self.programs = Programs(toy.node.core, {"toy": toy.bridge}, {"guest": ["toy"]})
         self.lose = 0
         self.answered = 0
 
     async def answer(self, asked: Asked) -> InjectReply:
         """As in life; the next `lose` times the process is as if killed after the commit."""
-        reply = await self.programs.answer(asked)
+        reply = await super().answer(asked)
         self.answered += 1
         if self.lose:
             self.lose -= 1
             raise ConnectionError("killed between commit and acknowledgement")
         return reply
 
-    async def parked(self) -> list[dict[str, Any]]:
+    @property
+    def desk(self) -> Desk:
         node = self.toy.node
-        return await Desk(node.database, node.log, node.leases, node.consumers, node.clock).parked(consumer="inject")
+        return Desk(node.database, node.log, node.leases, node.consumers, node.clock)
+
+    async def parked(self) -> list[dict[str, Any]]:
+        return await self.desk.parked(consumer="inject")
 
 
 @pytest.fixture
@@ -110,7 +125,7 @@ async def here(settings: Settings) -> AsyncIterator[Here]:
     async with toy_at(settings) as toy:
         await toy.linked()
         found = Here(toy, settings)
-        reader = Injecting(settings, toy.node.leases, found.programs.lane, found.answer, Metrics())
+        reader = Injecting(settings, toy.node.leases, found, Metrics())
         reading = asyncio.create_task(reader.always())
         try:
             yield found
@@ -159,14 +174,97 @@ async def test_what_cannot_be_is_answered_and_parked(node_settings: Settings, ra
         assert len(parked) == len(bad)
         assert {row["lane"] for row in parked} == {"guest", "-"}
         assert all(row["error"] and row["state"] == "parked" for row in parked)
-        node = at.toy.node
-        desk = Desk(node.database, node.log, node.leases, node.consumers, node.clock)
-        [shown] = await desk.delivery("inject", parked[0]["position"])
+        [shown] = await at.desk.delivery("inject", parked[0]["position"])
         assert "theirs" in shown["event"]["body"]
         monkeypatch.setattr(refused, "KEPT", 3)
         await bot.ask("more", body=b"?")
         assert next(row["error"].partition(":")[0] for row in await at.parked()) == "bad_request"
         assert len(await at.parked()) == 3
+
+
+async def test_what_was_said_is_changed_reacted_to_and_taken_back(node_settings: Settings, rabbit_url: str) -> None:
+    """By its id there, by whoever did it; each again is no error; what nobody knows is refused."""
+    async with here(node_settings) as at, program(rabbit_url) as bot:
+        first = await bot.ask("1")
+        bob = {"author": {"id": "bob@there", "name": "Bob"}}
+        acts: list[tuple[dict[str, Any], str]] = [
+            ({"action": "edit", "contents": "hello"}, "edited"), ({"action": "react", "emoji": "👍", **bob}, "reacted"),
+            ({"action": "react", "emoji": "🎉", **bob}, "reacted"), ({"action": "unreact", "emoji": "🎉", **bob}, "unreacted"),
+        ]  # fmt: skip
+        for number, (fields, state) in enumerate(acts):
+            assert await bot.ask(f"act {number}", **fields) == {"state": state}
+            assert await bot.ask(f"act {number} again", **fields) == {"state": state}
+        assert await at.toy.texts() == ["hello"]
+        message = await at.toy.node.core.messages.read_one(at.toy.ana, int(first["message_id"]))
+        assert [(each.emoji, each.count) for each in message.reactions] == [("👍", 1)]
+        for number in range(2):
+            assert await bot.ask(f"removed {number}", action="remove") == {"state": "removed"}
+        assert await at.toy.texts() == []
+        assert (await bot.ask("unknown", action="edit", source_id="s9", contents="x"))["error"]["code"] == "not_found"
+        assert (await bot.ask("wrong", action="shout"))["error"]["code"] == "bad_request"
+        assert (await bot.ask("nothing", source_id="s10", contents=""))["error"]["code"] == "invalid"
+        assert at.counted.injects["guest", "posted"] == 1
+        assert at.counted.injects["guest", "parked"] == 3
+
+
+async def test_what_was_refused_is_done_once_its_reason_is_mended(
+    node_settings: Settings, rabbit_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When an operator asks for it; refused anew it is parked anew; what was too long to be kept has to be sent again."""
+    monkeypatch.setattr(injecting, "REPLAY_S", 0.05)
+    monkeypatch.setattr(refused, "BODY", 300)
+    async with here(node_settings) as at, program(rabbit_url) as bot:
+        for number in range(3):
+            await bot.ask(f"{number}", room="#later", source_id=f"s{number}", contents=f"line {number}")
+        await bot.ask("long", room="#later", source_id="long", contents="x" * 300)
+        await bot.ask("wrong", room="#never", source_id="never")
+        await at.toy.linked("#later")
+        assert await at.desk.replay(consumer="inject", lane="somebody") == (0, 0)
+        assert await at.desk.replay(consumer="inject") == (4, 0)
+        async with asyncio.timeout(20):
+            while len(left := await at.parked()) != 2 or any(row["state"] == "waiting" for row in left):
+                await asyncio.sleep(0.02)
+        assert await at.toy.texts() == ["line 0", "line 1", "line 2"]
+        assert sorted(row["error"].partition(":")[0] for row in left) == ["not_found", "not_found"]
+        assert sorted(row["whole"] for row in left) == [False, True]
+        assert await at.desk.drop("inject", left[0]["position"]) == 1
+        assert len(await at.parked()) == 1
+        with pytest.raises(NotFound):
+            await at.desk.drop("inject", left[0]["position"])
+
+
+async def test_who_may_read_no_longer_lets_nobody_in(node_settings: Settings, rabbit_url: str) -> None:
+    """A link holds as long as its maker may read its channel; what is sent until then is refused, and kept."""
+    async with here(node_settings) as at, program(rabbit_url) as bot:
+        assert (await bot.ask("1"))["state"] == "posted"
+        ana = at.toy.ana
+        await at.toy.node.core.profiles.suspend(ana.username)
+        assert (await bot.ask("2", source_id="s2"))["error"]["code"] == "forbidden"
+        assert len(await at.parked()) == 1
+
+
+async def test_connections_that_are_cut_lose_nothing(node_settings: Settings, rabbit_url: str) -> None:
+    """All of RabbitMQ's connections, three times in the middle of it: what is not answered comes again, and is posted once."""
+    async with here(node_settings) as at:
+        sent = 0
+        for _ in range(3):
+            async with program(rabbit_url) as bot:
+                for number in range(sent, sent + 20):
+                    await bot.send(f"n{number}", contents=f"line {number}", source_id=f"n{number}")
+                await bot.answer(f"n{sent + 4}")
+                sent += 20
+                await asyncio.to_thread(cut, rabbit_url)
+                await asyncio.sleep(0.1)
+        async with program(rabbit_url) as bot:
+            assert (await bot.ask("last", contents=f"line {sent}", source_id="last"))["state"] == "posted"
+        assert await at.toy.texts() == [f"line {number}" for number in range(sent + 1)]
+
+
+def cut(url: str) -> None:
+    """End all connections to our vhost."""
+    management, vhost = Management(url), urlsplit(url).path.lstrip("/")
+    for each in management.call("GET", "vhosts", vhost, "connections"):
+        management.call("DELETE", "connections", each["name"])
 
 
 async def test_a_rule_that_refuses_is_told_and_not_parked(node_settings: Settings, rabbit_url: str) -> None:

@@ -1,4 +1,4 @@
-"""What the READMEs of the plugins say of their settings is what the settings are."""
+"""What the READMEs of the plugins and bridges say of their settings is what the settings are."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from crust.plugin import Plugin
 from crust.settings import Settings
 from tests.support.plugins import instance, with_plugins
 
-FOLDER = Path(__file__).parents[2] / "plugins"
-NAMES = sorted(path.name.removeprefix("crust_") for path in FOLDER.glob("crust_*"))
+ROOT = Path(__file__).parents[2]
+FOLDERS = {path.name.removeprefix("crust_"): path.parent for kind in ("plugins", "bridges") for path in (ROOT / kind).glob("crust_*")}
+NAMES = sorted(FOLDERS)
 ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
 
 
@@ -29,7 +30,7 @@ def plugin(name: str) -> type[Plugin]:  # type: ignore[type-arg]  # of any confi
 @pytest.mark.parametrize("name", NAMES)
 def test_a_readme_describes_every_setting(name: str) -> None:
     """By name, with its default and its description, in their order; and it names every capability."""
-    readme, kind = (FOLDER / f"crust_{name}" / "README.md").read_text(), plugin(name)
+    readme, kind = (FOLDERS[name] / f"crust_{name}" / "README.md").read_text(), plugin(name)
     said = [(field, default.strip("`"), meaning.replace("`", "")) for field, default, meaning in ROW.findall(readme)]
     fields = kind.config_model.model_fields
     assert said == [
@@ -44,16 +45,15 @@ NEEDED = {"audit": {"path": "audit.jsonl"}, "wordfilter": {"words": ["darn"]}}
 @pytest.mark.parametrize("name", NAMES)
 def test_a_plugin_can_be_checked(name: str) -> None:
     """With nothing set that need not be, `crust plugins check` has nothing to say: it is made without doing anything."""
-    wanted, refused = registered(with_plugins(Settings(), FOLDER, it=instance(name, config=NEEDED.get(name, {}))))
+    wanted, refused = registered(with_plugins(Settings(), FOLDERS[name], it=instance(name, config=NEEDED.get(name, {}))))
     assert [*refused, *unmakeable(wanted)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_plugin_is_announced(name: str) -> None:
     """In the wheel, and in both lists."""
-    root = FOLDER.parent
-    project = (root / "pyproject.toml").read_text()
+    project = (ROOT / "pyproject.toml").read_text()
     assert f'{name} = "crust_{name}:{plugin(name).__name__}"\n' in project
-    assert f'"plugins/crust_{name}"' in project
-    assert f"(crust_{name}/README.md)" in (FOLDER / "README.md").read_text()
-    assert f"`{name}`" in (root / "README.md").read_text()
+    assert f'"{FOLDERS[name].name}/crust_{name}"' in project
+    assert f"(crust_{name}/README.md)" in (FOLDERS[name] / "README.md").read_text()
+    assert f"`{name}`" in (ROOT / "README.md").read_text()

@@ -18,6 +18,7 @@ from crust.plugin import (
     Happened,
     Invalid,
     Invocation,
+    MessageRemoved,
     NotFound,
     Plugin,
     PluginConfig,
@@ -63,8 +64,7 @@ class Polls(Plugin[Config]):
             raise Invalid(f"A poll has 2 to {len(KEYCAPS)} different options.", field="command")
         if not all(0 < len(each) <= TEXT_MAX for each in (question, *options)):
             raise Invalid(f"Question and options have 1 to {TEXT_MAX} characters.", field="command")
-        if call.channel.type == "public":
-            await self.ctx.chat.join(call.channel.id)
+        await self._come(call)
         hours, now = self.ctx.config.hours, int(self.ctx.now().timestamp() * 1000)
         body: dict[str, Any] = {
             "channel": call.channel.id, "by": call.user.id, "name": call.user.username, "question": question, "options": options,
@@ -77,6 +77,21 @@ class Polls(Plugin[Config]):
             self.ctx.log.info("a poll that is there was asked for again", message=message_id)
         for keycap in KEYCAPS[: len(options)]:
             await self.ctx.chat.react(message_id, keycap)
+
+    async def _come(self, call: Invocation) -> None:
+        """Be where it is asked: what is public is joined, into what is private somebody has to invite it.
+
+        Raises:
+            Invalid: nobody has.
+        """
+        if call.channel.type == "direct":
+            raise Invalid("A poll is for a channel, and this is a direct one.", field="command")
+        try:
+            if call.channel.type == "public":
+                await self.ctx.chat.join(call.channel.id)
+            await self.ctx.chat.channel(call.channel.id)
+        except NotFound:
+            raise Invalid(f"I am not in this channel: invite @{self.ctx.name} first.", field="command") from None
 
     async def close(self, call: Invocation) -> None:
         """The caller's last one here; who looks after the channel may close anybody's."""
@@ -120,6 +135,11 @@ class Polls(Plugin[Config]):
                 if isinstance(error, Unavailable):
                     raise
                 self.ctx.log.info("a poll cannot be shown as it is", message=poll.key, reason=error.message)
+
+    @hookimpl
+    async def on_message_removed(self, event: Happened[MessageRemoved]) -> None:
+        """A poll whose message is gone is none any more."""
+        await self.ctx.store.collection("polls").delete(event.body.id)
 
     def _counted(self, body: Mapping[str, Any]) -> list[int]:
         """How many have voted for each option."""

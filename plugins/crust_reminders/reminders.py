@@ -105,8 +105,10 @@ class Reminders(Plugin[Config]):
             raise Invalid("In a direct channel, ask for yourself: /remind me …", field="command")
         if channel.type == "public":
             await self.ctx.chat.join(channel.id)
-        else:
-            await self.ctx.chat.channel(channel.id)  # NotFound, unless the bot was invited
+        try:
+            await self.ctx.chat.channel(channel.id)
+        except NotFound:
+            raise Invalid(f"I am not in that channel: invite @{self.ctx.name} first.", field="command") from None
         return channel.id
 
     async def show(self, call: Invocation) -> str:
@@ -147,7 +149,9 @@ class Reminders(Plugin[Config]):
         """Say it, then forget it. Its key makes what was said just before a crash be said no second time."""
         body, chat = reminder.body, self.ctx.chat
         try:
-            if body["channel"]:
+            if (await chat.user(body["user"])).suspended_at is not None:
+                self.ctx.log.info("whoever asked for a reminder is suspended", user=body["user"])
+            elif body["channel"]:
                 await chat.post(body["channel"], f"Reminder of @{body['name']}'s: {body['text']}", key=reminder.key)
             else:
                 await chat.post(await chat.direct(body["user"]), f"Reminder: {body['text']}", key=reminder.key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from crust.plugin import Happened, Member, Plugin, PluginConfig, hookimpl
+from crust.plugin import Forbidden, Gone, Happened, Member, NotFound, Plugin, PluginConfig, hookimpl
 
 
 class Config(PluginConfig):
@@ -35,11 +35,15 @@ class Welcome(Plugin[Config]):
     async def on_member_joined(self, event: Happened[Member]) -> None:
         """Say the greeting, unless it is a program that came, or who made the channel."""
         user, channel = event.body.user, event.channel_id
-        if not channel or user.kind != "person" or event.body.role == "owner" or not await self._greets_in(channel):
+        if not channel or user.kind != "person" or event.body.role == "owner":
             return
-        await self.ctx.chat.join(event.channel_id)
         greeting = self.ctx.config.greeting.format(name=user.name, mention=f"@{user.username}")
-        await self.ctx.chat.post(event.channel_id, greeting)
+        try:
+            if await self._greets_in(channel):
+                await self.ctx.chat.join(channel)
+                await self.ctx.chat.post(channel, greeting)
+        except (Forbidden, Gone, NotFound) as error:  # archived, removed or closed meanwhile: nothing that trying again would change
+            self.ctx.log.info("nobody is greeted", channel=channel, reason=error.message)
 
     async def _greets_in(self, channel_id: str) -> bool:
         channels = self.ctx.config.channels

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Literal, TypeVar
 
 from pydantic import Field, field_validator
 
 from crust.plugin import Context, EditDraft, MessageDraft, Plugin, PluginConfig, Reject, hookimpl
 
+STAR = "\N{ASTERISK OPERATOR}"  # one character, and nothing to markdown, in code or outside
+PIECE = re.compile(r"[\s\S][\u0300-\u036f]*")  # a letter with its accents
 D = TypeVar("D", MessageDraft, EditDraft)
 
 
@@ -52,12 +57,31 @@ class WordFilter(Plugin[Config]):
         return self._judge(draft)
 
     def _judge(self, draft: D) -> D | Reject | None:
-        text = unicodedata.normalize("NFKC", draft.contents)  # full-width letters and the like are the same words
-        if not self._pattern.search(text):
+        text = Text(draft.contents)
+        found = [match.span() for match in self._pattern.finditer(text.plain)]
+        if not found:
             return None
         if self.ctx.config.action == "block":
             return Reject(self.ctx.config.reason)
-        return replace(draft, contents=self._pattern.sub(lambda found: "\\*" * len(found[0]), text))
+        return replace(draft, contents=text.masked(found))
+
+
+class Text:
+    """A text, and what it is without the likes of full-width letters: `plain`. What stands where in one is known in the other."""
+
+    def __init__(self, text: str) -> None:
+        self._pieces = PIECE.findall(text)
+        plain = [unicodedata.normalize("NFKC", piece) for piece in self._pieces]
+        self._ends = list(accumulate(map(len, plain)))
+        self.plain = "".join(plain)
+
+    def masked(self, spans: Sequence[tuple[int, int]]) -> str:
+        """The text with a star for each of the letters that stand in these places of `plain`; all else is as it was written."""
+        pieces = list(self._pieces)
+        for start, end in spans:
+            for place in range(bisect_right(self._ends, start), bisect_left(self._ends, end) + 1):
+                pieces[place] = STAR
+        return "".join(pieces)
 
 
 def pattern_of(words: list[str]) -> re.Pattern[str]:

@@ -81,7 +81,7 @@ async def test_it_closes_by_itself(settings: Settings, monkeypatch: pytest.Monke
         kept = await collection.get(first.id)
         await host.advance(hours=1.4)
         await asyncio.sleep(0.1)
-        assert len(await host.documents("polls")) == 2
+        assert len(await host.documents("polls")) == 1
         await host.advance(hours=0.2)
         async with asyncio.timeout(20):
             while await host.documents("polls"):
@@ -99,3 +99,26 @@ async def test_what_is_no_poll(settings: Settings, line: str) -> None:
         with pytest.raises(Invalid):
             await host.user("ana").runs(line)
         assert await host.said("#general") == []
+
+
+async def test_a_poll_that_is_removed_is_none_any_more(settings: Settings) -> None:
+    """The one before it is then the last."""
+    async with hosted(Polls, settings=settings) as host:
+        ana = host.user("ana")
+        await ana.runs(LUNCH)
+        await ana.runs('/poll "Tea?" Yes No')
+        await host.user("owner").removes((await host.messages("#general"))[-1])
+        await host.settle()
+        await ana.runs("/poll close")
+        assert "Lunch" in (await host.said("#general"))[-1]
+
+
+async def test_where_no_poll_can_be(settings: Settings) -> None:
+    """In a private channel it says who is to be invited, and does it then; in a direct one, that it is none."""
+    async with hosted(Polls, settings=settings) as host:
+        ana, ben = host.user("ana"), host.user("ben")
+        room = await host.channel("#closed", type="private", members=[ana])
+        with pytest.raises(Invalid, match="invite @polls first"):
+            await ana.runs(LUNCH, room)
+        with pytest.raises(Invalid, match="a direct one"):
+            await ana.runs(LUNCH, ben)

@@ -42,6 +42,17 @@ async def test_it_reminds_once(settings: Settings) -> None:
 
 
 @pytest.mark.asyncio
+async def test_who_is_suspended_reminds_nobody(settings: Settings) -> None:
+    """What they asked for is not said in their name; it is forgotten."""
+    async with hosted(Reminders, settings=settings) as host:
+        ben = host.user("ben")
+        await ben.runs("/remind #general in 90 minutes tea")
+        await host.node.core.profiles.suspend("ben")
+        await host.advance(hours=2)
+        assert (await host.said("#general"), await host.documents("reminders")) == ([], {})
+
+
+@pytest.mark.asyncio
 async def test_list_and_cancel(settings: Settings) -> None:
     """Each sees and forgets their own, in the order of their times; with as many as they may have, they are asked to."""
     async with hosted(Reminders, config={"most": 2}, settings=settings) as host:
@@ -72,7 +83,7 @@ async def test_what_cannot_be_kept(settings: Settings) -> None:
             ("#general", "/remind me in 2h", "Of what"),
             ("#general", f"/remind me in 2h {'a' * 2001}", "2000 characters"),
             ("#general", "/remind #nowhere in 2h tea", "no channel of that name"),
-            (private, "/remind here in 2h tea", "no such channel"),
+            (private, "/remind here in 2h tea", "invite @reminders first"),
             (ben, "/remind here in 2h tea", "ask for yourself"),
         ):
             with pytest.raises(CrustError, match=why):

@@ -32,3 +32,16 @@ async def test_it_greets_newcomers_once(settings: Settings) -> None:
 def test_a_greeting_that_cannot_be_said(greeting: str) -> None:
     """It is refused at start, by its place in the file."""
     assert problems(Welcome, {"greeting": greeting})[0].startswith("plugins.welcome.config.greeting: ")
+
+
+@pytest.mark.asyncio
+async def test_nobody_is_greeted_where_nobody_may_speak(settings: Settings) -> None:
+    """A channel that is archived as soon as somebody came: the event is done with, and nothing is parked."""
+    async with hosted(Welcome, settings=settings) as host:
+        room = await host.channel("#room")
+        await host.end()
+        await host.user("ben").joins(room)
+        await host.node.core.archiving.archive(await host.user("owner").actor(), int(room.id))
+        await host.begin()
+        await host.settle()
+        assert await host.parked() == []

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from crust_wordfilter import WordFilter
-from crust_wordfilter.wordfilter import pattern_of
+from crust_wordfilter.wordfilter import STAR, pattern_of
 
 from crust.errors import Rejected
 from crust.settings import Settings
@@ -33,7 +33,17 @@ async def test_it_masks(settings: Settings) -> None:
     """Whole words, whatever their case, and nothing else."""
     async with hosted(WordFilter, config={"words": WORDS, "action": "mask"}, settings=settings) as host:
         masked = await host.user("ana").says("#room", "darn, what the heckling? a sandblast of ｄａｒｎ ünfug; darning")
-        assert (masked.contents or "").replace("\\*", "*") == "****, what the ********? a ********* of **** *****; darning"
+        assert (masked.contents or "").replace(STAR, "*") == "****, what the ********? a ********* of **** *****; darning"
+
+
+@pytest.mark.asyncio
+async def test_what_is_no_such_word_stays_as_it_was_written(settings: Settings) -> None:
+    """Fractions, ligatures, accents, code; and a text of the greatest length is as long as before."""
+    async with hosted(WordFilter, config={"words": WORDS, "action": "mask"}, settings=settings) as host:
+        ana, stars = host.user("ana"), STAR * 4
+        masked = await ana.says("#room", "½ ﬁne cafe\u0301 `darn * 2` U\u0308nfug DARN")
+        assert masked.contents == f"½ ﬁne cafe\u0301 `{stars} * 2` {STAR * 5} {stars}"
+        assert len((await ana.says("#room", "darn " * 3199 + "darn")).contents or "") == 15_999
 
 
 def test_a_long_message_takes_no_time() -> None:

@@ -22,13 +22,16 @@ def blocks(path: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.timeout(SECONDS + 40)
+@pytest.mark.postgres
+@pytest.mark.rabbit
 @pytest.mark.parametrize("path", ["plugins/README.md", "bridges/README.md"])
-def test_a_tutorial_works_as_written(tmp_path: Path, path: str) -> None:
+def test_a_tutorial_works_as_written(tmp_path: Path, path: str, postgres_url: str, rabbit_url: str) -> None:
     """From an empty folder with Crust in .venv; without a network, as packages are there already."""
     venv, found = Venv(tmp_path / ".venv"), blocks(path)
     script = "".join(block for kind, block in found if kind == "sh")
     environment = {name: value for name, value in venv.environment.items() if not name.startswith("CRUST_")}
-    script = f"trap 'kill $SERVER 2>/dev/null || true' EXIT; SERVER=\n{script}"
+    environment |= {"POSTGRES": postgres_url, "RABBIT": rabbit_url}
+    script = f"trap 'kill $SERVER $WORKER 2>/dev/null || true' EXIT; SERVER= WORKER=\n{script}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=tmp_path,

@@ -14,10 +14,11 @@ from crust.host.checkpoints import Checkpoints
 from crust.log import Way, coming
 from crust.log.way import HOPS_MAX
 from crust.plugin.bridge import UNVERIFIED, Crossings, Injected, Link, Outgoing, Remote, State, Trust
-from crust.services import ghosts, injects
+from crust.services import ghosts, incoming, injects
 from crust.services.core import Core
-from crust.services.injects import Incoming
+from crust.services.incoming import Incoming
 from crust.services.links import RoomLink
+from crust.services.names import storable
 
 LOOKS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # for the end of a row, which may be stored after its confirmation has come
 HOP = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/[0-9]{1,19}")
@@ -113,7 +114,7 @@ class InstanceBridge:
     async def _incoming(self, link: Link, author: Remote, trust: Trust, via: Sequence[str] = ()) -> Incoming:
         self._access.need("bridge:inject")
         self._access.need("bridge:ghosts")
-        known, living = injects.Trust(trust.verdict, trust.how), await self._living(link)
+        known, living = incoming.Trust(trust.verdict, trust.how), await self._living(link)
         if not await self._core.links.still_holds(living):
             raise Forbidden(WITHDRAWN)
         return Incoming(link=living, author=remote_of(author), trust=known, via=tuple(via))
@@ -127,13 +128,13 @@ class InstanceBridge:
             await self._core.injects.say(bridge, living, text)
 
     async def state(self, state: State, reason: str | None = None, *, link: Link | None = None) -> None:
-        await self._checkpoints.state(state, reason, None if link is None else number(link.id, "link"))
+        await self._checkpoints.state(state, reason and storable(reason), None if link is None else number(link.id, "link"))
 
     async def delivered(self, link: Link, remote_id: str) -> None:
         await self._confirmed(link, remote_id, "delivered", None)
 
     async def failed(self, link: Link, remote_id: str, reason: str) -> None:
-        await self._confirmed(link, remote_id, "failed", reason)
+        await self._confirmed(link, remote_id, "failed", storable(reason))
 
     async def _confirmed(self, link: Link, remote_id: str, state: str, note: str | None) -> None:
         """Say what became of a part once it is known; what is never known is not said."""

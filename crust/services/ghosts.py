@@ -171,10 +171,10 @@ class Ghosts:
 
     # ---- coming and going
 
-    async def parted(self, link: RoomLink, remote_user: str) -> None:
+    async def parted(self, link: RoomLink, remote: Remote) -> None:
         """Let somebody's ghost leave a link's channel; who was never there is no error. A person here who is linked with them stays."""
         sql = "SELECT user_id FROM ghost WHERE instance = $1 AND remote_user = $2"
-        rows = await self._database.fetch(sql, link.instance, remote_user)
+        rows = await self._database.fetch(sql, link.instance, checked(remote).id)
         if not rows:
             return
         user_id = rows[0]["user_id"]
@@ -211,10 +211,10 @@ class Ghosts:
             NotFound: nobody was given this code, it is too old, or it was said before.
             Conflict: they are linked with another person already.
         """
-        remote = checked(remote)
+        remote, said = checked(remote), hash_secret(names.storable(code.strip()))
         async with self._log.change() as change:
             sql = "SELECT user_id FROM identity_code WHERE code_hash = $1 AND instance = $2 AND ends_at > $3"
-            rows = await self._database.fetch(sql, hash_secret(code.strip()), instance, change.now)
+            rows = await self._database.fetch(sql, said, instance, change.now)
             if not rows:
                 raise NotFound("This code is wrong, too old, or was used: ask for another.", field="code")
             person = int(rows[0]["user_id"])
@@ -222,7 +222,7 @@ class Ghosts:
             before = await self._database.fetch(sql, instance, remote.id)
             if before and before[0]["linked_to"] not in (None, person):
                 raise Conflict("They are linked with another person already, who has to unlink them first.", field="code")
-            await self._database.execute("DELETE FROM identity_code WHERE code_hash = $1", hash_secret(code.strip()))
+            await self._database.execute("DELETE FROM identity_code WHERE code_hash = $1", said)
             sql = (
                 "INSERT INTO ghost (instance, remote_user, user_id, linked_to, name, avatar, account, made_at)"
                 " VALUES ($1, $2, 0, $3, $4, $5, $6, $7) ON CONFLICT (instance, remote_user) DO UPDATE SET linked_to = excluded.linked_to"
@@ -270,7 +270,7 @@ def checked(remote: Remote) -> Remote:
         )
     return Remote(
         id=remote.id, name=shown_name(remote.name) or shown_name(remote.id) or "Somebody", handle=remote.handle,
-        account=remote.account and remote.account[:REMOTE_MAX], avatar=safe_avatar(remote.avatar),
+        account=remote.account and names.storable(remote.account)[:REMOTE_MAX], avatar=safe_avatar(remote.avatar),
     )  # fmt: skip
 
 

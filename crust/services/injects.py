@@ -14,20 +14,21 @@ from typing import Literal
 from weakref import WeakValueDictionary
 
 from crust.clock import Clock
-from crust.errors import CrustError, Forbidden, Gone, NotFound, RateLimited, Rejected
+from crust.errors import CrustError, Forbidden, NotFound, RateLimited
 from crust.events.control import Control, Typing
 from crust.files.storage import Received
-from crust.log import Way, coming
-from crust.log.way import HOPS_MAX
+from crust.log import coming
 from crust.models.database import Database, Row
 from crust.services import keys
 from crust.services.actor import Actor
 from crust.services.channels import Channels
 from crust.services.files import Aim, Files
-from crust.services.ghosts import Ghosts, Remote, client_of
+from crust.services.ghosts import Ghosts, client_of
+from crust.services.incoming import Incoming, let_in, marked
 from crust.services.keys import Key
 from crust.services.links import Bridge, Links, RoomLink
 from crust.services.messages import Messages
+from crust.services.names import storable
 from crust.services.parts import Part, Parts, remote_id
 from crust.services.repeats import PAUSE_S, Repeats
 from crust.telemetry import get_logger
@@ -35,40 +36,7 @@ from crust.telemetry import get_logger
 log = get_logger(__name__)
 
 KEY_ID_MAX = 200  # characters of an id that a key holds as it is; longer ones stand there as their hash
-MARK = "\N{WARNING SIGN} unverified: "  # before what somebody said of whom it is not known that it was they
 PAUSED = "{name} ({network}) says the same again and again: what comes from there waits for {seconds:.0f} s, in case it is a loop."
-
-
-@dataclass(frozen=True, slots=True)
-class Trust:
-    """What is known of who sent something: that it was they, nothing, or that it was not; and how, such as by `dmarc`."""
-
-    verdict: Literal["verified", "unverified", "failed"] = "unverified"
-    how: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.verdict} {self.how}".strip()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
-    """Something that came in, as all kinds of it have it.
-
-    Args:
-        link: by which it came.
-        author: who has done it.
-        trust: what is known of that.
-        via: what it came through before, as far as that is known.
-    """
-
-    link: RoomLink
-    author: Remote
-    trust: Trust = Trust()
-    via: tuple[str, ...] = ()
-
-    @property
-    def way(self) -> Way:
-        return Way(self.link.network, (*self.via, self.link.via))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +89,7 @@ class Injects:
         link, source = coming_in.link, remote_id(source_id)
         if self._is_own(coming_in):
             return Injected(None, "own")
-        self._check(coming_in)
+        coming_in = let_in(coming_in)
         async with self._turn(link):
             key = key_of(link, source)
             known = await self.parts.found(link.id, source)
@@ -181,7 +149,7 @@ class Injects:
     async def say(self, bridge: Bridge, link: RoomLink, text: str) -> None:
         """Say something of a link itself in its channel, as the bridge's bot; it does not go out over it."""
         bot = Actor(bridge.user_id, bridge.name, 0, client_of(bridge.name))
-        await self._messages.post(bot, link.channel_id, text, reply_to=None, client_msg_id=None, key=None)
+        await self._messages.post(bot, link.channel_id, storable(text), reply_to=None, client_msg_id=None, key=None)
 
     # ---- changed, taken back, reacted to
 
@@ -192,7 +160,7 @@ class Injects:
             NotFound: nothing is known by this id.
             Others: as `post`.
         """
-        self._check(coming_in)
+        coming_in = let_in(coming_in)
         async with self._turn(coming_in.link):
             part = await self._own_part(coming_in.link, source_id)
             with coming(coming_in.way):
@@ -200,7 +168,7 @@ class Injects:
 
     async def remove(self, coming_in: Incoming, source_id: str) -> None:
         """Take back what was said elsewhere; what is gone already is no error. Errors are those of `edit`."""
-        self._check(coming_in)
+        coming_in = let_in(coming_in)
         link = coming_in.link
         async with self._turn(link):
             if await self.parts.found(link.id, remote_id(source_id)) is None and await keys.result(self._database, key_of(link, source_id)):
@@ -212,7 +180,7 @@ class Injects:
 
     async def react(self, coming_in: Incoming, source_id: str, emoji: str, *, added: bool) -> None:
         """Put an emoji on a message, or take it away, by the id of any of its parts there. Errors are those of `edit`."""
-        self._check(coming_in)
+        coming_in = let_in(coming_in)
         async with self._turn(coming_in.link):
             part = await self._part(coming_in.link, source_id)
             by = await self._speaker(coming_in)
@@ -235,7 +203,7 @@ class Injects:
 
     async def join(self, coming_in: Incoming) -> None:
         """Let somebody be in the channel, before they say anything. Does nothing where joins don't cross the link."""
-        self._check(coming_in)
+        coming_in = let_in(coming_in)
         if "joins" in coming_in.link.crosses:
             async with self._turn(coming_in.link):
                 await self._speaker(coming_in)
@@ -244,11 +212,11 @@ class Injects:
         """Let somebody be in the channel no more."""
         async with self._turn(coming_in.link):
             with coming(coming_in.way):
-                await self._ghosts.parted(coming_in.link, coming_in.author.id)
+                await self._ghosts.parted(coming_in.link, coming_in.author)
 
     async def topic(self, coming_in: Incoming, topic: str) -> None:
         """Give the channel another topic; too long a one is cut. Does nothing where topics don't cross the link."""
-        self._check(coming_in)
+        coming_in = let_in(coming_in)
         if "topics" in coming_in.link.crosses:
             async with self._turn(coming_in.link):
                 by = await self._speaker(coming_in)
@@ -257,7 +225,7 @@ class Injects:
 
     async def typing(self, coming_in: Incoming, state: str) -> None:
         """Tell that somebody has started or stopped typing."""
-        self._check(coming_in)
+        coming_in = let_in(coming_in)
         by = await self._speaker(coming_in)
         self._tell(Typing(coming_in.link.channel_id, by.user_id, state, coming_in.link.via))
 
@@ -273,25 +241,9 @@ class Injects:
         """Whether it was in this very channel before."""
         return f"{self._server_name}/{coming_in.link.channel_id}" in coming_in.via
 
-    def _check(self, coming_in: Incoming) -> None:
-        link = coming_in.link
-        if link.direction == "out":
-            raise Forbidden("This link lets nothing in: its direction is out.")
-        if link.ended_position is not None:
-            raise Gone("This link has ended.")
-        if len(coming_in.via) >= HOPS_MAX:
-            raise Rejected(f"It has come through {len(coming_in.via)} links already: this looks like a loop.")
-        if link.trust == "refuse" and coming_in.trust.verdict != "verified":
-            raise Forbidden(f"This link takes nothing of which it is not known who sent it: {coming_in.trust}.")
-
     async def _speaker(self, coming_in: Incoming) -> Actor:
         with coming(coming_in.way):
-            return await self._ghosts.speaker(coming_in.link, coming_in.author, verified=coming_in.trust.verdict == "verified")
-
-
-def marked(coming_in: Incoming, contents: str) -> str:
-    """What was said, as it is posted: marked, where the link says so and it is not known who said it."""
-    return f"{MARK}{contents}" if coming_in.link.trust == "mark" and coming_in.trust.verdict != "verified" else contents
+            return await self._ghosts.speaker(coming_in.link, coming_in.author, verified=coming_in.verified)
 
 
 def key_of(link: RoomLink, source_id: str, ending: str = "") -> Key:

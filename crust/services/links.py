@@ -173,6 +173,8 @@ class Links:
 
     async def of_room(self, instance: str, room: str) -> RoomLink | None:
         """The living link of a room, by its name as the bridge compares it."""
+        if not room.isprintable():
+            return None  # as in `checked`
         rows = await self._database.fetch(f"{LIVING} AND l.instance = $1 AND l.remote_room = $2", instance, room)
         return link_of(rows[0]) if rows else None
 

@@ -56,9 +56,9 @@ def remote_id(text: str) -> str:
     """An id elsewhere, if it can be one.
 
     Raises:
-        Invalid: it is empty, too long, or holds what a database does not take.
+        Invalid: it is empty, too long, or cannot be printed.
     """
-    if not 1 <= len(text) <= ID_MAX or "\x00" in text or not text.isprintable():
+    if not 1 <= len(text) <= ID_MAX or not text.isprintable():
         raise Invalid(f"An id elsewhere has 1 to {ID_MAX} printable characters, and {text!r:.60} has not.", field="source_id")
     return text
 
@@ -70,7 +70,9 @@ class Parts:
         self._database = database
 
     async def found(self, link_id: int, remote: str) -> Row | None:
-        """The part of this id: its message, number and direction."""
+        """The part of this id: its message, number and direction. What can be no id is none's."""
+        if not remote.isprintable():
+            return None
         sql = "SELECT message_id, number, direction FROM message_part WHERE link_id = $1 AND remote_id = $2"
         rows = await self._database.fetch(sql, link_id, remote)
         return rows[0] if rows else None

@@ -177,11 +177,15 @@ class BridgeHost(Protocol):
     async def edit(
         self, link: Link, author: Remote, source_id: str, contents: str, *, trust: Trust = UNVERIFIED, via: Sequence[str] = ()
     ) -> None:
-        """Change what was said there, where the network has no revisions. What was said here is `Forbidden`."""
+        """Change what was said there, where the network has no revisions.
+
+        `author` is who did that: whoever the network lets do so, unless the verdict is `failed`. What somebody said who is linked with a
+        person here only they change, verified. Else, and where it was said here, it is `Forbidden`; a revision follows the same rules.
+        """
         ...
 
     async def remove(self, link: Link, author: Remote, source_id: str, *, trust: Trust = UNVERIFIED, via: Sequence[str] = ()) -> None:
-        """Take back what was said there; `author` is who did that. What was said here is `Forbidden`."""
+        """Take back what was said there; who may is as with `edit`."""
         ...
 
     async def react(

@@ -169,6 +169,18 @@ class Ghosts:
         for row in await self._database.fetch("SELECT organisation_id FROM organisation_member WHERE user_id = $1", user_id):
             change.record(NewEvent(type="user", event="edited", body=body, organisation=row["organisation_id"], object=user_id))
 
+    async def person_who_said(self, message_id: int) -> int | None:
+        """Whose message it is, if it is not a ghost's."""
+        sql = """SELECT u.id FROM message m JOIN "user" u ON u.id = m.user_id WHERE m.id = $1 AND u.kind <> 'ghost'"""
+        rows = await self._database.fetch(sql, message_id)
+        return rows[0]["id"] if rows else None
+
+    async def linked_to(self, link: RoomLink, remote: Remote) -> int | None:
+        """The person here who is somebody elsewhere, if one is."""
+        sql = "SELECT linked_to FROM ghost WHERE instance = $1 AND remote_user = $2"
+        rows = await self._database.fetch(sql, link.instance, checked(remote).id)
+        return rows[0]["linked_to"] if rows else None
+
     # ---- coming and going
 
     async def parted(self, link: RoomLink, remote: Remote) -> None:

@@ -127,6 +127,7 @@ class Injects:
     async def _again(self, coming_in: Incoming, first: int, known: Row | None, source: str, contents: str, revision: int) -> Injected:
         if revision <= 0 or (known is not None and known["direction"] != "in"):
             return Injected(first, "duplicate")
+        await self._may_change(coming_in, first)
         key = key_of(coming_in.link, source, f"@{revision}")
         if await keys.result(self._database, key) is not None:
             return Injected(first, "duplicate")
@@ -154,15 +155,19 @@ class Injects:
     # ---- changed, taken back, reacted to
 
     async def edit(self, coming_in: Incoming, source_id: str, contents: str) -> None:
-        """Change what was said elsewhere, by the id of any of its parts there. What was not said there is nobody's to change from there.
+        """Change what was said elsewhere, by the id of any of its parts there.
+
+        What a ghost said anybody changes over the same link: the network knows who may. What a person here said from there only they
+        change, verified.
 
         Raises:
             NotFound: nothing is known by this id.
+            Forbidden: it was said here, or by a person here who is not the author, or it is known that the author did not do this.
             Others: as `post`.
         """
         coming_in = let_in(coming_in)
         async with self._turn(coming_in.link):
-            part = await self._own_part(coming_in.link, source_id)
+            part = await self._own_part(coming_in, source_id)
             with coming(coming_in.way):
                 await self._messages.edit_elsewhere(part["message_id"], marked(coming_in, contents), None)
 
@@ -173,7 +178,7 @@ class Injects:
         async with self._turn(link):
             if await self.parts.found(link.id, remote_id(source_id)) is None and await keys.result(self._database, key_of(link, source_id)):
                 return  # it came over this link, and was removed: its parts go with it
-            part = await self._own_part(link, source_id)
+            part = await self._own_part(coming_in, source_id)
             by = await self._speaker(coming_in)
             with coming(coming_in.way):
                 await self._messages.remove_elsewhere(by.user_id, part["message_id"], link.id)
@@ -193,11 +198,21 @@ class Injects:
             raise NotFound("No message is known by this id over this link.", field="source_id")
         return part
 
-    async def _own_part(self, link: RoomLink, source_id: str) -> Row:
-        part = await self._part(link, source_id)
+    async def _own_part(self, coming_in: Incoming, source_id: str) -> Row:
+        """One of what was said elsewhere, which is to be changed or taken back."""
+        part = await self._part(coming_in.link, source_id)
         if part["direction"] != "in":
             raise Forbidden("This was said here: it is changed and taken back here.")
+        await self._may_change(coming_in, part["message_id"])
         return part
+
+    async def _may_change(self, coming_in: Incoming, message_id: int) -> None:
+        """What ghosts said is their network's: it knows who may change it there. What a person here said from there is theirs alone."""
+        if coming_in.trust.verdict == "failed":
+            raise Forbidden(f"It is known that they did not do this, so nothing is changed by it: {coming_in.trust}.")
+        person = await self._ghosts.person_who_said(message_id)
+        if person is not None and not (coming_in.verified and person == await self._ghosts.linked_to(coming_in.link, coming_in.author)):
+            raise Forbidden("A person here said this from there: only they, as the network vouches for them, change it and take it back.")
 
     # ---- coming, going, topics, typing
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from crust.errors import Invalid
+from crust.errors import Forbidden, Invalid
 from crust.plugin import Remote, Trust
 from crust.settings import Settings
 from tests.contracts.test_bridges import ANN, SURE, toy_at
 
 pytestmark = pytest.mark.asyncio
 
+MOE = Remote(id="moe@elsewhere", name="Moe")
 BAD = "a\0b\ud800c"  # what no database takes
 
 # ---- what can be stored
@@ -55,4 +56,40 @@ async def test_ids_and_verdicts_that_can_be_none_are_named(settings: Settings) -
             with pytest.raises(Invalid) as refused:
                 await call
             assert refused.value.field == field
+        assert await toy.texts() == []
+
+
+# ---- whose it is
+
+
+async def test_what_a_person_said_from_there_only_they_change(settings: Settings) -> None:
+    """Not another remote, and not they themselves as long as the network does not vouch for it; by revision, edit and removal alike."""
+    async with toy_at(settings) as toy:
+        link = await toy.linked()
+        await toy.bridge.identify(ANN, (await toy.node.core.ghosts.code(toy.ben, "toy")).code)
+        await toy.bridge.inject(link, ANN, "I am Ben", "m1", trust=SURE)
+        for author, trust in ((ANN, Trust()), (ANN, Trust("failed", "toy")), (MOE, SURE)):
+            for call in (
+                toy.bridge.inject(link, author, "I am not", "m1", revision=1, trust=trust),
+                toy.bridge.edit(link, author, "m1", "I am not", trust=trust), toy.bridge.remove(link, author, "m1", trust=trust),
+            ):  # fmt: skip
+                with pytest.raises(Forbidden):
+                    await call
+        assert await toy.texts() == ["I am Ben"]
+        await toy.bridge.inject(link, ANN, "I am Ben, indeed", "m1", revision=1, trust=SURE)
+        assert await toy.texts() == ["I am Ben, indeed"]
+        await toy.bridge.remove(link, ANN, "m1", trust=SURE)
+        assert await toy.texts() == []
+
+
+async def test_what_a_ghost_said_its_network_changes(settings: Settings) -> None:
+    """Whoever did it there, unless it is known that they did not."""
+    async with toy_at(settings) as toy:
+        link = await toy.linked()
+        await toy.bridge.inject(link, ANN, "hello", "m1")
+        with pytest.raises(Forbidden, match="did not"):
+            await toy.bridge.edit(link, ANN, "m1", "forged", trust=Trust("failed", "toy"))
+        await toy.bridge.edit(link, MOE, "m1", "hello (moderated)")
+        assert await toy.texts() == ["hello (moderated)"]
+        await toy.bridge.remove(link, MOE, "m1")
         assert await toy.texts() == []

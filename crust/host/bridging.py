@@ -106,8 +106,10 @@ class InstanceBridge:
     async def present(self, link: Link) -> Sequence[str]:
         return await self._core.ghosts.present(await self._living(link))
 
-    async def identify(self, author: Remote, code: str) -> User:
+    async def identify(self, author: Remote, code: str, *, trust: Trust = UNVERIFIED) -> User:
         self._access.need("bridge:ghosts")
+        if trust.verdict != "verified":
+            raise Forbidden(f"Only somebody whom the network vouches for can be a person here, and of {author.name!r:.60} nobody does.")
         person = await self._core.ghosts.identify(self._access.name, remote_of(author), code)
         return await self._core.members.user(person)
 

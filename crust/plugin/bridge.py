@@ -224,10 +224,14 @@ class BridgeHost(Protocol):
         """The ids there of those whose ghosts are in the channel now: whoever left while nobody listened is still among them."""
         ...
 
-    async def identify(self, author: Remote, code: str) -> User:
+    async def identify(self, author: Remote, code: str, *, trust: Trust = UNVERIFIED) -> User:
         """Link somebody who said a code to the bridge with the person here who was given it: they speak as that person from now on.
 
+        Args:
+            trust: has to be verified, or whoever has that name there next would be that person, too.
+
         Raises:
+            Forbidden: it is not.
             NotFound: the code is wrong, too old, or was used.
             Conflict: they are linked with another person.
         """

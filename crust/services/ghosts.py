@@ -251,14 +251,19 @@ class Ghosts:
         for row in await self._database.fetch(sql, user_id):
             await self._members.part(change, await channel_row(self._database, row["channel_id"]), user_id, by=user_id)
 
-    async def forget(self, actor: Actor, instance: str) -> int:
-        """Let nobody elsewhere speak as the caller any more; gives how many did."""
+    async def forget(self, user_id: int, instance: str) -> int:
+        """Let nobody elsewhere speak as a person any more; gives how many did."""
         async with self._log.change() as change:
             sql = "UPDATE ghost SET linked_to = NULL WHERE instance = $1 AND linked_to = $2"
-            count = await self._database.execute(sql, instance, actor.user_id)
+            count = await self._database.execute(sql, instance, user_id)
             if count:
-                change.audit("identity unlinked", object_=actor.user_id, bridge=instance)
+                change.audit("identity unlinked", object_=user_id, bridge=instance)
         return count
+
+    async def linked_with(self, user_id: int) -> list[dict[str, object]]:
+        """Who a person is elsewhere: bridge, remote_user and name of each."""
+        sql = "SELECT instance AS bridge, remote_user, name FROM ghost WHERE linked_to = $1 ORDER BY instance, remote_user"
+        return [dict(row) for row in await self._database.fetch(sql, user_id)]
 
     async def identities(self, instance: str, user_ids: list[int]) -> dict[int, str]:
         """Who these users are elsewhere: those that are ghosts, or are linked; user → the id there."""

@@ -201,6 +201,14 @@ class Profiles:
         """
         return await self._sessions.of((await self._named(username)).id)
 
+    async def id_of(self, username: str) -> int:
+        """Whose name this is.
+
+        Raises:
+            NotFound: there is nobody of that name.
+        """
+        return int((await self._named(username)).id)
+
     async def _named(self, username: str) -> User:
         user = await User.get_or_none(username_key=names.fold(username))
         if user is None or user.kind == "ghost":

@@ -153,8 +153,8 @@ async def test_a_code_is_given_once_and_nowhere_kept(settings: Settings) -> None
         bridge = p.at.plugin("toy").ctx.bridge
         who = loopback().Remote(id="benny", name="Benny")
         with pytest.raises(NotFound):
-            await bridge.identify(who, first)
-        assert (await bridge.identify(who, second)).username == "ben"
+            await bridge.identify(who, first, trust=loopback().Trust("verified"))
+        assert (await bridge.identify(who, second, trust=loopback().Trust("verified"))).username == "ben"
 
 
 # ---- by the settings

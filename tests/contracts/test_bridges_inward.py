@@ -50,7 +50,7 @@ async def test_ids_and_verdicts_that_can_be_none_are_named(settings: Settings) -
         link, bad = await toy.linked(), Remote(id=BAD, name="Ann")
         for call, field in (
             (toy.bridge.inject(link, bad, "hello", "m1"), "author"), (toy.bridge.parted(link, bad), "author"),
-            (toy.bridge.identify(bad, BAD), "author"), (toy.bridge.remove(link, ANN, BAD), "source_id"),
+            (toy.bridge.identify(bad, BAD, trust=SURE), "author"), (toy.bridge.remove(link, ANN, BAD), "source_id"),
             (toy.bridge.inject(link, ANN, "hello", "m1", trust=Trust("sure")), "trust"),  # type: ignore[arg-type]  # a bridge's bug
         ):  # fmt: skip
             with pytest.raises(Invalid) as refused:
@@ -66,7 +66,7 @@ async def test_what_a_person_said_from_there_only_they_change(settings: Settings
     """Not another remote, and not they themselves as long as the network does not vouch for it; by revision, edit and removal alike."""
     async with toy_at(settings) as toy:
         link = await toy.linked()
-        await toy.bridge.identify(ANN, (await toy.node.core.ghosts.code(toy.ben, "toy")).code)
+        await toy.bridge.identify(ANN, (await toy.node.core.ghosts.code(toy.ben, "toy")).code, trust=SURE)
         await toy.bridge.inject(link, ANN, "I am Ben", "m1", trust=SURE)
         for author, trust in ((ANN, Trust()), (ANN, Trust("failed", "toy")), (MOE, SURE)):
             for call in (
@@ -93,3 +93,28 @@ async def test_what_a_ghost_said_its_network_changes(settings: Settings) -> None
         assert await toy.texts() == ["hello (moderated)"]
         await toy.bridge.remove(link, MOE, "m1")
         assert await toy.texts() == []
+
+
+async def test_nobody_is_a_person_here_unless_their_network_vouches_for_them(settings: Settings) -> None:
+    """A code that somebody unverified has said counts for nothing, and is good still when they are verified."""
+    async with toy_at(settings) as toy:
+        code = (await toy.node.core.ghosts.code(toy.ben, "toy")).code
+        for trust in (Trust(), Trust("failed", "toy")):
+            with pytest.raises(Forbidden, match="vouches"):
+                await toy.bridge.identify(ANN, code, trust=trust)
+        assert (await toy.bridge.identify(ANN, code, trust=SURE)).username == "ben"
+
+
+async def test_an_operator_ends_what_somebody_is_elsewhere(settings: Settings) -> None:
+    """Who it is is listed; then they are a ghost again, though the account that they were is suspended."""
+    async with toy_at(settings) as toy:
+        link, core = await toy.linked(), toy.node.core
+        await toy.bridge.identify(ANN, (await core.ghosts.code(toy.ben, "toy")).code, trust=SURE)
+        await core.profiles.suspend("ben")
+        with pytest.raises(Forbidden, match="suspended"):
+            await toy.bridge.inject(link, ANN, "hello?", "m1", trust=SURE)
+        ben = await core.profiles.id_of("ben")
+        assert await core.ghosts.linked_with(ben) == [{"bridge": "toy", "remote_user": ANN.id, "name": "Ann"}]
+        assert [await core.ghosts.forget(ben, "toy") for _ in range(2)] == [1, 0]
+        assert await core.ghosts.linked_with(ben) == []
+        assert (await toy.bridge.inject(link, ANN, "hello", "m1", trust=SURE)).state == "posted"

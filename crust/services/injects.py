@@ -14,7 +14,7 @@ from typing import Literal
 from weakref import WeakValueDictionary
 
 from crust.clock import Clock
-from crust.errors import CrustError, Forbidden, NotFound, RateLimited
+from crust.errors import CrustError, Forbidden, Invalid, NotFound, RateLimited
 from crust.events.control import Control, Typing
 from crust.files.storage import Received
 from crust.log import coming
@@ -36,6 +36,7 @@ from crust.telemetry import get_logger
 log = get_logger(__name__)
 
 KEY_ID_MAX = 200  # characters of an id that a key holds as it is; longer ones stand there as their hash
+REVISION_MAX = 2**63 - 1  # what a database holds
 PAUSED = "{name} ({network}) says the same again and again: what comes from there waits for {seconds:.0f} s, in case it is a loop."
 
 
@@ -89,16 +90,17 @@ class Injects:
         link, source = coming_in.link, remote_id(source_id)
         if self._is_own(coming_in):
             return Injected(None, "own")
+        if not 0 <= revision <= REVISION_MAX:
+            raise Invalid(f"A revision is a number from 0 to {REVISION_MAX}.", field="revision")
         coming_in = let_in(coming_in)
         async with self._turn(link):
-            key = key_of(link, source)
+            key, part = key_of(link, source), Part(link_id=link.id, remote_id=source, trust=str(coming_in.trust), revision=revision)
             known = await self.parts.found(link.id, source)
             first = known["message_id"] if known else await keys.result(self._database, key)
             if first is not None:
-                return await self._again(coming_in, first, known, source, contents, revision)
+                return await self._again(coming_in, first, known, part, contents)
             if seconds := self._repeats.paused(link.id, coming_in.author.id):
                 raise RateLimited("They say the same again and again, and are paused.", retry_after=seconds)
-            part = Part(link_id=link.id, remote_id=source, trust=str(coming_in.trust))
             answered = await self.parts.found(link.id, reply_to) if reply_to else None
             actor = await self._speaker(coming_in)
             reply = answered["message_id"] if answered else None
@@ -124,16 +126,14 @@ class Injects:
             alone = Aim(channel_id=aim.channel_id, contents=aim.contents, part=aim.part)
             return await self._posted(actor, alone, key, received, file_name)
 
-    async def _again(self, coming_in: Incoming, first: int, known: Row | None, source: str, contents: str, revision: int) -> Injected:
-        if revision <= 0 or (known is not None and known["direction"] != "in"):
+    async def _again(self, coming_in: Incoming, first: int, known: Row | None, revised: Part, contents: str) -> Injected:
+        """What is known already is changed by a higher revision than it is at; what was removed stays so."""
+        if known is None or known["direction"] != "in" or revised.revision <= known["revision"]:
             return Injected(first, "duplicate")
         await self._may_change(coming_in, first)
-        key = key_of(coming_in.link, source, f"@{revision}")
-        if await keys.result(self._database, key) is not None:
-            return Injected(first, "duplicate")
         with coming(coming_in.way):
-            await self._messages.edit_elsewhere(first, marked(coming_in, contents), key)
-        return Injected(first, "edited")
+            edited = await self._messages.edit_elsewhere(first, marked(coming_in, contents), revised)
+        return Injected(first, "edited" if edited else "duplicate")
 
     async def _say_paused(self, coming_in: Incoming) -> None:
         """Let those in the channel know that somebody is paused; that it cannot be said stops nobody."""
@@ -169,7 +169,7 @@ class Injects:
         async with self._turn(coming_in.link):
             part = await self._own_part(coming_in, source_id)
             with coming(coming_in.way):
-                await self._messages.edit_elsewhere(part["message_id"], marked(coming_in, contents), None)
+                await self._messages.edit_elsewhere(part["message_id"], marked(coming_in, contents))
 
     async def remove(self, coming_in: Incoming, source_id: str) -> None:
         """Take back what was said elsewhere; what is gone already is no error. Errors are those of `edit`."""
@@ -261,7 +261,7 @@ class Injects:
             return await self._ghosts.speaker(coming_in.link, coming_in.author, verified=coming_in.verified)
 
 
-def key_of(link: RoomLink, source_id: str, ending: str = "") -> Key:
+def key_of(link: RoomLink, source_id: str) -> Key:
     """By which a repeat is known. What was said is no part of it: the network may tell it again in other words."""
     name = source_id if len(source_id) <= KEY_ID_MAX else hashlib.sha256(source_id.encode()).hexdigest()
-    return Key(link.scope, name + ending, keys.fingerprint("inject"))
+    return Key(link.scope, name, keys.fingerprint("inject"))

@@ -118,3 +118,17 @@ async def test_an_operator_ends_what_somebody_is_elsewhere(settings: Settings) -
         assert [await core.ghosts.forget(ben, "toy") for _ in range(2)] == [1, 0]
         assert await core.ghosts.linked_with(ben) == []
         assert (await toy.bridge.inject(link, ANN, "hello", "m1", trust=SURE)).state == "posted"
+
+
+# ---- in order
+
+
+async def test_a_late_revision_overwrites_no_newer_one(settings: Settings) -> None:
+    """Whatever comes in between, a message says what its highest revision does; what was posted as one is at that one."""
+    async with toy_at(settings) as toy:
+        link = await toy.linked()
+        states = [
+            (await toy.bridge.inject(link, ANN, f"revision {number}", "m1", revision=number)).state for number in (2, 1, 5, 4, 5, 6)
+        ]  # fmt: skip
+        assert states == ["posted", "duplicate", "edited", "duplicate", "duplicate", "edited"]
+        assert await toy.texts() == ["revision 6"]

@@ -126,7 +126,7 @@ class InstanceBridge:
     async def gap(self, link: Link, text: str) -> None:
         self._access.need("bridge:inject")
         living, bridge = await self._living(link), self._core.links.bridges[self._access.name]
-        with coming(Way(via=(living.via,))):
+        with coming(Way(via=(living.via,), still=self._core.injects.still(living))):
             await self._core.injects.say(bridge, living, text)
 
     async def state(self, state: State, reason: str | None = None, *, link: Link | None = None) -> None:

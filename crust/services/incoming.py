@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from crust.errors import Forbidden, Gone, Invalid, Rejected
+from crust.errors import Forbidden, Gone, Invalid, Rejected, Unavailable
 from crust.events.event import HOP
-from crust.log import Way
+from crust.log import Lease
+from crust.log.leases import held
 from crust.log.way import HOPS_MAX
+from crust.models.database import Database
 from crust.services.ghosts import Remote
-from crust.services.links import RoomLink
+from crust.services.links import Links, RoomLink
 from crust.services.names import storable
 
 Verdict = Literal["verified", "unverified", "failed"]
@@ -48,13 +50,27 @@ class Incoming:
     via: tuple[str, ...] = ()
 
     @property
-    def way(self) -> Way:
-        return Way(self.link.network, (*self.via, self.link.via))
-
-    @property
     def verified(self) -> bool:
         """Whether the network vouches for who has done it."""
         return self.trust.verdict == "verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """Asked inside a change: whether what came in by a link may be written still. `lease` is that of whoever brings it in, if any."""
+
+    database: Database
+    links: Links
+    link: RoomLink
+    lease: Lease | None
+
+    async def __call__(self) -> None:
+        """Raises NotFound where the link has ended meanwhile, and Unavailable where all is to be looked at anew."""
+        if self.lease is not None and not await held(self.database, self.lease):
+            raise Unavailable(f"{self.lease.name} is another process' by now: it brings in what comes.", retry_after=1)
+        now, before = await self.links.one(self.link.id), self.link
+        if (now.channel_id, now.organisation_id, now.direction) != (before.channel_id, before.organisation_id, before.direction):
+            raise Unavailable("The link has been changed meanwhile; the same again is safe.", retry_after=1)
 
 
 def let_in(coming_in: Incoming) -> Incoming:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakValueDictionary
@@ -17,14 +18,15 @@ from crust.clock import Clock
 from crust.errors import CrustError, Forbidden, Invalid, NotFound, RateLimited
 from crust.events.control import Control, Typing
 from crust.files.storage import Received
-from crust.log import coming
+from crust.log import Way, coming
+from crust.log.leases import under
 from crust.models.database import Database, Row
 from crust.services import keys
 from crust.services.actor import Actor
 from crust.services.channels import Channels
 from crust.services.files import Aim, Files
 from crust.services.ghosts import Ghosts, client_of
-from crust.services.incoming import Incoming, let_in, marked
+from crust.services.incoming import Incoming, Still, let_in, marked
 from crust.services.keys import Key
 from crust.services.links import Bridge, Links, RoomLink
 from crust.services.messages import Messages
@@ -105,7 +107,7 @@ class Injects:
             actor = await self._speaker(coming_in)
             reply = answered["message_id"] if answered else None
             aim = Aim(channel_id=link.channel_id, contents=marked(coming_in, contents), reply_to=reply, part=part)
-            with coming(coming_in.way):
+            with self._coming(coming_in):
                 posted = await self._posted(actor, aim, key, received, file_name)
             if self._repeats.said(link.id, coming_in.author.id, contents):
                 await self._say_paused(coming_in)
@@ -131,7 +133,7 @@ class Injects:
         if known is None or known["direction"] != "in" or revised.revision <= known["revision"]:
             return Injected(first, "duplicate")
         await self._may_change(coming_in, first)
-        with coming(coming_in.way):
+        with self._coming(coming_in):
             edited = await self._messages.edit_elsewhere(first, marked(coming_in, contents), revised)
         return Injected(first, "edited" if edited else "duplicate")
 
@@ -142,7 +144,7 @@ class Injects:
         bridge = self._links.bridges.get(link.instance)
         try:
             if bridge is not None:
-                with coming(coming_in.way):
+                with self._coming(coming_in):
                     await self.say(bridge, link, PAUSED.format(name=author.name, network=link.network, seconds=PAUSE_S))
         except CrustError as error:
             log.warning("a channel could not be told", channel=link.channel_id, error=error.message)
@@ -168,7 +170,7 @@ class Injects:
         coming_in = let_in(coming_in)
         async with self._turn(coming_in.link):
             part = await self._own_part(coming_in, source_id)
-            with coming(coming_in.way):
+            with self._coming(coming_in):
                 await self._messages.edit_elsewhere(part["message_id"], marked(coming_in, contents))
 
     async def remove(self, coming_in: Incoming, source_id: str) -> None:
@@ -180,7 +182,7 @@ class Injects:
                 return  # it came over this link, and was removed: its parts go with it
             part = await self._own_part(coming_in, source_id)
             by = await self._speaker(coming_in)
-            with coming(coming_in.way):
+            with self._coming(coming_in):
                 await self._messages.remove_elsewhere(by.user_id, part["message_id"], link.id)
 
     async def react(self, coming_in: Incoming, source_id: str, emoji: str, *, added: bool) -> None:
@@ -189,7 +191,7 @@ class Injects:
         async with self._turn(coming_in.link):
             part = await self._part(coming_in.link, source_id)
             by = await self._speaker(coming_in)
-            with coming(coming_in.way):
+            with self._coming(coming_in):
                 await self._messages.react_elsewhere(by.user_id, part["message_id"], emoji, added=added)
 
     async def _part(self, link: RoomLink, source_id: str) -> Row:
@@ -226,7 +228,7 @@ class Injects:
     async def part(self, coming_in: Incoming) -> None:
         """Let somebody be in the channel no more."""
         async with self._turn(coming_in.link):
-            with coming(coming_in.way):
+            with self._coming(coming_in):
                 await self._ghosts.parted(coming_in.link, coming_in.author)
 
     async def topic(self, coming_in: Incoming, topic: str) -> None:
@@ -235,7 +237,7 @@ class Injects:
         if "topics" in coming_in.link.crosses:
             async with self._turn(coming_in.link):
                 by = await self._speaker(coming_in)
-                with coming(coming_in.way):
+                with self._coming(coming_in):
                     await self._channels.topic_elsewhere(by, coming_in.link.channel_id, topic)
 
     async def typing(self, coming_in: Incoming, state: str) -> None:
@@ -252,12 +254,21 @@ class Injects:
             lock = self._turns[link.id] = asyncio.Lock()
         return lock
 
+    def _coming(self, coming_in: Incoming) -> AbstractContextManager[None]:
+        """For the length of a block, changes have come by this link."""
+        link = coming_in.link
+        return coming(Way(link.network, (*coming_in.via, link.via), self.still(link)))
+
+    def still(self, link: RoomLink) -> Still:
+        """What to ask inside each change whether things may come in by a link still."""
+        return Still(self._database, self._links, link, under.get())
+
     def _is_own(self, coming_in: Incoming) -> bool:
         """Whether it was in this very channel before."""
         return f"{self._server_name}/{coming_in.link.channel_id}" in coming_in.via
 
     async def _speaker(self, coming_in: Incoming) -> Actor:
-        with coming(coming_in.way):
+        with self._coming(coming_in):
             return await self._ghosts.speaker(coming_in.link, coming_in.author, verified=coming_in.verified)
 
 

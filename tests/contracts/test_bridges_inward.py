@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 
-from crust.errors import Forbidden, Invalid
+from crust.errors import Forbidden, Invalid, NotFound, Unavailable
+from crust.log import Lease
 from crust.plugin import Remote, Trust
+from crust.services.actor import Actor
 from crust.settings import Settings
 from tests.contracts.test_bridges import ANN, SURE, toy_at
+from tests.support.people import channel
 
 pytestmark = pytest.mark.asyncio
 
@@ -132,3 +139,67 @@ async def test_a_late_revision_overwrites_no_newer_one(settings: Settings) -> No
         ]  # fmt: skip
         assert states == ["posted", "duplicate", "edited", "duplicate", "duplicate", "edited"]
         assert await toy.texts() == ["revision 6"]
+
+
+# ---- what has changed meanwhile
+
+
+async def test_whose_lease_is_anothers_by_now_brings_nothing_in(settings: Settings) -> None:
+    """Whoever thaws finds it out inside the change, whatever it is that came in; what is written under the lease is not held up."""
+    async with toy_at(settings) as toy:
+        link, bridge, over = await toy.linked(), toy.bridge, asyncio.Event()
+
+        async def work(_: Lease) -> None:
+            await bridge.inject(link, ANN, "in time", "m1")
+            async with toy.node.database.transaction():
+                await toy.node.database.execute("UPDATE lease SET owner = 'another', generation = generation + 1 WHERE name = 'toy'")
+            for call in (
+                bridge.inject(link, ANN, "too late", "m2"), bridge.inject(link, ANN, "too late", "m1", revision=1),
+                bridge.edit(link, ANN, "m1", "too late"), bridge.remove(link, ANN, "m1"), bridge.react(link, ANN, "m1", ":+1:"),
+                bridge.joined(link, MOE), bridge.parted(link, ANN), bridge.topic(link, ANN, "too late"), bridge.gap(link, "too late"),
+            ):  # fmt: skip
+                with pytest.raises(Unavailable):
+                    await call
+            over.set()
+            await asyncio.Event().wait()
+
+        keeping = asyncio.create_task(toy.node.leases.keep("toy", work))
+        done = asyncio.create_task(over.wait())
+        await asyncio.wait([keeping, done], return_when=asyncio.FIRST_COMPLETED)
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        assert await done
+        assert await toy.texts() == ["in time"]
+        assert await bridge.present(link) == [ANN.id]
+
+
+async def test_a_link_that_ends_or_moves_meanwhile_lets_nothing_in(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was on its way is not posted where the link was; told again, it is where the link is."""
+    async with toy_at(settings) as toy:
+        link, core = await toy.linked(), toy.node.core
+        other, speaker = await channel(toy.node, toy.ana, name="other"), core.ghosts.speaker
+
+        async def move() -> None:
+            async with toy.node.log.change() as change:
+                await core.links.rehome(change, toy.room, other, toy.ana.user_id)
+
+        async def end() -> None:
+            await core.links.unlink(toy.ana, int(link.id))
+
+        def meanwhile(happens: Callable[[], Awaitable[None]]) -> None:
+            async def spoken(*arguments: Any, **named: Any) -> Actor:
+                actor = await speaker(*arguments, **named)
+                monkeypatch.setattr(core.ghosts, "speaker", speaker)
+                await happens()
+                return actor
+
+            monkeypatch.setattr(core.ghosts, "speaker", spoken)
+
+        meanwhile(move)
+        with pytest.raises(Unavailable, match="safe"):
+            await toy.bridge.inject(link, ANN, "hello", "m1")
+        await toy.bridge.inject(link, ANN, "hello", "m1")
+        meanwhile(end)
+        with pytest.raises(NotFound, match="ended"):
+            await toy.bridge.inject(link, ANN, "too late", "m2")
+        assert (await toy.texts(), await toy.texts(other)) == ([], ["hello"])

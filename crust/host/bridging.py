@@ -100,8 +100,8 @@ class InstanceBridge:
     async def topic(self, link: Link, author: Remote, topic: str, *, trust: Trust = UNVERIFIED, via: Sequence[str] = ()) -> None:
         await self._core.injects.topic(await self._incoming(link, author, trust, via), topic)
 
-    async def typing(self, link: Link, author: Remote, *, active: bool = True) -> None:
-        await self._core.injects.typing(await self._incoming(link, author, UNVERIFIED), "start" if active else "stop")
+    async def typing(self, link: Link, author: Remote, *, active: bool = True, trust: Trust = UNVERIFIED) -> None:
+        await self._core.injects.typing(await self._incoming(link, author, trust), "start" if active else "stop")
 
     async def present(self, link: Link) -> Sequence[str]:
         return await self._core.ghosts.present(await self._living(link))

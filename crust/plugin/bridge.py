@@ -212,8 +212,11 @@ class BridgeHost(Protocol):
         """The room has another topic. Nothing happens where topics don't cross."""
         ...
 
-    async def typing(self, link: Link, author: Remote, *, active: bool = True) -> None:
-        """Somebody is writing, or has stopped. Nothing happens if nobody knows them yet."""
+    async def typing(self, link: Link, author: Remote, *, active: bool = True, trust: Trust = UNVERIFIED) -> None:
+        """Somebody is writing, or has stopped. Nothing happens if they are not in the channel yet, or as whom is not known.
+
+        A person here who is linked with them has to be verified, as for what they say.
+        """
         ...
 
     async def gap(self, link: Link, text: str) -> None:

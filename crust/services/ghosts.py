@@ -90,6 +90,18 @@ class Ghosts:
                 row = await self._brought(change, link, remote, shown)
         return Actor(row["user_id"], row["username"], 0, client_of(link.instance))
 
+    async def present_as(self, link: RoomLink, remote: Remote, *, verified: bool) -> int | None:
+        """As whom somebody is in a link's channel already; None: as nobody, or not verified as a person here. Nothing is written."""
+        row = await self._known(link, checked(remote))
+        if row is None or (row["linked_to"] is not None and not verified):
+            return None
+        sql = (
+            'SELECT m.user_id FROM channel_member m JOIN "user" u ON u.id = m.user_id'
+            " WHERE m.channel_id = $1 AND m.user_id = $2 AND u.suspended_at IS NULL"
+        )
+        rows = await self._database.fetch(sql, link.channel_id, row["linked_to"] or row["user_id"])
+        return rows[0]["user_id"] if rows else None
+
     async def _known(self, link: RoomLink, remote: Remote) -> Row | None:
         rows = await self._database.fetch(KNOWN, link.instance, remote.id, link.channel_id)
         return rows[0] if rows else None

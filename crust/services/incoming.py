@@ -54,6 +54,11 @@ class Incoming:
         """Whether the network vouches for who has done it."""
         return self.trust.verdict == "verified"
 
+    @property
+    def refused(self) -> bool:
+        """Whether the link takes nothing of which so little is known."""
+        return self.link.trust == "refuse" and not self.verified
+
 
 @dataclass(frozen=True, slots=True)
 class Still:
@@ -94,7 +99,7 @@ def let_in(coming_in: Incoming) -> Incoming:
         raise Gone("This link has ended.")
     if len(coming_in.via) >= HOPS_MAX:
         raise Rejected(f"It has come through {len(coming_in.via)} links already: this looks like a loop.")
-    if link.trust == "refuse" and not coming_in.verified:
+    if coming_in.refused:
         raise Forbidden(f"This link takes nothing of which it is not known who sent it: {trust}.")
     return replace(coming_in, trust=replace(trust, how=storable(trust.how)[:HOW_MAX]))
 

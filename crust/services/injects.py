@@ -241,10 +241,13 @@ class Injects:
                     await self._channels.topic_elsewhere(by, coming_in.link.channel_id, topic)
 
     async def typing(self, coming_in: Incoming, state: str) -> None:
-        """Tell that somebody has started or stopped typing."""
+        """Tell that somebody who is in the channel has started or stopped typing; of others, and of whom too little is known, nothing."""
+        if coming_in.refused:
+            return
         coming_in = let_in(coming_in)
-        by = await self._speaker(coming_in)
-        self._tell(Typing(coming_in.link.channel_id, by.user_id, state, coming_in.link.via))
+        who = await self._ghosts.present_as(coming_in.link, coming_in.author, verified=coming_in.verified)
+        if who is not None:
+            self._tell(Typing(coming_in.link.channel_id, who, state, coming_in.link.via))
 
     # ---- what is common to all
 

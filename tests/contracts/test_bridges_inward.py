@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from crust.errors import Forbidden, Invalid, NotFound, Unavailable
+from crust.events.control import Typing
 from crust.log import Lease
 from crust.plugin import Remote, Trust
 from crust.services.actor import Actor
@@ -203,3 +204,29 @@ async def test_a_link_that_ends_or_moves_meanwhile_lets_nothing_in(settings: Set
         with pytest.raises(NotFound, match="ended"):
             await toy.bridge.inject(link, ANN, "too late", "m2")
         assert (await toy.texts(), await toy.texts(other)) == ([], ["hello"])
+
+
+# ---- typing
+
+
+async def test_who_types_is_not_made_by_it(settings: Settings) -> None:
+    """Who is known is told of, a person here as themself; of others nothing is, and nobody comes into the channel because of it."""
+    async with toy_at(settings) as toy:
+        link, strict = await toy.linked(), await toy.linked("#strict", trust="refuse")
+        heard: list[object] = []
+        toy.node.broker.on_control(heard.append)
+
+        async def typing(*calls: Awaitable[None]) -> list[int]:
+            heard.clear()
+            for call in calls:
+                await call
+            return [each.user_id for each in heard if isinstance(each, Typing)]
+
+        assert await typing(toy.bridge.typing(link, ANN), toy.bridge.typing(link, ANN, trust=SURE)) == []
+        assert await toy.bridge.present(link) == []
+        await toy.bridge.inject(link, ANN, "hello", "m1")
+        [ghost] = [row["user_id"] for row in await toy.node.database.fetch("SELECT user_id FROM ghost")]
+        assert await typing(toy.bridge.typing(link, ANN), toy.bridge.typing(strict, ANN)) == [ghost]
+        await toy.bridge.identify(ANN, (await toy.node.core.ghosts.code(toy.ben, "toy")).code, trust=SURE)
+        assert await typing(toy.bridge.typing(link, ANN), toy.bridge.typing(strict, ANN, trust=SURE)) == [toy.ben.user_id]
+        assert await toy.bridge.present(link) == []

@@ -173,7 +173,7 @@ class Loopback(Bridge[Config]):
             case "topic":
                 await bridge.topic(link, who, thing["text"], trust=trust)
             case "typing":
-                await bridge.typing(link, who)
+                await bridge.typing(link, who, trust=trust)
             case "join":
                 await bridge.joined(link, who, trust=trust)
             case "part":

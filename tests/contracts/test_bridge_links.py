@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from crust.cli.bridges import tried
 from crust.cli.plugins import problems_in
 from crust.errors import Conflict, CrustError, Forbidden, NotFound
 from crust.runtime import Node, opened
@@ -21,7 +22,7 @@ from crust.settings import Settings
 from tests.support.asking import ask, registry
 from tests.support.hosting import LOOPBACK, Hosted, hosted, loopback
 from tests.support.people import channel, events, person
-from tests.support.plugins import instance
+from tests.support.plugins import instance, with_plugins
 
 pytestmark = pytest.mark.asyncio
 
@@ -217,6 +218,19 @@ async def test_links_that_cannot_be_are_said(settings: Settings, tmp_path: Path)
             while not (rows := await p.at.node.database.fetch(sql)) or "degraded" not in rows[0]["body"]:
                 await asyncio.sleep(0.01)
         assert all(said.split(": ")[1][:20] in rows[0]["body"] for said in SAID)
+
+
+async def test_checking_a_bridge_changes_nothing(settings: Settings) -> None:
+    """Settings that are tried out beside the server end no link of it and make none, and bring no bot into it."""
+    async with place(settings, [{"channel": "room", "room": "#old"}]) as p:
+        before = await events(p.at.node)
+        address = p.at.host.instances[0].wanted.config.address  # type: ignore[attr-defined]  # the toy bridge's own
+        for name, link in (("toy", "#new"), ("other", "#other")):
+            wanted = instance("loopback", config={"address": address}, links=[{"channel": "room", "room": link}])
+            [finding] = await tried(with_plugins(settings, LOOPBACK.parent, **{name: wanted}), name)
+            assert finding.what == "connecting"
+        assert await p.rooms() == {"#old": p.room}
+        assert await events(p.at.node) == before
 
 
 async def test_a_link_of_an_archived_channel_stays(settings: Settings) -> None:

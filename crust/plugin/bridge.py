@@ -138,7 +138,8 @@ class BridgeHost(Protocol):
 
     `via` is what something came through before, as `came_through` reads it. Ids of messages are the network's own, of any of their parts.
     All of these raise `NotFound` if the link has ended, `Forbidden` if it lets nothing in (its direction, its trust, the plugin's
-    capabilities), `Gone` if its channel is archived, `Rejected` if a filter refused it or it came through too many links.
+    capabilities) or the author was suspended here or kicked from the channel, `Gone` if its channel is archived, `Rejected` if a filter
+    refused it or it came through too many links.
     """
 
     async def links(self) -> Sequence[Link]:
@@ -234,7 +235,7 @@ class BridgeHost(Protocol):
             trust: has to be verified, or whoever has that name there next would be that person, too.
 
         Raises:
-            Forbidden: it is not.
+            Forbidden: it is not, or they are suspended here.
             NotFound: the code is wrong, too old, or was used.
             Conflict: they are linked with another person.
         """

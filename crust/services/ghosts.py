@@ -32,14 +32,17 @@ CODE_S = 900.0  # seconds that a code can be said in
 CODE_BYTES = 9  # of chance in one: nobody guesses it, and it can be typed
 AVATAR_MAX = 255
 KNOWN = """
-SELECT g.user_id, g.linked_to, g.name, g.avatar, g.account, u.username,
-(SELECT 1 FROM channel_member m WHERE m.channel_id = $3 AND m.user_id = g.user_id) AS here
-FROM ghost g LEFT JOIN "user" u ON u.id = g.user_id WHERE g.instance = $1 AND g.remote_user = $2
+SELECT g.user_id, g.linked_to, g.name, g.avatar, g.account, u.username, u.suspended_at, p.suspended_at AS person_suspended_at,
+(SELECT 1 FROM channel_member m WHERE m.channel_id = $3 AND m.user_id = g.user_id) AS here,
+(SELECT 1 FROM kicked k WHERE k.channel_id = $3 AND k.user_id = g.user_id) AS kicked
+FROM ghost g LEFT JOIN "user" u ON u.id = g.user_id LEFT JOIN "user" p ON p.id = g.linked_to WHERE g.instance = $1 AND g.remote_user = $2
 """
 ALIKE = f"""
 SELECT 1 FROM "user" u WHERE u.kind <> 'ghost' AND ({lookalikes.in_sql("u.username_key")} = $1 OR {lookalikes.in_sql("u.name_key")} = $1
 OR u.name_key = $2) LIMIT 1
 """
+SUSPENDED = "They are suspended here, or linked with an account that is."
+KICKED = "They were removed from this channel by its people, and come back when one of these invites them."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +81,13 @@ class Ghosts:
         Raises:
             Invalid: their id or name can be none.
             Gone, NotFound: the channel is archived, or not there any more.
-            Forbidden: they are linked with an account that is suspended.
+            Forbidden: they are suspended, or the person here who they are; or they were kicked from the channel.
         """
         remote = checked(remote)
         row = await self._known(link, remote)
         if row is not None and row["linked_to"] is not None and verified and (person := await self._person(link, row["linked_to"])):
             return person
+        check_ghost(row)
         if row is None or not row["user_id"] or not row["here"] or (row["name"], row["avatar"], row["account"]) != profile(remote):
             shown = await self._shown(link, remote.name)
             async with self._log.change() as change:
@@ -112,7 +116,7 @@ class Ghosts:
         if not rows:
             return None
         if rows[0]["suspended_at"] is not None:
-            raise Forbidden("They are linked with an account here that is suspended.")
+            raise Forbidden(SUSPENDED)
         now = standing(rows[0])
         if not now.member:
             if not (now.type == "public" and now.full and now.sees) or now.archived or now.frozen:
@@ -138,6 +142,7 @@ class Ghosts:
         if (await channel_row(self._database, link.channel_id))["archived_at"] is not None:
             raise Gone("The channel is archived: it can be read, but not changed.")
         row = await self._known(link, remote)
+        check_ghost(row)
         if row is None or not row["user_id"]:
             user_id = await self._made(change, link, remote, shown)
         else:
@@ -187,11 +192,17 @@ class Ghosts:
         rows = await self._database.fetch(sql, message_id)
         return rows[0]["id"] if rows else None
 
-    async def linked_to(self, link: RoomLink, remote: Remote) -> int | None:
-        """The person here who is somebody elsewhere, if one is."""
-        sql = "SELECT linked_to FROM ghost WHERE instance = $1 AND remote_user = $2"
-        rows = await self._database.fetch(sql, link.instance, checked(remote).id)
-        return rows[0]["linked_to"] if rows else None
+    async def acting(self, link: RoomLink, remote: Remote, *, verified: bool) -> int | None:
+        """The person here as whom somebody elsewhere acts; None: they are none, or not verified.
+
+        Raises:
+            Forbidden: as in `speaker`.
+        """
+        row = await self._known(link, checked(remote))
+        if row is None or row["linked_to"] is None or not verified or row["person_suspended_at"] is not None:
+            check_ghost(row)
+            return None
+        return int(row["linked_to"])
 
     # ---- coming and going
 
@@ -234,6 +245,7 @@ class Ghosts:
         Raises:
             NotFound: nobody was given this code, it is too old, or it was said before.
             Conflict: they are linked with another person already.
+            Forbidden: they are suspended.
         """
         remote, said = checked(remote), hash_secret(names.storable(code.strip()))
         async with self._log.change() as change:
@@ -242,8 +254,13 @@ class Ghosts:
             if not rows:
                 raise NotFound("This code is wrong, too old, or was used: ask for another.", field="code")
             person = int(rows[0]["user_id"])
-            sql = "SELECT user_id, linked_to FROM ghost WHERE instance = $1 AND remote_user = $2"
+            sql = (
+                'SELECT g.user_id, g.linked_to, u.suspended_at FROM ghost g LEFT JOIN "user" u ON u.id = g.user_id'
+                " WHERE g.instance = $1 AND g.remote_user = $2"
+            )
             before = await self._database.fetch(sql, instance, remote.id)
+            if before and before[0]["suspended_at"] is not None:
+                raise Forbidden(SUSPENDED)
             if before and before[0]["linked_to"] not in (None, person):
                 raise Conflict("They are linked with another person already, who has to unlink them first.", field="code")
             await self._database.execute("DELETE FROM identity_code WHERE code_hash = $1", said)
@@ -285,6 +302,16 @@ class Ghosts:
             f" AND coalesce(linked_to, user_id) IN {d.any_of(2)} ORDER BY made_at DESC"
         )
         return {row["user_id"]: row["remote_user"] for row in await d.fetch(sql, instance, d.as_list(user_ids))}
+
+
+def check_ghost(row: Row | None) -> None:
+    """Raises Forbidden where somebody elsewhere, as they are known, is to do nothing here."""
+    if row is None:
+        return
+    if row["suspended_at"] is not None or row["person_suspended_at"] is not None:
+        raise Forbidden(SUSPENDED)
+    if row["kicked"]:
+        raise Forbidden(KICKED)
 
 
 def checked(remote: Remote) -> Remote:

@@ -212,8 +212,8 @@ class Injects:
         """What ghosts said is their network's: it knows who may change it there. What a person here said from there is theirs alone."""
         if coming_in.trust.verdict == "failed":
             raise Forbidden(f"It is known that they did not do this, so nothing is changed by it: {coming_in.trust}.")
-        person = await self._ghosts.person_who_said(message_id)
-        if person is not None and not (coming_in.verified and person == await self._ghosts.linked_to(coming_in.link, coming_in.author)):
+        acting = await self._ghosts.acting(coming_in.link, coming_in.author, verified=coming_in.verified)
+        if await self._ghosts.person_who_said(message_id) not in (None, acting):
             raise Forbidden("A person here said this from there: only they, as the network vouches for them, change it and take it back.")
 
     # ---- coming, going, topics, typing

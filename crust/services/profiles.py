@@ -135,6 +135,8 @@ class Profiles:
     async def suspend_by(self, actor: Actor, user_id: int, *, suspended: bool) -> None:
         """Let somebody in no more, or let them in again, as an administrator of the server; again is no error.
 
+        A ghost that is suspended does nothing here any more, whatever its network brings.
+
         Raises:
             Forbidden: the caller is none.
             NotFound: there is nobody of that id.
@@ -142,7 +144,7 @@ class Profiles:
         """
         may_administer(is_admin=actor.is_admin)
         user = await User.get_or_none(id=user_id)
-        if user is None or user.kind == "ghost":
+        if user is None:
             raise NotFound("There is no such user.", field="id")
         if user_id == actor.user_id:
             raise Conflict("You cannot suspend yourself.", field="id")
@@ -174,7 +176,7 @@ class Profiles:
         """
         ended: list[int] = []
         async with self._log.change() as change:
-            user = await self._named(username)
+            user = await self._named(username, ghosts=True)
             if user.suspended_at is None:
                 user.suspended_at = change.now
                 ended = await self._sessions.end_all(change, user.id)
@@ -188,7 +190,7 @@ class Profiles:
             NotFound: there is nobody of that name.
         """
         async with self._log.change() as change:
-            user = await self._named(username)
+            user = await self._named(username, ghosts=True)
             if user.suspended_at is not None:
                 user.suspended_at = None
                 await self._save(change, user, "edited", "suspended_at")
@@ -209,8 +211,8 @@ class Profiles:
         """
         return int((await self._named(username)).id)
 
-    async def _named(self, username: str) -> User:
+    async def _named(self, username: str, *, ghosts: bool = False) -> User:
         user = await User.get_or_none(username_key=names.fold(username))
-        if user is None or user.kind == "ghost":
+        if user is None or (user.kind == "ghost" and not ghosts):
             raise NotFound(f"There is no user {username}.")
         return user

@@ -11,10 +11,10 @@ import pytest
 from crust.errors import Forbidden, Invalid, NotFound, Unavailable
 from crust.events.control import Typing
 from crust.log import Lease
-from crust.plugin import Remote, Trust
+from crust.plugin import Link, Remote, Trust
 from crust.services.actor import Actor
 from crust.settings import Settings
-from tests.contracts.test_bridges import ANN, SURE, toy_at
+from tests.contracts.test_bridges import ANN, SURE, Toy, toy_at
 from tests.support.people import channel
 
 pytestmark = pytest.mark.asyncio
@@ -230,3 +230,57 @@ async def test_who_types_is_not_made_by_it(settings: Settings) -> None:
         await toy.bridge.identify(ANN, (await toy.node.core.ghosts.code(toy.ben, "toy")).code, trust=SURE)
         assert await typing(toy.bridge.typing(link, ANN), toy.bridge.typing(strict, ANN, trust=SURE)) == [toy.ben.user_id]
         assert await toy.bridge.present(link) == []
+
+
+# ---- who is let in no more
+
+
+async def _refused(toy: Toy, link: Link, author: Remote, match: str) -> None:
+    """Whatever they do; typing is nothing to raise for."""
+    bridge = toy.bridge
+    for call in (
+        bridge.inject(link, author, "again", "x1", trust=SURE), bridge.inject(link, author, "again", "m1", revision=1, trust=SURE),
+        bridge.edit(link, author, "m1", "again", trust=SURE), bridge.remove(link, author, "m1", trust=SURE),
+        bridge.react(link, author, "m1", ":+1:", trust=SURE), bridge.unreact(link, author, "m1", ":+1:", trust=SURE),
+        bridge.joined(link, author, trust=SURE), bridge.topic(link, author, "again", trust=SURE),
+    ):  # fmt: skip
+        with pytest.raises(Forbidden, match=match):
+            await call
+    await bridge.typing(link, author, trust=SURE)
+
+
+async def test_a_ghost_that_is_suspended_does_nothing_any_more(settings: Settings) -> None:
+    """In no channel, nor as a person here instead; once it is let in again, as before. By its id and by its name."""
+    async with toy_at(settings) as toy:
+        link, core = await toy.linked(), toy.node.core
+        first = await toy.bridge.inject(link, ANN, "hello", "m1", trust=SURE)
+        ghost = int((await core.messages.read_one(toy.ana, int(first.message_id or 0))).user_id)
+        await core.profiles.suspend_by(toy.ana, ghost, suspended=True)
+        await _refused(toy, link, ANN, "suspended")
+        with pytest.raises(Forbidden, match="suspended"):
+            await toy.bridge.identify(ANN, (await core.ghosts.code(toy.ben, "toy")).code, trust=SURE)
+        assert await toy.texts() == ["hello"]
+        await core.profiles.unsuspend("Ann:toy.example")
+        await toy.bridge.inject(link, ANN, "thank you", "m2", trust=SURE)
+        assert await toy.texts() == ["hello", "thank you"]
+
+
+async def test_a_ghost_that_is_kicked_stays_away_until_it_is_invited(settings: Settings) -> None:
+    """From that channel; what it said elsewhere goes on. Whoever leaves by themselves comes back as they like."""
+    async with toy_at(settings) as toy:
+        link, core = await toy.linked(), toy.node.core
+        other = await channel(toy.node, toy.ana, name="other")
+        elsewhere = await toy.linked("#other", other)
+        first = await toy.bridge.inject(link, ANN, "hello", "m1", trust=SURE)
+        ghost = int((await core.messages.read_one(toy.ana, int(first.message_id or 0))).user_id)
+        await toy.bridge.parted(link, ANN)
+        await toy.bridge.inject(link, ANN, "I am back", "m2", trust=SURE)
+        await core.channels.kick(toy.ana, toy.room, ghost)
+        await _refused(toy, link, ANN, "invites")
+        assert await toy.bridge.present(link) == []
+        await toy.bridge.inject(elsewhere, ANN, "hello, others", "o1", trust=SURE)
+        await core.channels.invite(toy.ana, toy.room, ghost)
+        await toy.bridge.inject(link, ANN, "thank you", "m3", trust=SURE)
+        assert await toy.texts() == ["hello", "I am back", "thank you"]
+        await core.organisations.expel(toy.ana, next(iter(toy.known.organisations)), ghost)
+        await _refused(toy, link, ANN, "invites")

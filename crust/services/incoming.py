@@ -105,5 +105,6 @@ def let_in(coming_in: Incoming) -> Incoming:
 
 
 def marked(coming_in: Incoming, contents: str) -> str:
-    """What was said, as it is posted: marked, where the link says so and it is not known who said it."""
-    return f"{MARK}{storable(contents)}" if coming_in.link.trust == "mark" and not coming_in.verified else storable(contents)
+    """What was said, as it is posted: marked, where they are known not to have said it, or the link says so and it is not known."""
+    unsure = coming_in.trust.verdict == "failed" or (coming_in.link.trust == "mark" and not coming_in.verified)
+    return f"{MARK if unsure else ''}{storable(contents)}"

@@ -85,7 +85,7 @@ class Wish:
     """A link that somebody wants. `title` is what people are shown instead of the room's name, where that is secret or long.
 
     `crosses` names what crosses beside messages; `trust` says what becomes of what a sender is not known to have sent: it is accepted,
-    marked or refused.
+    marked or refused. What they are known not to have sent is marked at least.
     """
 
     room: str

@@ -13,6 +13,7 @@ from crust.events.control import Typing
 from crust.log import Lease
 from crust.plugin import Link, Remote, Trust
 from crust.services.actor import Actor
+from crust.services.incoming import MARK
 from crust.settings import Settings
 from tests.contracts.test_bridges import ANN, SURE, Toy, toy_at
 from tests.support.people import channel
@@ -126,6 +127,16 @@ async def test_an_operator_ends_what_somebody_is_elsewhere(settings: Settings) -
         assert [await core.ghosts.forget(ben, "toy") for _ in range(2)] == [1, 0]
         assert await core.ghosts.linked_with(ben) == []
         assert (await toy.bridge.inject(link, ANN, "hello", "m1", trust=SURE)).state == "posted"
+
+
+async def test_a_known_forgery_is_marked_at_least(settings: Settings) -> None:
+    """Over a link that accepts, marks what is not known, or refuses it."""
+    async with toy_at(settings) as toy:
+        for trust in ("accept", "mark"):
+            await toy.bridge.inject(await toy.linked(f"#{trust}", trust=trust), ANN, trust, "m1", trust=Trust("failed", "dmarc"))
+        assert await toy.texts() == [f"{MARK}accept", f"{MARK}mark"]
+        with pytest.raises(Forbidden, match="failed dmarc"):
+            await toy.bridge.inject(await toy.linked("#refuse", trust="refuse"), ANN, "x", "m1", trust=Trust("failed", "dmarc"))
 
 
 # ---- in order

@@ -143,10 +143,10 @@ class PluginHost:
         self._tasks[wanted.name] = tasks
 
     async def _begin_all(self) -> None:
+        await self._end_links()  # first: an instance that has another name now may link the same rooms
         for instance in self.instances:
             await self._try_to_begin(instance)
         await self._say_refused()
-        await self._end_links()
 
     async def _say_refused(self) -> None:
         """Let operators know of those that could not be made."""

@@ -1,7 +1,7 @@
 """Links: which room elsewhere is which channel here, who said so, and since when.
 
-One room is linked to one channel; a channel may have several links. A link that has ended stays as a row, so that what came over it is
-known still; the room can be linked anew.
+One room of a network is linked to one channel, by one bridge; a channel may have several links. A link that has ended stays as a row, so
+that what came over it is known still; the room can be linked anew.
 """
 
 from __future__ import annotations
@@ -218,7 +218,8 @@ class Links:
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`; NotFound also where there is no such bridge.
             Invalid: something of the wish cannot be.
-            Conflict: the room is linked with another channel, or this link stands in the settings and would be another.
+            Conflict: the room is linked with another channel, or by another bridge of its network; or this link stands in the settings and
+                would be another.
         """
         made = self.known(bridge)
         wish = checked(wish, made)
@@ -260,6 +261,10 @@ class Links:
         existing = await self.of_room(bridge.name, wish.room)
         if existing is not None and existing.channel_id != channel["id"] and not (existing.configured and by == NOBODY):
             raise Conflict(f"The room {wish.room!r} of {bridge.name} is linked with another channel: unlink it there first.", field="room")
+        sql = f"{LIVING} AND l.network = $1 AND l.remote_room = $2 AND l.instance <> $3"
+        if others := await self._database.fetch(sql, bridge.network, wish.room, bridge.name):
+            there = f"{others[0]['instance']}, which is on {bridge.network} too"
+            raise Conflict(f"The room {wish.room!r} is linked by {there}: unlink it there first.", field="room")
         return existing
 
     async def _made(self, change: Change, channel: Row, bridge: Bridge, wish: Wish, by: int) -> RoomLink:

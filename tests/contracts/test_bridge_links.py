@@ -201,6 +201,18 @@ SAID = [
 ]
 
 
+async def test_a_bridge_that_has_another_name_now_keeps_its_rooms(settings: Settings) -> None:
+    """At once: the links of the name that stands there no more end before new ones are made."""
+    async with place(settings, [{"channel": "room", "room": "#a"}]) as p:
+        ana = p.ana
+    wanted = instance("loopback", config={"address": "x"}, links=[{"channel": "room", "room": "#a"}])
+    async with hosted(settings, LOOPBACK.parent, {"renamed": wanted}, running=False) as at:
+        assert at.host.instances[0].problems == []
+        linked = await at.node.core.links.of_channel((await at.node.core.links.of_bridge("renamed"))[0].channel_id)
+        assert [each.instance for each in linked] == ["renamed"]
+        assert (await at.node.core.channels.read(ana, linked[0].channel_id)).bridged[0].bridge == "renamed"
+
+
 async def test_links_that_cannot_be_are_said(settings: Settings, tmp_path: Path) -> None:
     """In the instance's state and by `crust plugins check`, each with its reason and without making anything; the others are there."""
     async with place(settings) as p:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from crust.errors import Forbidden, Invalid, NotFound, Unavailable
+from crust.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 from crust.events.control import Typing
 from crust.log import Lease
 from crust.plugin import Link, Remote, Trust
 from crust.services.actor import Actor
 from crust.services.incoming import MARK
+from crust.services.links import Wish
 from crust.settings import Settings
 from tests.contracts.test_bridges import ANN, SURE, Toy, toy_at
 from tests.support.people import channel
@@ -295,3 +297,23 @@ async def test_a_ghost_that_is_kicked_stays_away_until_it_is_invited(settings: S
         assert await toy.texts() == ["hello", "I am back", "thank you"]
         await core.organisations.expel(toy.ana, next(iter(toy.known.organisations)), ghost)
         await _refused(toy, link, ANN, "invites")
+
+
+# ---- one network twice
+
+
+async def test_two_bridges_of_one_network_link_no_room_twice(settings: Settings) -> None:
+    """Neither with two channels nor with one; the other bridge is named. Once it has let go of the room, this one may have it."""
+    async with toy_at(settings) as toy:
+        links = toy.node.core.links
+        links.bridges["twin"] = replace(toy.known, name="twin")
+        other = await channel(toy.node, toy.ana, name="other")
+        first = await toy.linked()
+        for where in (toy.room, other):
+            with pytest.raises(Conflict, match="linked by toy"):
+                await links.link(toy.ana, where, "twin", Wish(room="#TOY"))
+        await links.link(toy.ana, other, "twin", Wish(room="#second"))
+        links.bridges["far"] = replace(toy.known, name="far", network="far.example")
+        await links.link(toy.ana, other, "far", Wish(room="#toy"))
+        await links.unlink(toy.ana, int(first.id))
+        assert (await links.link(toy.ana, other, "twin", Wish(room="#toy"))).instance == "twin"

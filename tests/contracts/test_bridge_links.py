@@ -145,6 +145,22 @@ async def test_the_command_links_lists_and_ends(settings: Settings) -> None:
         assert await p.rooms() == {}
 
 
+async def test_a_link_is_ended_by_its_room_or_else_by_its_title(settings: Settings) -> None:
+    """Where one link's title is another one's room, the room counts; a title need be no room's name; of several it has to be the room."""
+    async with place(settings) as p:
+        for room, title in (("#a", "#b"), ("#b", "our team"), ("#c", "twins"), ("#d", "twins")):
+            await p.at.node.core.links.link(p.ana, p.room, "toy", Wish(room=room, title=title))
+        assert await p.run('/bridge unlink toy "our team"') == "The link with our team of toy has ended."
+        await p.at.node.core.links.link(p.ana, p.room, "toy", Wish(room="#b"))
+        assert await p.run("/bridge unlink toy #B") == "The link with #b of toy has ended."
+        with pytest.raises(Conflict, match="Several"):
+            await p.run("/bridge unlink toy twins")
+        with pytest.raises(NotFound, match="linked with: toy #b; toy twins"):
+            await p.run("/bridge unlink toy nobody")
+        assert await p.run("/bridge unlink toy #b") == "The link with #b of toy has ended."
+        assert set(await p.rooms()) == {"#c", "#d"}
+
+
 async def test_a_code_is_given_once_and_nowhere_kept(settings: Settings) -> None:
     """`/bridge me` gives one that the bridge knows the caller by; asked again under the same key another, as none is kept in clear."""
     async with place(settings) as p:

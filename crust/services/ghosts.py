@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from crust.clock import rfc3339
 from crust.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from crust.ids import hash_secret
-from crust.log import Change, Log, NewEvent
+from crust.log import Change, Log
 from crust.models.database import Database, Row
 from crust.models.tables import User
 from crust.services import lookalikes, names
@@ -32,14 +32,11 @@ CODE_S = 900.0  # seconds that a code can be said in
 CODE_BYTES = 9  # of chance in one: nobody guesses it, and it can be typed
 AVATAR_MAX = 255
 KNOWN = """
-SELECT g.user_id, g.linked_to, g.name, g.avatar, g.account, u.username, u.suspended_at, p.suspended_at AS person_suspended_at,
+SELECT g.user_id, g.linked_to, g.name, g.avatar, g.account, u.username, u.name AS shown,
+u.suspended_at, p.suspended_at AS person_suspended_at,
 (SELECT 1 FROM channel_member m WHERE m.channel_id = $3 AND m.user_id = g.user_id) AS here,
 (SELECT 1 FROM kicked k WHERE k.channel_id = $3 AND k.user_id = g.user_id) AS kicked
 FROM ghost g LEFT JOIN "user" u ON u.id = g.user_id LEFT JOIN "user" p ON p.id = g.linked_to WHERE g.instance = $1 AND g.remote_user = $2
-"""
-ALIKE = f"""
-SELECT 1 FROM "user" u WHERE u.kind <> 'ghost' AND ({lookalikes.in_sql("u.username_key")} = $1 OR {lookalikes.in_sql("u.name_key")} = $1
-OR u.name_key = $2) LIMIT 1
 """
 SUSPENDED = "They are suspended here, or linked with an account that is."
 KICKED = "They were removed from this channel by its people, and come back when one of these invites them."
@@ -89,7 +86,7 @@ class Ghosts:
             return person
         check_ghost(row)
         if row is None or not row["user_id"] or not row["here"] or (row["name"], row["avatar"], row["account"]) != profile(remote):
-            shown = await self._shown(link, remote.name)
+            shown = await self._accounts.lookalikes.shown(remote.name, link.network)
             async with self._log.change() as change:
                 row = await self._brought(change, link, remote, shown)
         return Actor(row["user_id"], row["username"], 0, client_of(link.instance))
@@ -131,12 +128,6 @@ class Ghosts:
         if not await self._database.fetch(sql, link.channel_id, user_id):
             await self._members.join(change, await channel_row(self._database, link.channel_id), user_id, "member", by=user_id)
 
-    async def _shown(self, link: RoomLink, name: str) -> str:
-        """The name that a ghost is shown by: with the network's where it could be taken for somebody's here."""
-        alike = await self._database.fetch(ALIKE, lookalikes.skeleton(name), names.fold(name))
-        ending = f" ({link.network})"
-        return f"{name[: names.NAME_MAX - len(ending)]}{ending}" if alike else name
-
     async def _brought(self, change: Change, link: RoomLink, remote: Remote, shown: str) -> Row:
         """Inside a change: let there be a ghost with this profile, in the channel."""
         if (await channel_row(self._database, link.channel_id))["archived_at"] is not None:
@@ -147,16 +138,19 @@ class Ghosts:
             user_id = await self._made(change, link, remote, shown)
         else:
             user_id = row["user_id"]
-            if (row["name"], row["avatar"], row["account"]) != profile(remote):
-                await self._renamed(change, user_id, remote, shown)
+            if (row["name"], row["avatar"], row["account"], row["shown"]) != (*profile(remote), shown):
+                await User.filter(id=user_id).update(avatar=remote.avatar)
+                await self._accounts.lookalikes.rename(change, user_id, shown)
         if not await self._members.roles(link.organisation_id, [user_id]):
             await self._members.join_organisation(change, link.organisation_id, user_id, "guest", by=user_id)
         sql = (
-            "INSERT INTO ghost (instance, remote_user, user_id, name, avatar, account, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            "INSERT INTO ghost (instance, remote_user, user_id, name, avatar, account, made_at, skeleton)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
             " ON CONFLICT (instance, remote_user) DO UPDATE SET user_id = excluded.user_id, name = excluded.name, avatar = excluded.avatar,"
-            " account = excluded.account"
+            " account = excluded.account, skeleton = excluded.skeleton"
         )
-        await self._database.execute(sql, link.instance, remote.id, user_id, *profile(remote), change.now)
+        values = (*profile(remote), change.now, lookalikes.skeleton(remote.name))
+        await self._database.execute(sql, link.instance, remote.id, user_id, *values)
         await self._join(change, link, user_id)
         found = await self._known(link, remote)
         assert found is not None
@@ -178,13 +172,6 @@ class Ghosts:
             if not await User.filter(username_key=names.fold(handle)).exists():
                 return handle
         return f"{first[:22]}-{hashlib.sha256(remote.id.encode()).hexdigest()[:9]}:{link.network}"
-
-    async def _renamed(self, change: Change, user_id: int, remote: Remote, shown: str) -> None:
-        sql = 'UPDATE "user" SET name = $1, name_key = $2, avatar = $3, updated_at = $4 WHERE id = $5'
-        await self._database.execute(sql, shown, names.fold(shown), remote.avatar, change.now, user_id)
-        body = await self._members.user(user_id)
-        for row in await self._database.fetch("SELECT organisation_id FROM organisation_member WHERE user_id = $1", user_id):
-            change.record(NewEvent(type="user", event="edited", body=body, organisation=row["organisation_id"], object=user_id))
 
     async def person_who_said(self, message_id: int) -> int | None:
         """Whose message it is, if it is not a ghost's."""

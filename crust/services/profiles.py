@@ -67,6 +67,7 @@ class Profiles:
             before = (user.name, user.email)
             if shown is not None:
                 user.name, user.name_key = shown, names.fold(shown)
+                await self._accounts.lookalikes.give_way(change, shown)
             if address is not None:
                 user.email, user.email_key = address or None, names.fold(address) or None
             if (user.name, user.email) != before:

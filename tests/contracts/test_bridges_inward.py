@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -18,7 +19,7 @@ from crust.services.incoming import MARK
 from crust.services.links import Wish
 from crust.settings import Settings
 from tests.contracts.test_bridges import ANN, SURE, Toy, toy_at
-from tests.support.people import channel
+from tests.support.people import channel, events, person
 
 pytestmark = pytest.mark.asyncio
 
@@ -317,3 +318,41 @@ async def test_two_bridges_of_one_network_link_no_room_twice(settings: Settings)
         await links.link(toy.ana, other, "far", Wish(room="#toy"))
         await links.unlink(toy.ana, int(first.id))
         assert (await links.link(toy.ana, other, "twin", Wish(room="#toy"))).instance == "twin"
+
+
+# ---- names
+
+
+async def test_a_ghost_gives_way_to_whoever_takes_its_name(settings: Settings) -> None:
+    """Who gets an account or another name is not taken for somebody elsewhere who was there before; all who know these are told."""
+    async with toy_at(settings) as toy:
+        link, core = await toy.linked(), toy.node.core
+
+        async def shown(name: str, id_: str = "") -> str:
+            came = await toy.bridge.inject(link, Remote(id=id_ or name, name=name), f"I am {name}", secrets.token_hex(4))
+            return (await core.accounts.viewed(int((await core.messages.read_one(toy.ana, int(came.message_id or 0))).user_id))).name
+
+        before = [await shown(name) for name in ("Boss", "B\u043ess", "Zo\u00e9", "Bossy")]
+        assert before == ["Boss", "B\u043ess", "Zo\u00e9", "Bossy"]
+        await person(toy.node, "boss")
+        told = len(await events(toy.node))
+        await core.profiles.edit(toy.ben, "Zoe", None)
+        assert [each.event for each in (await events(toy.node))[told:] if each.type == "user"] == ["edited", "edited"]
+        after = [await shown(name) for name in ("Boss", "B\u043ess", "Zo\u00e9", "Bossy")]
+        assert after == ["Boss (toy.example)", "B\u043ess (toy.example)", "Zo\u00e9 (toy.example)", "Bossy"]
+        assert await shown("Boss", "another") == "Boss (toy.example)"
+
+
+async def test_a_ghosts_name_is_looked_at_again_where_it_comes_to(settings: Settings) -> None:
+    """One from before names were compared, or from whose name somebody here has gone, has the right one in the next channel."""
+    async with toy_at(settings) as toy:
+        link, core = await toy.linked(), toy.node.core
+        other = await channel(toy.node, toy.ana, name="other")
+        elsewhere = await toy.linked("#other", other)
+        first = await toy.bridge.inject(link, Remote(id="1", name="Boss"), "hello", "m1")
+        async with toy.node.database.transaction():
+            await toy.node.database.execute("UPDATE ghost SET skeleton = ''")
+        await person(toy.node, "boss")
+        await toy.bridge.inject(elsewhere, Remote(id="1", name="Boss"), "hello", "m1")
+        ghost = int((await core.messages.read_one(toy.ana, int(first.message_id or 0))).user_id)
+        assert (await core.accounts.viewed(ghost)).name == "Boss (toy.example)"

@@ -1,4 +1,4 @@
-"""The revision that a message of elsewhere is at, and which people elsewhere are not let into a channel any more.
+"""The revision that a message of elsewhere is at, what the name of somebody elsewhere looks like, and who is not let into a channel.
 
 Keys of several columns cannot be had as models.
 """
@@ -12,7 +12,13 @@ from tortoise.migrations import operations as ops
 
 # `user_id` is a ghost's. Who kicked it, and when, is in the log.
 KICKED = "CREATE TABLE kicked (channel_id bigint NOT NULL, user_id bigint NOT NULL, PRIMARY KEY (channel_id, user_id)){clustered}"
-STATEMENTS = ("ALTER TABLE message_part ADD COLUMN revision bigint NOT NULL DEFAULT 0", KICKED)
+STATEMENTS = (
+    "ALTER TABLE message_part ADD COLUMN revision bigint NOT NULL DEFAULT 0",
+    # Of those from before, what their names look like is written when they next come into a channel.
+    "ALTER TABLE ghost ADD COLUMN skeleton text NOT NULL DEFAULT ''",
+    "CREATE INDEX ghost_skeleton ON ghost (skeleton)",
+    KICKED,
+)
 
 
 async def create(_apps: Any, editor: Any) -> None:

@@ -206,8 +206,14 @@ def plugins_of(settings: Settings, *, strict: bool) -> list[Wanted]:
 
 
 @asynccontextmanager
-async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, place: Place, *, strict: bool = False) -> AsyncIterator[Hosted]:
+async def hosting(
+    node: Node, wanted: Sequence[Wanted], chain: FilterChain, place: Place, *, strict: bool = False, begin: bool = True
+) -> AsyncIterator[Hosted]:
     """Have plugins ready for the length of a block: their filters are asked, and the rest of them lives as long as what is given runs.
+
+    Args:
+        strict: refuse where one could not be made; else it is left out.
+        begin: as in `PluginHost.ready`.
 
     Raises:
         SettingsError: one could not be made, and `strict`.
@@ -222,7 +228,7 @@ async def hosting(node: Node, wanted: Sequence[Wanted], chain: FilterChain, plac
         node.database, node.log, node.broker, node.leases, node.consumers, node.clock, node.settings.delivery, node.metrics
     )  # fmt: skip
     host = PluginHost(node.core, engine, node.leases, wanted, chain, place, metrics=node.metrics)
-    async with host.ready():
+    async with host.ready(begin=begin):
         if strict and host.refused:
             raise SettingsError([problem for each in host.refused for problem in each.problems])
         reader = programs.reader(node.core, host.bridges, node.leases, node.metrics)

@@ -75,7 +75,7 @@ class BridgeCalls:
 
     async def forget(self, context: Context, params: BridgeName) -> None:
         """Let nobody on a bridge's network speak as the caller any more; again is no error."""
-        await self._core.ghosts.forget(context.caller, self._core.links.known(params.bridge).name)
+        await self._core.ghosts.forget(context.caller.user_id, self._core.links.known(params.bridge).name)
 
 
 def register(registry: Registry, core: Core) -> None:

@@ -31,15 +31,20 @@ log = get_logger(__name__)
 NAME = "inject"  # of the lease
 PREFETCH = 64  # messages that are dealt with side by side, lane by lane
 AGAIN_S = 0.5  # before what could not be stored is tried again
+TRIES = 20  # of what somebody waits for; then they are told, and send it again: meanwhile others have its place
 REPLAY_S = 2.0  # between two looks for what operators want to be done again
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A message from a program; `account` is who sent it, as RabbitMQ has verified, or None where it was not said."""
+    """A message from a program.
+
+    `account` is who sent it, as RabbitMQ has verified, or None where it was not said; `told`: whether they are told what came of it.
+    """
 
     account: str | None
     body: bytes
+    told: bool = False
 
 
 class Answering(Protocol):
@@ -54,7 +59,7 @@ class Answering(Protocol):
         ...
 
     async def replay(self) -> None:
-        """Deals with what was refused and operators want to be done again; raises Unavailable where that has to wait."""
+        """Deals with what was refused and operators want to be done again, as far as it can be; raises Unavailable as above."""
         ...
 
 
@@ -102,13 +107,17 @@ class Injecting:
             await reader.close()
 
     async def dealt_with(self, asked: Asked) -> InjectReply:
-        """The answer, however often it takes."""
+        """The answer, however often it takes; where somebody waits for it, in the end that it is not to be had now."""
+        tried = 0
         while True:
             try:
                 return await self._answering.answer(asked)
             except Unavailable as error:
                 log.warning("what a program sent waits", account=asked.account, reason=error.message)
-                await asyncio.sleep(AGAIN_S)
+                tried += 1
+                if asked.told and tried >= TRIES:
+                    return InjectReply(error=error.as_dict())
+            await asyncio.sleep(AGAIN_S)
 
     def lane(self, asked: Asked) -> str:
         return self._answering.lane(asked)
@@ -128,7 +137,8 @@ class Reader:
 
     async def take(self, message: DeliveredMessage) -> None:
         """Begin with one; those of a lane wait for each other, in the order in which they came."""
-        asked = Asked(message.header.properties.user_id, message.body)
+        account, reply_to = message.header.properties.user_id, message.header.properties.reply_to
+        asked = Asked(account, message.body, told=reply_to is not None and topology.may_be_answered(account, reply_to))
         lane = self._injecting.lane(asked)
         turn = self._turns.get(lane) or asyncio.Lock()
         self._turns[lane] = turn
@@ -145,10 +155,10 @@ class Reader:
         async with turn:
             reply = await self._injecting.dealt_with(asked)
             properties = message.header.properties
-            if properties.reply_to and topology.may_be_answered(asked.account, properties.reply_to):
+            if asked.told:
                 await self._connection.ready()
                 await self._channel.basic_publish(
-                    msgspec.json.encode(reply), exchange="", routing_key=properties.reply_to, timeout=self._injecting.timeout,
+                    msgspec.json.encode(reply), exchange="", routing_key=properties.reply_to or "", timeout=self._injecting.timeout,
                     properties=Basic.Properties(content_type=JSON, correlation_id=properties.correlation_id, delivery_mode=PERSISTENT),
                 )  # fmt: skip
             assert message.delivery_tag is not None

@@ -10,9 +10,11 @@ from pamqp.commands import Basic
 
 from crust.events.control import Control
 from crust.events.event import Event
+from crust.log.way import HOPS_MAX
 
 JSON = "application/json"
 TRANSIENT, PERSISTENT = 1, 2  # AMQP's delivery modes
+HOP_MAX = 280  # characters of one in a header: RabbitMQ ends the connection where all headers together are longer than a frame
 EVENT = msgspec.json.Decoder(Event)
 CONTROL: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
@@ -31,7 +33,7 @@ def event_properties(event: Event, epoch: str, account: str) -> Basic.Properties
             "position": event.position,
             "organisation": event.organisation,
             "channel": event.channel,
-            "via": list(event.via),
+            "via": [hop[:HOP_MAX] for hop in event.via[:HOPS_MAX]],  # the body has it whole
         },
     )
 

@@ -18,6 +18,7 @@ from crust.host.registration import registered
 from crust.host.roster import lives_of
 from crust.plugin import Bridge, Finding
 from crust.runtime import hosting, opened
+from crust.settings import Settings
 
 app = App(name="bridges", help="How bridges and their links are: status, check.")
 
@@ -37,17 +38,25 @@ async def status(*, json: Json = False, config: Config = None) -> None:
 @app.command
 async def check(name: str, *, json: Json = False, config: Config = None) -> None:
     """Have a bridge try the real thing, and say what to change; exit status 1 where something is not good."""
-    settings = configured(config)
+    findings = await tried(configured(config), name)
+    print_rows([dataclasses.asdict(each) for each in findings], ["good", "what", "found", "change"], json=json)
+    sys.exit(0 if all(each.good for each in findings) else 1)
+
+
+async def tried(settings: Settings, name: str) -> Sequence[Finding]:
+    """What a bridge finds with these settings, which need not be those of the server that runs: nothing is changed by it.
+
+    Raises:
+        NotFound: there is no such bridge, or it cannot be at work.
+    """
     wanted, refused = registered(settings)
     if found := [each for each in refused if each.name == name]:
         raise NotFound(f"{name} cannot be at work: {'; '.join(found[0].problems)}")
     own = [each for each in bridges.bridges_of(wanted) if each.name == name]
     if not own:
         raise NotFound(f"There is no enabled bridge {name}.")
-    async with opened(settings) as node, hosting(node, own, FilterChain(node.clock), "serve", strict=True) as hosted:
-        findings = await found_by(hosted.bridges[name])
-    print_rows([dataclasses.asdict(each) for each in findings], ["good", "what", "found", "change"], json=json)
-    sys.exit(0 if all(each.good for each in findings) else 1)
+    async with opened(settings) as node, hosting(node, own, FilterChain(node.clock), "serve", strict=True, begin=False) as hosted:
+        return await found_by(hosted.bridges[name])
 
 
 async def found_by(bridge: Bridge[Any]) -> Sequence[Finding]:

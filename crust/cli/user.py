@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from crust.cli.common import Config, Json, PasswordStdin, core, print_rows, read_password
 
-app = App(name="user", help="Add and list people, give them another password, suspend them, see their sessions.")
+app = App(name="user", help="Add and list people, give them another password, suspend them, see their sessions and who they are elsewhere.")
 
 
 @app.command
@@ -71,3 +71,22 @@ async def sessions(username: str, *, json: Json = False, config: Config = None) 
     for session in found:
         del session["current"]  # nobody's: no session asks
     print_rows(found, ["id", "client_id", "address", "agent", "created_at", "seen_at", "expires_at", "kind", "name"], json=json)
+
+
+@app.command
+async def identities(
+    username: str,
+    *,
+    end: Annotated[str | None, Parameter(help="Let nobody on this bridge's network speak as them any more.")] = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Who somebody is on other networks, as they have proved to the bridges."""
+    async with core(config) as node:
+        user_id = await node.core.profiles.id_of(username)
+        ended = None if end is None else await node.core.ghosts.forget(user_id, end)
+        found = await node.core.ghosts.linked_with(user_id)
+    if ended is None or json:
+        print_rows(found, ["bridge", "remote_user", "name"], json=json)
+    else:
+        print(f"{ended} of {end} spoke as {username}, and will not any more")

@@ -7,6 +7,9 @@ from msgspec import Raw, Struct
 BROUGHT_INTO_VIEW = ("moved", "unarchived", "merged")
 """What happens to a channel after which its members are shown it anew."""
 
+HOP = "[!-~]{1,280}"
+"""What names a link that something came through: its server and channel (`irc.example.org/1`), or one of this server's links (`irc#1`)."""
+
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=False):
     """What was changed, who may know, and where it stands in the one order of all changes.

@@ -6,7 +6,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from crust.events.event import HOP
+
 Id = Annotated[str, Meta(min_length=1, max_length=255)]
+Hop = Annotated[str, Meta(pattern=f"^{HOP}$")]
 
 
 class InjectAuthor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,7 +42,7 @@ class Inject(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     revision: Annotated[int, Meta(ge=0, le=2**53)] = 0
     verdict: Literal["verified", "unverified", "failed"] = "unverified"
     how: Annotated[str, Meta(max_length=100)] = ""
-    via: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
+    via: Annotated[tuple[Hop, ...], Meta(max_length=20)] = ()
 
 
 class InjectReply(Struct, frozen=True, kw_only=True, omit_defaults=True):

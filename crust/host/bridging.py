@@ -14,10 +14,11 @@ from crust.host.checkpoints import Checkpoints
 from crust.log import Way, coming
 from crust.log.way import HOPS_MAX
 from crust.plugin.bridge import UNVERIFIED, Crossings, Injected, Link, Outgoing, Remote, State, Trust
-from crust.services import ghosts, injects
+from crust.services import ghosts, incoming, injects
 from crust.services.core import Core
-from crust.services.injects import Incoming
+from crust.services.incoming import Incoming
 from crust.services.links import RoomLink
+from crust.services.names import storable
 
 LOOKS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # for the end of a row, which may be stored after its confirmation has come
 HOP = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/[0-9]{1,19}")
@@ -99,21 +100,23 @@ class InstanceBridge:
     async def topic(self, link: Link, author: Remote, topic: str, *, trust: Trust = UNVERIFIED, via: Sequence[str] = ()) -> None:
         await self._core.injects.topic(await self._incoming(link, author, trust, via), topic)
 
-    async def typing(self, link: Link, author: Remote, *, active: bool = True) -> None:
-        await self._core.injects.typing(await self._incoming(link, author, UNVERIFIED), "start" if active else "stop")
+    async def typing(self, link: Link, author: Remote, *, active: bool = True, trust: Trust = UNVERIFIED) -> None:
+        await self._core.injects.typing(await self._incoming(link, author, trust), "start" if active else "stop")
 
     async def present(self, link: Link) -> Sequence[str]:
         return await self._core.ghosts.present(await self._living(link))
 
-    async def identify(self, author: Remote, code: str) -> User:
+    async def identify(self, author: Remote, code: str, *, trust: Trust = UNVERIFIED) -> User:
         self._access.need("bridge:ghosts")
+        if trust.verdict != "verified":
+            raise Forbidden(f"Only somebody whom the network vouches for can be a person here, and of {author.name!r:.60} nobody does.")
         person = await self._core.ghosts.identify(self._access.name, remote_of(author), code)
         return await self._core.members.user(person)
 
     async def _incoming(self, link: Link, author: Remote, trust: Trust, via: Sequence[str] = ()) -> Incoming:
         self._access.need("bridge:inject")
         self._access.need("bridge:ghosts")
-        known, living = injects.Trust(trust.verdict, trust.how), await self._living(link)
+        known, living = incoming.Trust(trust.verdict, trust.how), await self._living(link)
         if not await self._core.links.still_holds(living):
             raise Forbidden(WITHDRAWN)
         return Incoming(link=living, author=remote_of(author), trust=known, via=tuple(via))
@@ -123,17 +126,17 @@ class InstanceBridge:
     async def gap(self, link: Link, text: str) -> None:
         self._access.need("bridge:inject")
         living, bridge = await self._living(link), self._core.links.bridges[self._access.name]
-        with coming(Way(via=(living.via,))):
+        with coming(Way(via=(living.via,), still=self._core.injects.still(living))):
             await self._core.injects.say(bridge, living, text)
 
     async def state(self, state: State, reason: str | None = None, *, link: Link | None = None) -> None:
-        await self._checkpoints.state(state, reason, None if link is None else number(link.id, "link"))
+        await self._checkpoints.state(state, reason and storable(reason), None if link is None else number(link.id, "link"))
 
     async def delivered(self, link: Link, remote_id: str) -> None:
         await self._confirmed(link, remote_id, "delivered", None)
 
     async def failed(self, link: Link, remote_id: str, reason: str) -> None:
-        await self._confirmed(link, remote_id, "failed", reason)
+        await self._confirmed(link, remote_id, "failed", storable(reason))
 
     async def _confirmed(self, link: Link, remote_id: str, state: str, note: str | None) -> None:
         """Say what became of a part once it is known; what is never known is not said."""

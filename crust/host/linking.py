@@ -110,14 +110,25 @@ class LinkCommands:
         bridge: Annotated[str, "The bridge, as /bridge list names it"],
         room: Annotated[str, "The room, as its network calls it"],
     ) -> str:
-        known, there = self._core.links.bridges.get(bridge), await self._here(call)
-        name = room if known is None else known.room(room.strip())  # of a bridge that is at work no more, links can be ended, too
-        for each in there:
-            if each.instance == bridge and name in (each.remote_room, each.title):
-                await self._core.links.unlink(actor_of(call), each.id)
-                return f"The link with {name} of {bridge} has ended."
-        linked = "; ".join(f"{each.instance} {each.title or each.remote_room}" for each in there) or "nothing"
-        raise NotFound(f"This channel is not linked with {room} of {bridge}; it is linked with: {linked}.", field="room")
+        there, name = await self._here(call), room.strip()
+        own = [each for each in there if each.instance == bridge]
+        compared = self._compared(bridge, name)
+        found = [each for each in own if each.remote_room == compared] or [each for each in own if each.title == name]
+        if len(found) > 1:
+            raise Conflict(f"Several links of {bridge} are called {name}: name the room itself.", field="room")
+        if not found:
+            linked = "; ".join(f"{each.instance} {each.title or each.remote_room}" for each in there) or "nothing"
+            raise NotFound(f"This channel is not linked with {room} of {bridge}; it is linked with: {linked}.", field="room")
+        await self._core.links.unlink(actor_of(call), found[0].id)
+        return f"The link with {found[0].title or found[0].remote_room} of {bridge} has ended."
+
+    def _compared(self, bridge: str, name: str) -> str:
+        """A room's name as its bridge compares it; as it was said where that can be none, or the bridge is at work no more."""
+        known = self._core.links.bridges.get(bridge)
+        try:
+            return name if known is None else known.room(name)
+        except CrustError:
+            return name
 
     async def list(self, call: Invocation) -> str:
         linked = [f"- {said(each)}" for each in await self._here(call)]

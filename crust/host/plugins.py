@@ -35,8 +35,11 @@ from crust.host.states import HOST, STATES, states_of
 from crust.host.supervisor import Supervisor, Times
 from crust.log import Leases
 from crust.plugin import Bridge
+from crust.services.actor import Actor
+from crust.services.bots import Bot
 from crust.services.commands import Nothing
 from crust.services.core import Core
+from crust.services.links import NOBODY
 from crust.telemetry import Metrics, get_logger
 
 log = get_logger(__name__)
@@ -78,8 +81,12 @@ class PluginHost:
         self.jobs: dict[str, JobRunner] = {}
 
     @asynccontextmanager
-    async def ready(self) -> AsyncIterator[None]:
-        """Make the plugins, and ask their filters from here on; for the length of a block."""
+    async def ready(self, *, begin: bool = True) -> AsyncIterator[None]:
+        """Make the plugins, and ask their filters from here on; for the length of a block.
+
+        Args:
+            begin: if not, they act as nobody, and nothing is written: no bots, no links, no states.
+        """
         networks, names = split(self._core.settings.egress.allow)
         egress = Egress(networks, names=names)
         if any(issubclass(each.plugin, Bridge) for each in self._wanted):
@@ -88,10 +95,11 @@ class PluginHost:
             for wanted in self._wanted:
                 self._make(wanted, egress)
             self._install()
-            for instance in self.instances:
-                await self._try_to_begin(instance)
-            await self._say_refused()
-            await self._end_links()
+            if begin:
+                await self._begin_all()
+            else:
+                for instance in self.instances:
+                    instance.access.bot = Bot(Actor(NOBODY, instance.name, 0, ""), frozenset())
             self._core.commands.host = self.commands
             yield
         finally:
@@ -133,6 +141,12 @@ class PluginHost:
         if isinstance(has, InstanceBridge):
             self.bridges[wanted.name] = has
         self._tasks[wanted.name] = tasks
+
+    async def _begin_all(self) -> None:
+        await self._end_links()  # first: an instance that has another name now may link the same rooms
+        for instance in self.instances:
+            await self._try_to_begin(instance)
+        await self._say_refused()
 
     async def _say_refused(self) -> None:
         """Let operators know of those that could not be made."""

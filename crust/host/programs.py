@@ -26,7 +26,13 @@ log = get_logger(__name__)
 
 BODY_BYTES = 262_144  # a message of 16,000 characters of 4 bytes each, escaped, and what stands around it
 DECODER = msgspec.json.Decoder(Inject, strict=True)
-PASSING = (RateLimited, Rejected)  # a refusal that says nothing of whoever sent it: they are told, and that is all
+
+
+class NotAtWork(Unavailable):
+    """A bridge is not at work, and nobody knows when it will be."""
+
+
+PASSING = (RateLimited, Rejected, NotAtWork)  # a refusal that says nothing of whoever sent it: they are told, and that is all
 
 
 class Programs:
@@ -56,12 +62,19 @@ class Programs:
             Unavailable: it is not known whether it was stored; the same again is safe.
         """
         try:
-            reply = await self._done(asked)
-        except Unavailable:
-            raise
+            return await self._settled(asked)
         except PASSING as error:
+            if isinstance(error, NotAtWork) and not asked.told:
+                return await self._parked(asked, error)
             self._count(asked, error.code)
             return InjectReply(error=error.as_dict())
+
+    async def _settled(self, asked: Asked) -> InjectReply:
+        """The same, for what does not pass; what does is raised."""
+        try:
+            reply = await self._done(asked)
+        except (Unavailable, *PASSING):
+            raise
         except CrustError as error:
             return await self._parked(asked, error)
         except Exception:  # the boundary: a bug of ours is not to stop what others send
@@ -109,7 +122,7 @@ class Programs:
         Raises:
             Forbidden: as nobody, or not as this one.
             BadRequest: it has to say as which.
-            Unavailable: it is not at work yet.
+            NotAtWork: it is not at work yet.
         """
         if account is None:
             raise Forbidden("Who sends it has to be said in the property user_id, which RabbitMQ verifies.", field="user_id")
@@ -122,7 +135,7 @@ class Programs:
         if name not in self._bridges:
             raise NotFound(f"There is no bridge {name}.", field="instance")
         if name not in self._core.links.bridges:
-            raise Unavailable(f"The bridge {name} is not at work yet.", retry_after=1)
+            raise NotAtWork(f"The bridge {name} is not at work yet.", retry_after=1)
         return self._bridges[name]
 
     async def _parked(self, asked: Asked, error: CrustError) -> InjectReply:
@@ -132,13 +145,15 @@ class Programs:
         return InjectReply(error=error.as_dict())
 
     async def replay(self) -> None:
-        """Do again what operators have asked for, of what was refused; what is refused anew is parked anew.
-
-        Raises:
-            Unavailable: the rest has to be looked at again.
-        """
+        """Do again what operators have asked for, of what was refused; what is refused anew is parked anew, and what passes waits."""
         for each in await self._refused.wanted():
-            await self.answer(each.asked)
+            try:
+                await self._settled(each.asked)
+            except Rejected as error:
+                await self._parked(each.asked, error)
+            except (Unavailable, RateLimited) as error:
+                log.warning("what is to be done again waits", account=each.asked.account, reason=error.message)
+                continue
             await self._refused.drop(each.number)
 
 

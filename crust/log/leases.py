@@ -4,8 +4,8 @@
     await leases.keep("relay", relay)
 
 A lease is taken by a row's change, by the database's clock, so that the clocks of nodes do not matter. Whoever holds it renews it every
-10 s; after 30 s without, another may take it, and its generation rises. What the holder writes is written through `Leases.writing`, which
-refuses an older generation: somebody who was frozen and thaws can do nothing.
+10 s; after 30 s without, another may take it, and its generation rises. What the holder writes is written through `Leases.writing`, or in
+a change that asks for `held`; both refuse an older generation: somebody who was frozen and thaws can do nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,18 @@ class Lease:
     generation: int
 
 
+under: ContextVar[Lease | None] = ContextVar("the lease that the running task works under", default=None)
+"""Set for the work of `Leases.keep`, and for the tasks that it starts; the innermost of several. None: under none."""
+
+
+async def held(database: Database, lease: Lease) -> bool:
+    """Inside a transaction: whether a lease is its holder's still, and stays so until the commit."""
+    sql = "SELECT 1 FROM lease WHERE name = $1 AND owner = $2 AND generation = $3"
+    if database.dialect == "postgres":
+        sql += " FOR SHARE"  # so that nobody takes it between this look and the commit
+    return bool(await database.fetch(sql, lease.name, lease.owner, lease.generation))
+
+
 class Leases:
     """See the module.
 
@@ -65,9 +78,6 @@ class Leases:
         over = f"lease.until <= {now} OR lease.until > {now} + {TOO_FAR_MS}"
         # Its owner asks for it only when it does nothing under it: the database was away when it was to be given back.
         self._is_free_row = f"(lease.owner = $2 OR {over})"
-        self._held_row = "SELECT 1 FROM lease WHERE name = $1 AND owner = $2 AND generation = $3"
-        if database.dialect == "postgres":
-            self._held_row += " FOR SHARE"  # so that nobody takes it between this look and the commit
 
     async def take(self, name: str) -> Lease | None:
         """The lease, if it is free, or this process' own from before; None while another has it."""
@@ -120,7 +130,7 @@ class Leases:
             Unavailable: as in `Database.transaction`.
         """
         async with self._database.transaction():
-            if not await self._database.fetch(self._held_row, lease.name, lease.owner, lease.generation):
+            if not await held(self._database, lease):
                 raise LeaseLost(lease.name)
             yield
 
@@ -150,9 +160,11 @@ class Leases:
 
     async def _work(self, lease: Lease, work: Callable[[Lease], Coroutine[Any, Any, None]]) -> None:
         log.info("took a lease", name=lease.name, generation=lease.generation)
+        before = under.set(lease)
         try:
             await first_to_end(work(lease), self._renew_always(lease))
         finally:
+            under.reset(before)
             await self._give_back_if_held(lease)
 
     async def _give_back_if_held(self, lease: Lease) -> None:

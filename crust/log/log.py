@@ -13,6 +13,7 @@ from crust import settings
 from crust.clock import Clock
 from crust.events.event import BROUGHT_INTO_VIEW, Event
 from crust.log.change import Change
+from crust.log.way import way
 from crust.log.writer import GroupWrite, OwnTurn, Pace, Writer
 from crust.models.database import Database, Row
 from crust.telemetry import Metrics
@@ -72,11 +73,14 @@ class Log:
 
         Raises:
             Unavailable: the database did not commit; the outcome may be unknown.
+            Others: what `still` of the way raises by which this has come.
         """
         turn = self._writer.ask()
         change = await _granted(turn)
         try:
             with self._database.using(change.transaction):
+                if (still := way.get().still) is not None:
+                    await still()
                 yield change
         except BaseException:
             turn.committed.cancel()

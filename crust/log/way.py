@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,10 +12,14 @@ HOPS_MAX = 3  # links that anything may come through; a fourth is no conversatio
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """`origin` is the network that it was first said on (None: here), `via` the links that it came through, in order."""
+    """`origin` is the network that it was first said on (None: here), `via` the links that it came through, in order.
+
+    `still` is asked inside each change, before anything is written; it raises where this may come in no more.
+    """
 
     origin: str | None = None
     via: tuple[str, ...] = ()
+    still: Callable[[], Awaitable[None]] | None = None
 
 
 HERE = Way()

@@ -437,7 +437,7 @@ class Consumer(Model):
 
 # What is delivered to whom (`delivery`, `lane`) and what plugins keep (`document`, `document_field`) have keys of several columns, which no
 # model can have: migration 0010_delivery makes them, and `crust.host` reads and writes them. So do the tables of bridges (`room_link`,
-# `ghost`, `identity_code`, `message_part`), which 0012_bridges makes; `crust.services` reads and writes them.
+# `ghost`, `identity_code`, `message_part`: 0012_bridges; `kicked`: 0014_what_comes_in); `crust.services` reads and writes them.
 
 
 # The docstrings are for readers of this file. As table comments they would be part of the schema, and each correction a migration.

@@ -69,7 +69,8 @@ class Link:
 
     `direction` is both, in or out, as seen from here. `crosses` names what crosses beside messages: joins, topics, files. `relay_format`
     is how people are named in the room where they have no name of their own there, as somebody has set it; empty: as the bridge does it.
-    `trust` says what becomes of what a sender is not known to have sent (`accept`, `mark`, `refuse`); the host sees to that.
+    `trust` says what becomes of what a sender is not known to have sent (`accept`, `mark`, `refuse`); the host sees to that. What is
+    known not to be theirs is marked at least.
     """
 
     id: str
@@ -138,7 +139,8 @@ class BridgeHost(Protocol):
 
     `via` is what something came through before, as `came_through` reads it. Ids of messages are the network's own, of any of their parts.
     All of these raise `NotFound` if the link has ended, `Forbidden` if it lets nothing in (its direction, its trust, the plugin's
-    capabilities), `Gone` if its channel is archived, `Rejected` if a filter refused it or it came through too many links.
+    capabilities) or the author was suspended here or kicked from the channel, `Gone` if its channel is archived, `Rejected` if a filter
+    refused it or it came through too many links.
     """
 
     async def links(self) -> Sequence[Link]:
@@ -177,11 +179,15 @@ class BridgeHost(Protocol):
     async def edit(
         self, link: Link, author: Remote, source_id: str, contents: str, *, trust: Trust = UNVERIFIED, via: Sequence[str] = ()
     ) -> None:
-        """Change what was said there, where the network has no revisions. What was said here is `Forbidden`."""
+        """Change what was said there, where the network has no revisions.
+
+        `author` is who did that: whoever the network lets do so, unless the verdict is `failed`. What somebody said who is linked with a
+        person here only they change, verified. Else, and where it was said here, it is `Forbidden`; a revision follows the same rules.
+        """
         ...
 
     async def remove(self, link: Link, author: Remote, source_id: str, *, trust: Trust = UNVERIFIED, via: Sequence[str] = ()) -> None:
-        """Take back what was said there; `author` is who did that. What was said here is `Forbidden`."""
+        """Take back what was said there; who may is as with `edit`."""
         ...
 
     async def react(
@@ -208,8 +214,11 @@ class BridgeHost(Protocol):
         """The room has another topic. Nothing happens where topics don't cross."""
         ...
 
-    async def typing(self, link: Link, author: Remote, *, active: bool = True) -> None:
-        """Somebody is writing, or has stopped. Nothing happens if nobody knows them yet."""
+    async def typing(self, link: Link, author: Remote, *, active: bool = True, trust: Trust = UNVERIFIED) -> None:
+        """Somebody is writing, or has stopped. Nothing happens if they are not in the channel yet, or as whom is not known.
+
+        A person here who is linked with them has to be verified, as for what they say.
+        """
         ...
 
     async def gap(self, link: Link, text: str) -> None:
@@ -220,10 +229,14 @@ class BridgeHost(Protocol):
         """The ids there of those whose ghosts are in the channel now: whoever left while nobody listened is still among them."""
         ...
 
-    async def identify(self, author: Remote, code: str) -> User:
+    async def identify(self, author: Remote, code: str, *, trust: Trust = UNVERIFIED) -> User:
         """Link somebody who said a code to the bridge with the person here who was given it: they speak as that person from now on.
 
+        Args:
+            trust: has to be verified, or whoever has that name there next would be that person, too.
+
         Raises:
+            Forbidden: it is not, or they are suspended here.
             NotFound: the code is wrong, too old, or was used.
             Conflict: they are linked with another person.
         """

@@ -17,6 +17,7 @@ from crust.models.tables import Organisation, OrganisationMember, User
 from crust.services import keys, names, views
 from crust.services.actor import Actor
 from crust.services.keys import Key
+from crust.services.lookalikes import Lookalikes
 from crust.services.members import Members
 from crust.services.paging import Part
 from crust.services.passwords import Passwords
@@ -75,6 +76,7 @@ class Accounts:
         self._database, self._log, self._members = database, log, members
         self._passwords, self._presence, self._sessions = passwords, presence, sessions
         self._home_name = organisations.home_name
+        self.lookalikes = Lookalikes(database, members)
         self._setup_token: str | None = None
 
     # ---- adding
@@ -160,6 +162,8 @@ class Accounts:
             is_admin=is_admin, organisation_id=place.organisation_id, presence_status="available",
             created_at=change.now, updated_at=change.now,
         )  # fmt: skip
+        if kind != "ghost":
+            await self.lookalikes.give_way(change, handle, shown)
         made = await self._members.user(user.id)
         change.record(NewEvent(type="user", event="created", body=made, organisation=place.organisation_id, object=user.id))
         await self._members.join_organisation(change, place.organisation_id, user.id, place.role, by=place.by or user.id)

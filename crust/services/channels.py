@@ -359,6 +359,8 @@ class Channels:
     async def invite(self, actor: Actor, channel_id: int, user_id: int, key: Key | None = None) -> None:
         """Bring somebody of the organisation into a channel; again is no error. With a key that was used before, nothing is done.
 
+        A ghost that was kicked comes back with its next word.
+
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`; NotFound also where there is no such person in the organisation.
         """
@@ -367,6 +369,8 @@ class Channels:
                 return
             row = await self.standing_row(actor, channel_id, "invite")
             keys.keep(change, key, row["id"])
+            if await self._members.let_in_again(row["id"], user_id):
+                return
             if not await self._inside(row["organisation_id"], [user_id]):
                 raise NotFound("There is no such user.", field="user_id")
             if not await self._is_member(row["id"], user_id):
@@ -384,7 +388,7 @@ class Channels:
                 await self._members.part(change, row, actor.user_id, by=actor.user_id)
 
     async def kick(self, actor: Actor, channel_id: int, user_id: int) -> None:
-        """Remove somebody from a channel.
+        """Remove somebody from a channel. A ghost stays away, whatever it says, until it is invited.
 
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`; NotFound also where they are not in it.
@@ -394,6 +398,7 @@ class Channels:
             if not await self._is_member(row["id"], user_id):
                 raise NotFound("They are not in this channel.", field="user_id")
             await self._members.part(change, row, user_id, by=actor.user_id)
+            await self._members.keep_out(row["id"], user_id)
 
     async def _is_member(self, channel_id: int, user_id: int) -> bool:
         sql = "SELECT 1 FROM channel_member WHERE channel_id = $1 AND user_id = $2"

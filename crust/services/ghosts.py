@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from crust.clock import rfc3339
 from crust.errors import Conflict, Forbidden, Gone, Invalid, NotFound
 from crust.ids import hash_secret
-from crust.log import Change, Log, NewEvent
+from crust.log import Change, Log
 from crust.models.database import Database, Row
 from crust.models.tables import User
 from crust.services import lookalikes, names
@@ -32,14 +32,14 @@ CODE_S = 900.0  # seconds that a code can be said in
 CODE_BYTES = 9  # of chance in one: nobody guesses it, and it can be typed
 AVATAR_MAX = 255
 KNOWN = """
-SELECT g.user_id, g.linked_to, g.name, g.avatar, g.account, u.username,
-(SELECT 1 FROM channel_member m WHERE m.channel_id = $3 AND m.user_id = g.user_id) AS here
-FROM ghost g LEFT JOIN "user" u ON u.id = g.user_id WHERE g.instance = $1 AND g.remote_user = $2
+SELECT g.user_id, g.linked_to, g.name, g.avatar, g.account, u.username, u.name AS shown,
+u.suspended_at, p.suspended_at AS person_suspended_at,
+(SELECT 1 FROM channel_member m WHERE m.channel_id = $3 AND m.user_id = g.user_id) AS here,
+(SELECT 1 FROM kicked k WHERE k.channel_id = $3 AND k.user_id = g.user_id) AS kicked
+FROM ghost g LEFT JOIN "user" u ON u.id = g.user_id LEFT JOIN "user" p ON p.id = g.linked_to WHERE g.instance = $1 AND g.remote_user = $2
 """
-ALIKE = f"""
-SELECT 1 FROM "user" u WHERE u.kind <> 'ghost' AND ({lookalikes.in_sql("u.username_key")} = $1 OR {lookalikes.in_sql("u.name_key")} = $1
-OR u.name_key = $2) LIMIT 1
-"""
+SUSPENDED = "They are suspended here, or linked with an account that is."
+KICKED = "They were removed from this channel by its people, and come back when one of these invites them."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,17 +78,30 @@ class Ghosts:
         Raises:
             Invalid: their id or name can be none.
             Gone, NotFound: the channel is archived, or not there any more.
-            Forbidden: they are linked with an account that is suspended.
+            Forbidden: they are suspended, or the person here who they are; or they were kicked from the channel.
         """
         remote = checked(remote)
         row = await self._known(link, remote)
         if row is not None and row["linked_to"] is not None and verified and (person := await self._person(link, row["linked_to"])):
             return person
+        check_ghost(row)
         if row is None or not row["user_id"] or not row["here"] or (row["name"], row["avatar"], row["account"]) != profile(remote):
-            shown = await self._shown(link, remote.name)
+            shown = await self._accounts.lookalikes.shown(remote.name, link.network)
             async with self._log.change() as change:
                 row = await self._brought(change, link, remote, shown)
         return Actor(row["user_id"], row["username"], 0, client_of(link.instance))
+
+    async def present_as(self, link: RoomLink, remote: Remote, *, verified: bool) -> int | None:
+        """As whom somebody is in a link's channel already; None: as nobody, or not verified as a person here. Nothing is written."""
+        row = await self._known(link, checked(remote))
+        if row is None or (row["linked_to"] is not None and not verified):
+            return None
+        sql = (
+            'SELECT m.user_id FROM channel_member m JOIN "user" u ON u.id = m.user_id'
+            " WHERE m.channel_id = $1 AND m.user_id = $2 AND u.suspended_at IS NULL"
+        )
+        rows = await self._database.fetch(sql, link.channel_id, row["linked_to"] or row["user_id"])
+        return rows[0]["user_id"] if rows else None
 
     async def _known(self, link: RoomLink, remote: Remote) -> Row | None:
         rows = await self._database.fetch(KNOWN, link.instance, remote.id, link.channel_id)
@@ -100,7 +113,7 @@ class Ghosts:
         if not rows:
             return None
         if rows[0]["suspended_at"] is not None:
-            raise Forbidden("They are linked with an account here that is suspended.")
+            raise Forbidden(SUSPENDED)
         now = standing(rows[0])
         if not now.member:
             if not (now.type == "public" and now.full and now.sees) or now.archived or now.frozen:
@@ -115,31 +128,29 @@ class Ghosts:
         if not await self._database.fetch(sql, link.channel_id, user_id):
             await self._members.join(change, await channel_row(self._database, link.channel_id), user_id, "member", by=user_id)
 
-    async def _shown(self, link: RoomLink, name: str) -> str:
-        """The name that a ghost is shown by: with the network's where it could be taken for somebody's here."""
-        alike = await self._database.fetch(ALIKE, lookalikes.skeleton(name), names.fold(name))
-        ending = f" ({link.network})"
-        return f"{name[: names.NAME_MAX - len(ending)]}{ending}" if alike else name
-
     async def _brought(self, change: Change, link: RoomLink, remote: Remote, shown: str) -> Row:
         """Inside a change: let there be a ghost with this profile, in the channel."""
         if (await channel_row(self._database, link.channel_id))["archived_at"] is not None:
             raise Gone("The channel is archived: it can be read, but not changed.")
         row = await self._known(link, remote)
+        check_ghost(row)
         if row is None or not row["user_id"]:
             user_id = await self._made(change, link, remote, shown)
         else:
             user_id = row["user_id"]
-            if (row["name"], row["avatar"], row["account"]) != profile(remote):
-                await self._renamed(change, user_id, remote, shown)
+            if (row["name"], row["avatar"], row["account"], row["shown"]) != (*profile(remote), shown):
+                await User.filter(id=user_id).update(avatar=remote.avatar)
+                await self._accounts.lookalikes.rename(change, user_id, shown)
         if not await self._members.roles(link.organisation_id, [user_id]):
             await self._members.join_organisation(change, link.organisation_id, user_id, "guest", by=user_id)
         sql = (
-            "INSERT INTO ghost (instance, remote_user, user_id, name, avatar, account, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            "INSERT INTO ghost (instance, remote_user, user_id, name, avatar, account, made_at, skeleton)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
             " ON CONFLICT (instance, remote_user) DO UPDATE SET user_id = excluded.user_id, name = excluded.name, avatar = excluded.avatar,"
-            " account = excluded.account"
+            " account = excluded.account, skeleton = excluded.skeleton"
         )
-        await self._database.execute(sql, link.instance, remote.id, user_id, *profile(remote), change.now)
+        values = (*profile(remote), change.now, lookalikes.skeleton(remote.name))
+        await self._database.execute(sql, link.instance, remote.id, user_id, *values)
         await self._join(change, link, user_id)
         found = await self._known(link, remote)
         assert found is not None
@@ -162,19 +173,30 @@ class Ghosts:
                 return handle
         return f"{first[:22]}-{hashlib.sha256(remote.id.encode()).hexdigest()[:9]}:{link.network}"
 
-    async def _renamed(self, change: Change, user_id: int, remote: Remote, shown: str) -> None:
-        sql = 'UPDATE "user" SET name = $1, name_key = $2, avatar = $3, updated_at = $4 WHERE id = $5'
-        await self._database.execute(sql, shown, names.fold(shown), remote.avatar, change.now, user_id)
-        body = await self._members.user(user_id)
-        for row in await self._database.fetch("SELECT organisation_id FROM organisation_member WHERE user_id = $1", user_id):
-            change.record(NewEvent(type="user", event="edited", body=body, organisation=row["organisation_id"], object=user_id))
+    async def person_who_said(self, message_id: int) -> int | None:
+        """Whose message it is, if it is not a ghost's."""
+        sql = """SELECT u.id FROM message m JOIN "user" u ON u.id = m.user_id WHERE m.id = $1 AND u.kind <> 'ghost'"""
+        rows = await self._database.fetch(sql, message_id)
+        return rows[0]["id"] if rows else None
+
+    async def acting(self, link: RoomLink, remote: Remote, *, verified: bool) -> int | None:
+        """The person here as whom somebody elsewhere acts; None: they are none, or not verified.
+
+        Raises:
+            Forbidden: as in `speaker`.
+        """
+        row = await self._known(link, checked(remote))
+        if row is None or row["linked_to"] is None or not verified or row["person_suspended_at"] is not None:
+            check_ghost(row)
+            return None
+        return int(row["linked_to"])
 
     # ---- coming and going
 
-    async def parted(self, link: RoomLink, remote_user: str) -> None:
+    async def parted(self, link: RoomLink, remote: Remote) -> None:
         """Let somebody's ghost leave a link's channel; who was never there is no error. A person here who is linked with them stays."""
         sql = "SELECT user_id FROM ghost WHERE instance = $1 AND remote_user = $2"
-        rows = await self._database.fetch(sql, link.instance, remote_user)
+        rows = await self._database.fetch(sql, link.instance, checked(remote).id)
         if not rows:
             return
         user_id = rows[0]["user_id"]
@@ -210,19 +232,25 @@ class Ghosts:
         Raises:
             NotFound: nobody was given this code, it is too old, or it was said before.
             Conflict: they are linked with another person already.
+            Forbidden: they are suspended.
         """
-        remote = checked(remote)
+        remote, said = checked(remote), hash_secret(names.storable(code.strip()))
         async with self._log.change() as change:
             sql = "SELECT user_id FROM identity_code WHERE code_hash = $1 AND instance = $2 AND ends_at > $3"
-            rows = await self._database.fetch(sql, hash_secret(code.strip()), instance, change.now)
+            rows = await self._database.fetch(sql, said, instance, change.now)
             if not rows:
                 raise NotFound("This code is wrong, too old, or was used: ask for another.", field="code")
             person = int(rows[0]["user_id"])
-            sql = "SELECT user_id, linked_to FROM ghost WHERE instance = $1 AND remote_user = $2"
+            sql = (
+                'SELECT g.user_id, g.linked_to, u.suspended_at FROM ghost g LEFT JOIN "user" u ON u.id = g.user_id'
+                " WHERE g.instance = $1 AND g.remote_user = $2"
+            )
             before = await self._database.fetch(sql, instance, remote.id)
+            if before and before[0]["suspended_at"] is not None:
+                raise Forbidden(SUSPENDED)
             if before and before[0]["linked_to"] not in (None, person):
                 raise Conflict("They are linked with another person already, who has to unlink them first.", field="code")
-            await self._database.execute("DELETE FROM identity_code WHERE code_hash = $1", hash_secret(code.strip()))
+            await self._database.execute("DELETE FROM identity_code WHERE code_hash = $1", said)
             sql = (
                 "INSERT INTO ghost (instance, remote_user, user_id, linked_to, name, avatar, account, made_at)"
                 " VALUES ($1, $2, 0, $3, $4, $5, $6, $7) ON CONFLICT (instance, remote_user) DO UPDATE SET linked_to = excluded.linked_to"
@@ -239,14 +267,19 @@ class Ghosts:
         for row in await self._database.fetch(sql, user_id):
             await self._members.part(change, await channel_row(self._database, row["channel_id"]), user_id, by=user_id)
 
-    async def forget(self, actor: Actor, instance: str) -> int:
-        """Let nobody elsewhere speak as the caller any more; gives how many did."""
+    async def forget(self, user_id: int, instance: str) -> int:
+        """Let nobody elsewhere speak as a person any more; gives how many did."""
         async with self._log.change() as change:
             sql = "UPDATE ghost SET linked_to = NULL WHERE instance = $1 AND linked_to = $2"
-            count = await self._database.execute(sql, instance, actor.user_id)
+            count = await self._database.execute(sql, instance, user_id)
             if count:
-                change.audit("identity unlinked", object_=actor.user_id, bridge=instance)
+                change.audit("identity unlinked", object_=user_id, bridge=instance)
         return count
+
+    async def linked_with(self, user_id: int) -> list[dict[str, object]]:
+        """Who a person is elsewhere: bridge, remote_user and name of each."""
+        sql = "SELECT instance AS bridge, remote_user, name FROM ghost WHERE linked_to = $1 ORDER BY instance, remote_user"
+        return [dict(row) for row in await self._database.fetch(sql, user_id)]
 
     async def identities(self, instance: str, user_ids: list[int]) -> dict[int, str]:
         """Who these users are elsewhere: those that are ghosts, or are linked; user → the id there."""
@@ -256,6 +289,16 @@ class Ghosts:
             f" AND coalesce(linked_to, user_id) IN {d.any_of(2)} ORDER BY made_at DESC"
         )
         return {row["user_id"]: row["remote_user"] for row in await d.fetch(sql, instance, d.as_list(user_ids))}
+
+
+def check_ghost(row: Row | None) -> None:
+    """Raises Forbidden where somebody elsewhere, as they are known, is to do nothing here."""
+    if row is None:
+        return
+    if row["suspended_at"] is not None or row["person_suspended_at"] is not None:
+        raise Forbidden(SUSPENDED)
+    if row["kicked"]:
+        raise Forbidden(KICKED)
 
 
 def checked(remote: Remote) -> Remote:
@@ -270,7 +313,7 @@ def checked(remote: Remote) -> Remote:
         )
     return Remote(
         id=remote.id, name=shown_name(remote.name) or shown_name(remote.id) or "Somebody", handle=remote.handle,
-        account=remote.account and remote.account[:REMOTE_MAX], avatar=safe_avatar(remote.avatar),
+        account=remote.account and names.storable(remote.account)[:REMOTE_MAX], avatar=safe_avatar(remote.avatar),
     )  # fmt: skip
 
 

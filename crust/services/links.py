@@ -1,7 +1,7 @@
 """Links: which room elsewhere is which channel here, who said so, and since when.
 
-One room is linked to one channel; a channel may have several links. A link that has ended stays as a row, so that what came over it is
-known still; the room can be linked anew.
+One room of a network is linked to one channel, by one bridge; a channel may have several links. A link that has ended stays as a row, so
+that what came over it is known still; the room can be linked anew.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Wish:
     """A link that somebody wants. `title` is what people are shown instead of the room's name, where that is secret or long.
 
     `crosses` names what crosses beside messages; `trust` says what becomes of what a sender is not known to have sent: it is accepted,
-    marked or refused.
+    marked or refused. What they are known not to have sent is marked at least.
     """
 
     room: str
@@ -173,6 +173,8 @@ class Links:
 
     async def of_room(self, instance: str, room: str) -> RoomLink | None:
         """The living link of a room, by its name as the bridge compares it."""
+        if not room.isprintable():
+            return None  # as in `checked`
         rows = await self._database.fetch(f"{LIVING} AND l.instance = $1 AND l.remote_room = $2", instance, room)
         return link_of(rows[0]) if rows else None
 
@@ -216,7 +218,8 @@ class Links:
         Raises:
             NotFound, Forbidden, Gone: as in `rights.may`; NotFound also where there is no such bridge.
             Invalid: something of the wish cannot be.
-            Conflict: the room is linked with another channel, or this link stands in the settings and would be another.
+            Conflict: the room is linked with another channel, or by another bridge of its network; or this link stands in the settings and
+                would be another.
         """
         made = self.known(bridge)
         wish = checked(wish, made)
@@ -258,6 +261,10 @@ class Links:
         existing = await self.of_room(bridge.name, wish.room)
         if existing is not None and existing.channel_id != channel["id"] and not (existing.configured and by == NOBODY):
             raise Conflict(f"The room {wish.room!r} of {bridge.name} is linked with another channel: unlink it there first.", field="room")
+        sql = f"{LIVING} AND l.network = $1 AND l.remote_room = $2 AND l.instance <> $3"
+        if others := await self._database.fetch(sql, bridge.network, wish.room, bridge.name):
+            there = f"{others[0]['instance']}, which is on {bridge.network} too"
+            raise Conflict(f"The room {wish.room!r} is linked by {there}: unlink it there first.", field="room")
         return existing
 
     async def _made(self, change: Change, channel: Row, bridge: Bridge, wish: Wish, by: int) -> RoomLink:

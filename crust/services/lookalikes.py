@@ -1,12 +1,17 @@
 """Names that people would take for each other: what is left of a text when what is overlooked in reading is left out.
 
 A small part of Unicode TR 39: letters of other scripts that are drawn as Latin ones, digits that are read as letters, and nothing of
-accents, case and separators.
+accents, case and separators. No ghost has such a name in common with anybody here: it is shown with its network's.
 """
 
 from __future__ import annotations
 
 import unicodedata
+
+from crust.log import Change, NewEvent
+from crust.models.database import Database
+from crust.services import names
+from crust.services.members import Members
 
 CYRILLIC = dict(zip("аеіјоԛѕԝхуրһӏгкмтвнԁԍп", "aeijoqswxyphlrkmtbhdgn", strict=True))
 GREEK = dict(zip("αβγεηικνορτυχωϲ", "abyenlkvoptuxwc", strict=True))
@@ -33,3 +38,45 @@ def in_sql(column: str) -> str:
     for seen, read in READ_AS:
         column = f"replace({column}, '{seen}', '{read}')"
     return column
+
+
+ALIKE = f"""
+SELECT 1 FROM "user" u WHERE u.kind <> 'ghost' AND ({in_sql("u.username_key")} = $1 OR {in_sql("u.name_key")} = $1
+OR u.name_key = $2) LIMIT 1
+"""
+
+
+class Lookalikes:
+    """Keeps ghosts from being taken for people here."""
+
+    def __init__(self, database: Database, members: Members) -> None:
+        self._database, self._members = database, members
+
+    async def shown(self, name: str, network: str) -> str:
+        """The name that a ghost is shown by: with the network's where it could be taken for somebody's here."""
+        alike = await self._database.fetch(ALIKE, skeleton(name), names.fold(name))
+        return with_network(name, network) if alike else name
+
+    async def give_way(self, change: Change, *taken: str) -> None:
+        """Inside a change: rename the ghosts that could be taken for whoever has these names from now on."""
+        d, alike = self._database, {skeleton(name) for name in taken} - {""}
+        sql = (
+            'SELECT u.id, u.name, u.origin FROM ghost g JOIN "user" u ON u.id = g.user_id'
+            f" WHERE g.skeleton IN {d.any_of(1, 'text')} AND u.name = g.name ORDER BY u.id"
+        )
+        for row in await d.fetch(sql, d.as_list(sorted(alike))):
+            await self.rename(change, row["id"], with_network(row["name"], row["origin"]))
+
+    async def rename(self, change: Change, user_id: int, shown: str) -> None:
+        """Inside a change: show a ghost by another name, and tell of how it is now."""
+        sql = 'UPDATE "user" SET name = $1, name_key = $2, updated_at = $3 WHERE id = $4'
+        await self._database.execute(sql, shown, names.fold(shown), change.now, user_id)
+        body = await self._members.user(user_id)
+        for row in await self._database.fetch("SELECT organisation_id FROM organisation_member WHERE user_id = $1", user_id):
+            change.record(NewEvent(type="user", event="edited", body=body, organisation=row["organisation_id"], object=user_id))
+
+
+def with_network(name: str, network: str) -> str:
+    """A name that shows where its bearer is."""
+    ending = f" ({network})"
+    return f"{name[: names.NAME_MAX - len(ending)]}{ending}"

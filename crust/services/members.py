@@ -148,6 +148,19 @@ class Members:
         if left and not await ChannelMember.filter(channel_id=channel["id"], role="owner").exists():
             await self._promote_longest(change, channel, by, left)
 
+    async def keep_out(self, channel_id: int, user_id: int) -> None:
+        """Let a ghost not come back into a channel by its own word, until it is let in again. Of others nothing is kept."""
+        sql = (
+            "INSERT INTO kicked (channel_id, user_id) SELECT CAST($1 AS bigint), id FROM \"user\" WHERE id = $2 AND kind = 'ghost'"
+            " ON CONFLICT (channel_id, user_id) DO NOTHING"
+        )
+        await self._database.execute(sql, channel_id, user_id)
+
+    async def let_in_again(self, channel_id: int, user_id: int) -> bool:
+        """Let a ghost that was kept out come back with its next word; gives whether it was."""
+        sql = "DELETE FROM kicked WHERE channel_id = $1 AND user_id = $2"
+        return bool(await self._database.execute(sql, channel_id, user_id))
+
     async def _promote_longest(self, change: Change, channel: Row, by: int, count: int) -> None:
         rows = await self._database.fetch(LONGEST, channel["id"])
         if rows:

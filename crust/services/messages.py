@@ -25,7 +25,7 @@ from crust.services.known import Known
 from crust.services.marking import Marking
 from crust.services.marks import Marks
 from crust.services.mentions import named
-from crust.services.parts import Part, forgotten
+from crust.services.parts import RAISED, Part, forgotten
 from crust.services.posts import MENTION_COLUMNS, Post, Posted, Posts
 from crust.services.standing import channel_row, record_in_channel
 from crust.services.views import ViewedMessage
@@ -209,8 +209,11 @@ class Messages(Marking):
         change.write(inserting("mention", MENTION_COLUMNS, rows))
         return list(people)
 
-    async def edit_elsewhere(self, message_id: int, contents: str, key: Key | None) -> None:
-        """Let a message that was said elsewhere say what it says there now, whoever is in the channel. With a key that was used, nothing.
+    async def edit_elsewhere(self, message_id: int, contents: str, revised: Part | None = None) -> bool:
+        """Let a message that was said elsewhere say what it says there now, whoever is in the channel.
+
+        Args:
+            revised: the part of it whose revision this is; at a later one already, nothing is done, and that is given.
 
         Raises:
             Invalid, TooLarge, NotFound, Rejected: as in `edit`.
@@ -223,13 +226,13 @@ class Messages(Marking):
             place = where(await channel_row(self._database, row["channel_id"]))
             contents = names.contents(await self._filters.message_edit(author, place, message_id, contents), self._contents_max)
         async with self._log.change() as change:
-            if await keys.result(self._database, key) is not None:
-                return
             row, channel = await self._open_row(message_id)
+            if revised and not await self._database.execute(RAISED, revised.link_id, revised.remote_id, revised.revision):
+                return False
             new = await self._edit(change, channel, row, contents) if contents != row["contents"] else []
-            keys.keep(change, key, message_id)
         if new:
             await self._marks.tell(channel["id"], new)
+        return True
 
     async def remove_elsewhere(self, by: int, message_id: int, link_id: int) -> None:
         """Take a message back that came over a link, as it was there; one that is gone is no error.

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 from crust.errors import Invalid, TooLarge
+from crust.strict_json import BAD_TEXT
 
 USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,30}[A-Za-z0-9])?")
 CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -119,6 +120,11 @@ def plain(character: str) -> bool:
 
 def _plain(text: str, without: frozenset[str]) -> bool:
     return not any(character in without or unicodedata.category(character) in CONTROL for character in text)
+
+
+def storable(text: str) -> str:
+    """A text as every database takes it: NUL and halves of surrogate pairs become U+FFFD."""
+    return BAD_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def contents(text: str, limit: int) -> str:

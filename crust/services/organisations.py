@@ -286,6 +286,7 @@ class Organisations:
             await self._check_owned_without(organisation_id, user_id, role)
             for row in await self._database.fetch(THEIR_CHANNELS, organisation_id, user_id):
                 await self._leave(change, row, user_id, by=actor.user_id)
+                await self._members.keep_out(row["id"], user_id)
             await self._ties.drop(change, organisation_id, user_id)
             await self._members.part_organisation(change, organisation_id, [user_id], by=actor.user_id)
             await self._rehome(organisation_id, [user_id])

@@ -191,6 +191,8 @@ class Posts:
     async def _one(self, change: Change, batch: Batch, post: Post, written: list[tuple[Post, Message, list[int]]]) -> Posted:
         if post.key and (known := batch.keys.get((post.key.scope, post.key.key))):
             return Posted(None, duplicate_of=keys.match(post.key, known))
+        if post.way.still is not None:
+            await post.way.still()
         await self._check(batch, post)
         thread = self._thread(batch, post)
         named = [batch.named[post.channel_id, name] for name in post.named.users if (post.channel_id, name) in batch.named]

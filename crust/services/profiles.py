@@ -67,6 +67,7 @@ class Profiles:
             before = (user.name, user.email)
             if shown is not None:
                 user.name, user.name_key = shown, names.fold(shown)
+                await self._accounts.lookalikes.give_way(change, shown)
             if address is not None:
                 user.email, user.email_key = address or None, names.fold(address) or None
             if (user.name, user.email) != before:
@@ -135,6 +136,8 @@ class Profiles:
     async def suspend_by(self, actor: Actor, user_id: int, *, suspended: bool) -> None:
         """Let somebody in no more, or let them in again, as an administrator of the server; again is no error.
 
+        A ghost that is suspended does nothing here any more, whatever its network brings.
+
         Raises:
             Forbidden: the caller is none.
             NotFound: there is nobody of that id.
@@ -142,7 +145,7 @@ class Profiles:
         """
         may_administer(is_admin=actor.is_admin)
         user = await User.get_or_none(id=user_id)
-        if user is None or user.kind == "ghost":
+        if user is None:
             raise NotFound("There is no such user.", field="id")
         if user_id == actor.user_id:
             raise Conflict("You cannot suspend yourself.", field="id")
@@ -174,7 +177,7 @@ class Profiles:
         """
         ended: list[int] = []
         async with self._log.change() as change:
-            user = await self._named(username)
+            user = await self._named(username, ghosts=True)
             if user.suspended_at is None:
                 user.suspended_at = change.now
                 ended = await self._sessions.end_all(change, user.id)
@@ -188,7 +191,7 @@ class Profiles:
             NotFound: there is nobody of that name.
         """
         async with self._log.change() as change:
-            user = await self._named(username)
+            user = await self._named(username, ghosts=True)
             if user.suspended_at is not None:
                 user.suspended_at = None
                 await self._save(change, user, "edited", "suspended_at")
@@ -201,8 +204,16 @@ class Profiles:
         """
         return await self._sessions.of((await self._named(username)).id)
 
-    async def _named(self, username: str) -> User:
+    async def id_of(self, username: str) -> int:
+        """Whose name this is.
+
+        Raises:
+            NotFound: there is nobody of that name.
+        """
+        return int((await self._named(username)).id)
+
+    async def _named(self, username: str, *, ghosts: bool = False) -> User:
         user = await User.get_or_none(username_key=names.fold(username))
-        if user is None or user.kind == "ghost":
+        if user is None or (user.kind == "ghost" and not ghosts):
             raise NotFound(f"There is no user {username}.")
         return user

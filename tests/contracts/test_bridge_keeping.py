@@ -12,7 +12,7 @@ from crust.operations.backup import back_up, restore
 from crust.operations.progress import Step
 from crust.runtime import Node, opened
 from crust.services.ghosts import Remote as Somebody
-from crust.services.injects import Incoming, Trust
+from crust.services.incoming import Incoming, Trust
 from crust.services.links import Wish
 from crust.services.parts import OUT, Part, recorded
 from crust.settings import Settings

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from crust.cli.bridges import tried
 from crust.cli.plugins import problems_in
 from crust.errors import Conflict, CrustError, Forbidden, NotFound
 from crust.runtime import Node, opened
@@ -21,7 +22,7 @@ from crust.settings import Settings
 from tests.support.asking import ask, registry
 from tests.support.hosting import LOOPBACK, Hosted, hosted, loopback
 from tests.support.people import channel, events, person
-from tests.support.plugins import instance
+from tests.support.plugins import instance, with_plugins
 
 pytestmark = pytest.mark.asyncio
 
@@ -144,6 +145,22 @@ async def test_the_command_links_lists_and_ends(settings: Settings) -> None:
         assert await p.rooms() == {}
 
 
+async def test_a_link_is_ended_by_its_room_or_else_by_its_title(settings: Settings) -> None:
+    """Where one link's title is another one's room, the room counts; a title need be no room's name; of several it has to be the room."""
+    async with place(settings) as p:
+        for room, title in (("#a", "#b"), ("#b", "our team"), ("#c", "twins"), ("#d", "twins")):
+            await p.at.node.core.links.link(p.ana, p.room, "toy", Wish(room=room, title=title))
+        assert await p.run('/bridge unlink toy "our team"') == "The link with our team of toy has ended."
+        await p.at.node.core.links.link(p.ana, p.room, "toy", Wish(room="#b"))
+        assert await p.run("/bridge unlink toy #B") == "The link with #b of toy has ended."
+        with pytest.raises(Conflict, match="Several"):
+            await p.run("/bridge unlink toy twins")
+        with pytest.raises(NotFound, match="linked with: toy #b; toy twins"):
+            await p.run("/bridge unlink toy nobody")
+        assert await p.run("/bridge unlink toy #b") == "The link with #b of toy has ended."
+        assert set(await p.rooms()) == {"#c", "#d"}
+
+
 async def test_a_code_is_given_once_and_nowhere_kept(settings: Settings) -> None:
     """`/bridge me` gives one that the bridge knows the caller by; asked again under the same key another, as none is kept in clear."""
     async with place(settings) as p:
@@ -153,8 +170,8 @@ async def test_a_code_is_given_once_and_nowhere_kept(settings: Settings) -> None
         bridge = p.at.plugin("toy").ctx.bridge
         who = loopback().Remote(id="benny", name="Benny")
         with pytest.raises(NotFound):
-            await bridge.identify(who, first)
-        assert (await bridge.identify(who, second)).username == "ben"
+            await bridge.identify(who, first, trust=loopback().Trust("verified"))
+        assert (await bridge.identify(who, second, trust=loopback().Trust("verified"))).username == "ben"
 
 
 # ---- by the settings
@@ -200,6 +217,18 @@ SAID = [
 ]
 
 
+async def test_a_bridge_that_has_another_name_now_keeps_its_rooms(settings: Settings) -> None:
+    """At once: the links of the name that stands there no more end before new ones are made."""
+    async with place(settings, [{"channel": "room", "room": "#a"}]) as p:
+        ana = p.ana
+    wanted = instance("loopback", config={"address": "x"}, links=[{"channel": "room", "room": "#a"}])
+    async with hosted(settings, LOOPBACK.parent, {"renamed": wanted}, running=False) as at:
+        assert at.host.instances[0].problems == []
+        linked = await at.node.core.links.of_channel((await at.node.core.links.of_bridge("renamed"))[0].channel_id)
+        assert [each.instance for each in linked] == ["renamed"]
+        assert (await at.node.core.channels.read(ana, linked[0].channel_id)).bridged[0].bridge == "renamed"
+
+
 async def test_links_that_cannot_be_are_said(settings: Settings, tmp_path: Path) -> None:
     """In the instance's state and by `crust plugins check`, each with its reason and without making anything; the others are there."""
     async with place(settings) as p:
@@ -217,6 +246,19 @@ async def test_links_that_cannot_be_are_said(settings: Settings, tmp_path: Path)
             while not (rows := await p.at.node.database.fetch(sql)) or "degraded" not in rows[0]["body"]:
                 await asyncio.sleep(0.01)
         assert all(said.split(": ")[1][:20] in rows[0]["body"] for said in SAID)
+
+
+async def test_checking_a_bridge_changes_nothing(settings: Settings) -> None:
+    """Settings that are tried out beside the server end no link of it and make none, and bring no bot into it."""
+    async with place(settings, [{"channel": "room", "room": "#old"}]) as p:
+        before = await events(p.at.node)
+        address = p.at.host.instances[0].wanted.config.address  # type: ignore[attr-defined]  # the toy bridge's own
+        for name, link in (("toy", "#new"), ("other", "#other")):
+            wanted = instance("loopback", config={"address": address}, links=[{"channel": "room", "room": link}])
+            [finding] = await tried(with_plugins(settings, LOOPBACK.parent, **{name: wanted}), name)
+            assert finding.what == "connecting"
+        assert await p.rooms() == {"#old": p.room}
+        assert await events(p.at.node) == before
 
 
 async def test_a_link_of_an_archived_channel_stays(settings: Settings) -> None:

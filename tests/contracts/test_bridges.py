@@ -274,10 +274,10 @@ async def test_who_says_the_code_speaks_as_themself(settings: Settings) -> None:
         before = await toy.bridge.inject(link, ANN, "as a ghost", "m1", trust=SURE)
         code = (await core.ghosts.code(toy.ben, "toy")).code
         with pytest.raises(NotFound):
-            await toy.bridge.identify(ANN, "another code")
-        assert (await toy.bridge.identify(ANN, f" {code} ")).username == "ben"
+            await toy.bridge.identify(ANN, "another code", trust=SURE)
+        assert (await toy.bridge.identify(ANN, f" {code} ", trust=SURE)).username == "ben"
         with pytest.raises(NotFound):
-            await toy.bridge.identify(Remote(id="x", name="X"), code)
+            await toy.bridge.identify(Remote(id="x", name="X"), code, trust=SURE)
         after = await toy.bridge.inject(link, ANN, "as myself", "m2", trust=SURE)
         forged = await toy.bridge.inject(link, ANN, "not me", "m3", trust=Trust("failed", "toy"))
         authors = [(await core.messages.read_one(toy.ana, int(each.message_id or 0))).user_id for each in (before, after, forged)]
@@ -286,7 +286,7 @@ async def test_who_says_the_code_speaks_as_themself(settings: Settings) -> None:
         late = (await core.ghosts.code(toy.ben, "toy")).code
         toy.clock.advance(901)
         with pytest.raises(NotFound):
-            await toy.bridge.identify(ANN, late)
+            await toy.bridge.identify(ANN, late, trust=SURE)
         await core.profiles.suspend("ben")
         with pytest.raises(Forbidden, match="suspended"):
             await toy.bridge.inject(link, ANN, "let me in", "m4", trust=SURE)

@@ -260,6 +260,7 @@ async def test_who_is_typing_is_told(settings: Settings) -> None:
             await toy.linked(name, direction=direction)
         await toy.at.node.core.typing(toy.ana, toy.room, "start")
         await until_so(lambda: _done(toy, "typing", 2))
+        await toy.comes("join", "Cy", room="#a")
         await toy.comes("typing", "Cy", room="#a")
         await until_so(lambda: _done(toy, "typing", 3))
         told = [(each["who"], each["room"]) for each in toy.done("typing")]

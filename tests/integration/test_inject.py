@@ -17,7 +17,7 @@ from pamqp.commands import Basic
 from crust.broker import injecting, topology
 from crust.broker.connection import declare
 from crust.broker.injecting import Asked, Injecting
-from crust.errors import NotFound
+from crust.errors import NotFound, Unavailable
 from crust.events.inject import InjectReply
 from crust.host import programs, refused
 from crust.host.desk import Desk
@@ -87,7 +87,8 @@ class Here(Programs):
 
     def __init__(self, toy: Toy, settings: Settings) -> None:
         self.counted = Metrics()
-        super().__init__(toy.node.core, {"toy": toy.bridge}, {"guest": ["toy"]}, self.counted)
+        self.instances, self.speaking = {"toy": toy.bridge}, {"guest": ["toy"]}
+        super().__init__(toy.node.core, self.instances, self.speaking, self.counted)
         self.toy, self.settings = toy, settings
         self.lose = 0
         self.answered = 0
@@ -100,6 +101,11 @@ class Here(Programs):
             self.lose -= 1
             raise ConnectionError("killed between commit and acknowledgement")
         return reply
+
+    def also(self, name: str) -> None:
+        """Let guest speak as another bridge, too, which is not at work yet, and has the same links."""
+        self.instances[name] = self.toy.bridge
+        self.speaking["guest"].append(name)
 
     @property
     def desk(self) -> Desk:
@@ -290,6 +296,66 @@ async def test_whatever_dies_nothing_is_lost_or_doubled(node_settings: Settings,
             if bot.answers.get(f"again {attempt}"):
                 break
         assert await at.toy.texts() == ["hi", "after"]
+
+
+async def test_a_bridge_that_is_not_at_work_holds_nobody_up(node_settings: Settings, rabbit_url: str) -> None:
+    """Who speaks as it is told so at once, as often as they like; what nobody waits for is kept; what others say goes on."""
+    async with here(node_settings) as at, program(rabbit_url) as bot:
+        at.also("later")
+        for number in range(2 * injecting.PREFETCH):
+            await bot.send(f"l{number}", instance="later", source_id=f"l{number}")
+        assert (await bot.ask("1", instance="toy"))["state"] == "posted"
+        for number in range(2 * injecting.PREFETCH):
+            assert (await bot.answer(f"l{number}"))["error"]["code"] == "unavailable"
+        assert await at.parked() == []
+        bot.queue = ""
+        await bot.send("unanswered", instance="later", source_id="s2")
+        async with asyncio.timeout(10):
+            while not await at.parked():
+                await asyncio.sleep(0.01)
+
+
+async def test_what_waits_is_done_again_when_it_can_be_and_holds_up_no_other(
+    node_settings: Settings, rabbit_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bridge that is not at work, and somebody who is paused: what operators want stays wanted until then."""
+    monkeypatch.setattr(injecting, "REPLAY_S", 0.05)
+    async with here(node_settings) as at, program(rabbit_url) as bot:
+        bot.queue = ""
+        at.also("later")
+        await bot.send("1", instance="later", source_id="s1", contents="late")
+        await bot.send("2", instance="toy", room="#other", source_id="s2", contents="other")
+        async with asyncio.timeout(10):
+            while len(await at.parked()) < 2:
+                await asyncio.sleep(0.01)
+            await at.toy.linked("#other")
+            await at.desk.replay(consumer="inject")
+            while await at.toy.texts() != ["other"]:
+                await asyncio.sleep(0.01)
+            assert [row["state"] for row in await at.parked()] == ["waiting"]
+            links = at.toy.node.core.links
+            links.bridges["later"] = links.bridges["toy"]
+            while await at.toy.texts() != ["other", "late"]:
+                await asyncio.sleep(0.01)
+
+
+async def test_what_cannot_be_stored_for_long_is_said(node_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To whom waits for it: they send it again, and others have its place; what nobody waits for is tried on."""
+    monkeypatch.setattr(injecting, "AGAIN_S", 0)
+
+    class Away(Here):
+        async def answer(self, asked: Asked) -> InjectReply:
+            self.answered += 1
+            if self.answered > 2 * injecting.TRIES:
+                return InjectReply(state="posted")
+            raise Unavailable("The database is away.")
+
+    async with toy_at(node_settings) as toy:
+        for told, state, answered in ((True, None, injecting.TRIES), (False, "posted", 2 * injecting.TRIES + 1)):
+            away = Away(toy, node_settings)
+            reply = await Injecting(node_settings, toy.node.leases, away, Metrics()).dealt_with(Asked("guest", b"{}", told))
+            assert (reply.state, away.answered) == (state, answered)
+            assert (reply.error or {}).get("code") == ("unavailable" if told else None)
 
 
 @pytest.mark.parametrize("queue", ["crust.v1.node.x", "crust.v1.inject", "somebody.else", ""])

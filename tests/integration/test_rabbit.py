@@ -16,7 +16,7 @@ from aiormq.exceptions import AMQPError
 
 from crust.broker import topology
 from crust.broker.rabbit import RabbitBroker
-from crust.log import Consumers, Leases
+from crust.log import Consumers, Leases, Way, coming
 from crust.runtime import opened
 from crust.settings import Settings
 from crust.telemetry import Metrics
@@ -64,6 +64,19 @@ async def test_a_large_message_travels_in_parts(tmp_path: Path, rabbit_url: str)
         large = [message for message in program.messages[before:] if len(message.body) > 60_000]
         assert [json.loads(message.body)["body"]["contents"] for message in large] == ["🦀" * 15_000]
         await talk.at_the_head()
+
+
+async def test_an_event_that_came_through_what_has_a_long_name_stops_nothing(tmp_path: Path, rabbit_url: str) -> None:
+    """Its body has all of it, its header as much as RabbitMQ takes; what comes after it is sent, too."""
+    async with talking(tmp_path, rabbit_url) as talk, outsider(rabbit_url) as program:
+        await talk.at_the_head()
+        program.messages.clear()
+        with coming(Way("far.example", tuple("x" * 200_000 for _ in range(9)))):
+            await say(talk.node, talk.ana, talk.room, "far")
+        await talk.say(1)
+        messages = await program.until(2)
+        assert json.loads(messages[0].body)["via"] == ["x" * 200_000] * 9
+        assert (messages[0].header.properties.headers or {})["via"] == ["x" * 280] * 3
 
 
 # ---- what is not ours

@@ -152,13 +152,12 @@ class Loopback(Bridge[Config]):
         """Something has happened on the network: bring it in."""
         bridge, link = self.ctx.bridge, await self.ctx.bridge.link(thing["room"])
         who = Remote(id=thing.get("account") or thing["who"], name=thing["who"], account=thing.get("account"))
+        trust = Trust(thing.get("trust") or self.ctx.config.trust, "toy")
         if thing["do"] == "say" and str(thing["text"]).startswith("!me "):
-            await bridge.identify(who, str(thing["text"]).removeprefix("!me "))
+            await bridge.identify(who, str(thing["text"]).removeprefix("!me "), trust=trust)
             return
         if link is None:
             return
-        trust = Trust(thing.get("trust") or self.ctx.config.trust, "toy")
-        trust = Trust(thing.get("trust") or self.ctx.config.trust, "toy")
         match thing["do"]:
             case "say":
                 via = bridge.came_through(thing.get("via") or "")
@@ -174,7 +173,7 @@ class Loopback(Bridge[Config]):
             case "topic":
                 await bridge.topic(link, who, thing["text"], trust=trust)
             case "typing":
-                await bridge.typing(link, who)
+                await bridge.typing(link, who, trust=trust)
             case "join":
                 await bridge.joined(link, who, trust=trust)
             case "part":

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from crust.errors import NotFound
+from crust.errors import EventRefused, Invalid, NotFound
 from crust.events import objects
 from crust.events.catalogue import CATALOGUE
+from crust.host.attempt import kept
 from crust.host.bridging import link_of
 from crust.host.consumer import Delivery, Outcome
 from crust.models.database import Row
@@ -32,9 +33,10 @@ from crust.plugin.bridge import (
 from crust.services.core import Core
 from crust.services.deliveries import Receipt
 from crust.services.links import RoomLink
-from crust.services.parts import OUT, Part, forgotten, recorded
+from crust.services.parts import OUT, Part, forgotten, recorded, remote_id
 
 EXCERPT = 80  # characters of a message that a fallback quotes
+NOTE_MAX = 500  # characters of what a bridge says of how it sent something
 WORDS_MS = 86_400_000  # after which a removal is not put into words: by retention, many old messages go at once
 EDITED = "edited: {0}"
 ATTACHED = "added a file: {0}"
@@ -165,9 +167,9 @@ class Carrier:
         if not isinstance(sent, Sent | None):
             raise TypeError(f"a hook that sends gives a Sent or None, and {self._instance.name} gave a {type(sent).__name__}")
         sent = sent or Sent()
-        note = sent.fallback or note
+        note = (kept(sent.fallback) or "")[:NOTE_MAX] or note
         receipt = Receipt(state="fallback" if note else "delivered" if sent.delivered else "sent", note=note)
-        ids: Sequence[str] = [] if message_id is None else list(dict.fromkeys(sent.parts))
+        ids: Sequence[str] = [] if message_id is None else ids_of(sent)
         parts = [Part(link_id=link.id, remote_id=each, number=number, direction=OUT) for number, each in enumerate(ids, before)]
         writes = (recorded([(part, message_id or 0) for part in parts]),) if parts else ()
         return Outcome(receipt=msgspec.json.encode(receipt).decode(), writes=writes)
@@ -211,6 +213,18 @@ class Carrier:
         sql = "SELECT user_id FROM message WHERE channel_id = $1 AND type = 'TOPIC' ORDER BY id DESC LIMIT 1"
         (row,) = await self._core.database.fetch(sql, channel_id)
         return str(row["user_id"])
+
+
+def ids_of(sent: Sent) -> list[str]:
+    """The ids there of what was sent, each once.
+
+    Raises:
+        EventRefused: one of them can be none. What was sent is not sent again: that would change nothing of it.
+    """
+    try:
+        return [remote_id(each) for each in dict.fromkeys(sent.parts)]
+    except Invalid as error:
+        raise EventRefused(f"It was sent, but is not known there by what the bridge gave for it. {error.message}") from error
 
 
 def said(link: RoomLink, message: objects.Message) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from crust.errors import EventRefused
+from crust.services.links import Wish
 from crust.settings import Settings
 from tests.contracts.test_bridges_outward import Toy, toy_at
 from tests.support.consumers import rows, states
+from tests.support.hosting import LOOPBACK, hosted
+from tests.support.people import channel, say
 
 pytestmark = pytest.mark.asyncio
 
@@ -26,6 +30,16 @@ def acting(toy: Toy, act: Callable[[str], Any]) -> None:
         return list(await always(what, link, **values))
 
     plugin._do = do
+
+
+@asynccontextmanager
+async def hosted_again(settings: Settings, toy: Toy, *, running: bool = True) -> AsyncIterator[None]:
+    """The same server once more, in which the bridge is away unless it is `running`."""
+    wanted = toy.at.host.instances[0].wanted.settings
+    async with hosted(settings, LOOPBACK.parent, {"toy": wanted}, running=running) as toy.at:
+        if running:
+            await toy.at.settled("toy")
+        yield
 
 
 # ---- what a bridge raises and gives
@@ -65,3 +79,39 @@ async def test_ids_that_can_be_none_are_parked(settings: Settings, ids: list[str
         assert len(await toy.at.node.database.fetch("SELECT 1 FROM message_part")) == 1
         assert [(row["state"], row["attempts"]) for row in await rows(toy.at.node, "toy")][1:] == [("parked", 1), ("done", 1)]
         assert await states(toy.at.node, "toy") == ["done", "parked", "done"]
+
+
+# ---- links that change while the bridge is away
+
+
+async def test_a_bridge_that_was_away_goes_by_what_was_true_then(settings: Settings) -> None:
+    """Channels merged meanwhile: of either, each room hears what was said in its own channel before, and all that was said after."""
+    async with toy_at(settings) as toy:
+        source = await channel(toy.at.node, toy.ana, name="source")
+        await toy.linked("#source", source)
+        await toy.linked("#room")
+    async with hosted_again(settings, toy, running=False):
+        node = toy.at.node
+        await say(node, toy.ana, source, "in the source")
+        await say(node, toy.ana, toy.room, "in the room")
+        await node.core.merging.merge(toy.ana, toy.room, source)
+        await say(node, toy.ana, toy.room, "in both")
+    async with hosted_again(settings, toy):
+        assert toy.network.said("#source") == ["ana: in the source", "ana: in both"]
+        assert toy.network.said("#room") == ["ana: in the room", "ana: in both"]
+
+
+async def test_what_was_said_while_nothing_went_out_stays_here(settings: Settings) -> None:
+    """A link let only in, and goes both ways later: what was said meanwhile does not go out, whether the bridge was there or away."""
+    async with toy_at(settings) as toy:
+        await toy.linked(direction="in")
+        await toy.say("in")
+    for there in (False, True):
+        async with hosted_again(settings, toy, running=there):
+            links = toy.at.node.core.links
+            for direction in ("in", "both", "in", "both"):
+                await links.link(toy.ana, toy.room, "toy", Wish(room="#toy", direction=direction))
+                await say(toy.at.node, toy.ana, toy.room, direction if direction == "in" else f"out {there}")
+                if there:
+                    await toy.at.settled("toy")
+    assert toy.network.said("#toy") == ["ana: out False"] * 2 + ["ana: out True"] * 2

@@ -137,7 +137,7 @@ class Carrier:
     async def _topic(self, delivery: Delivery, link: RoomLink, body: objects.ChannelEdited) -> Outcome | None:
         if "topics" not in link.crosses or "send_topic" not in self._instance.wanted.hooks:
             return DROPPED
-        out = OutgoingTopic(**await self._out(delivery, link, await self._who_set_topic(int(body.id))), topic=body.topic)
+        out = OutgoingTopic(**await self._out(delivery, link, await self._who_set_topic(body)), topic=body.topic)
         return await self._sent(link, None, await self._instance.call("send_topic", out))
 
     # ---- what is common to them
@@ -208,11 +208,11 @@ class Carrier:
         (row,) = await self._core.database.fetch("SELECT created_at FROM message WHERE id = $1", message_id)
         return int(row["created_at"])
 
-    async def _who_set_topic(self, channel_id: int) -> str:
-        """Who said last what a channel is about."""
-        sql = "SELECT user_id FROM message WHERE channel_id = $1 AND type = 'TOPIC' ORDER BY id DESC LIMIT 1"
-        (row,) = await self._core.database.fetch(sql, channel_id)
-        return str(row["user_id"])
+    async def _who_set_topic(self, channel: objects.ChannelEdited) -> str:
+        """Who said what a channel is about: that was the last message in it then. The bridge's bot, where that is not known."""
+        sql = "SELECT user_id FROM message WHERE id = $1 AND type = 'TOPIC'"
+        rows = await self._core.database.fetch(sql, int(channel.last_message_id or 0))
+        return str(rows[0]["user_id"] if rows else self._core.links.bridges[self._instance.name].user_id)
 
 
 def ids_of(sent: Sent) -> list[str]:

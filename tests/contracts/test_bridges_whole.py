@@ -115,3 +115,18 @@ async def test_what_was_said_while_nothing_went_out_stays_here(settings: Setting
                 if there:
                     await toy.at.settled("toy")
     assert toy.network.said("#toy") == ["ana: out False"] * 2 + ["ana: out True"] * 2
+
+
+async def test_each_topic_goes_out_as_who_set_it(settings: Settings) -> None:
+    """Two of them set while the bridge is away, and the channel merged with another since: each under its own author's name."""
+    async with toy_at(settings) as toy:
+        source = await channel(toy.at.node, toy.ana, toy.ben, name="source")
+        await toy.linked(channel_id=source)
+    async with hosted_again(settings, toy, running=False):
+        core = toy.at.node.core
+        await core.channels.set_topic(toy.ana, source, "toys", None)
+        await core.channels.change(toy.ben, source, name="games", topic="games", type_=None)
+        await core.channels.set_topic(toy.ana, source, "more toys", None)
+        await core.merging.merge(toy.ana, toy.room, source)
+    async with hosted_again(settings, toy):
+        assert [(each["who"], each["text"]) for each in toy.done("topic")] == [("ana", "toys"), ("ben", "games"), ("ana", "more toys")]

@@ -36,7 +36,6 @@ from crust.services.links import RoomLink
 from crust.services.parts import OUT, Part, forgotten, recorded, remote_id
 
 EXCERPT = 80  # characters of a message that a fallback quotes
-NOTE_MAX = 500  # characters of what a bridge says of how it sent something
 WORDS_MS = 86_400_000  # after which a removal is not put into words: by retention, many old messages go at once
 EDITED = "edited: {0}"
 ATTACHED = "added a file: {0}"
@@ -167,9 +166,10 @@ class Carrier:
         if not isinstance(sent, Sent | None):
             raise TypeError(f"a hook that sends gives a Sent or None, and {self._instance.name} gave a {type(sent).__name__}")
         sent = sent or Sent()
-        note = (kept(sent.fallback) or "")[:NOTE_MAX] or note
-        receipt = Receipt(state="fallback" if note else "delivered" if sent.delivered else "sent", note=note)
+        note = kept(sent.fallback) or note
         ids: Sequence[str] = [] if message_id is None else ids_of(sent)
+        state = "fallback" if note else "delivered" if sent.delivered else "sent"
+        receipt = Receipt(state=state, note=note, first=before, count=len(ids))
         parts = [Part(link_id=link.id, remote_id=each, number=number, direction=OUT) for number, each in enumerate(ids, before)]
         writes = (recorded([(part, message_id or 0) for part in parts]),) if parts else ()
         return Outcome(receipt=msgspec.json.encode(receipt).decode(), writes=writes)

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from crust.clock import rfc3339
-from crust.models.database import Database, Row
+from crust.events import objects
+from crust.models.database import Database, Row, Write
 from crust.services import views
 from crust.services.paging import Part
 
@@ -25,10 +27,29 @@ FAILED = "The bridge failed on it; the server's operators can see why."
 
 
 class Receipt(Struct, frozen=True, omit_defaults=True):
-    """What is known of what was sent. `state`: sent, delivered, fallback or failed; `note` says more."""
+    """What is known of what was sent. `state`: sent, delivered, fallback or failed; `note` says more.
+
+    It became `count` parts there, numbered from `first` on; `arrived` are those that the network has confirmed.
+    """
 
     state: str = "sent"
     note: str | None = None
+    first: int = 0
+    count: int = 0
+    arrived: tuple[int, ...] = ()
+
+    def has(self, number: int) -> bool:
+        """Whether the part of this number is one of them."""
+        return self.first <= number < self.first + self.count
+
+    def confirmed(self, number: int, state: str, note: str | None) -> Receipt:
+        """With what the network has said of one part: what has failed has so as a whole, and what arrived has when all of it did."""
+        if self.state == "failed":
+            return self
+        if state == "failed":
+            return replace(self, state=state, note=note)
+        arrived = tuple(sorted({*self.arrived, number}))
+        return replace(self, arrived=arrived, state=state if len(arrived) == self.count else self.state)
 
 
 DECODER = msgspec.json.Decoder(Receipt)
@@ -71,6 +92,13 @@ class Deliveries:
                 latest[row["lane"]] = row
         found = [delivery(row) for row in latest.values()]
         return cut(sorted(found, key=lambda each: int(each.id)), part)
+
+    async def blank(self, message_id: int) -> None:
+        """Inside a change: take out of earlier events what bridges said of a message, which may quote it; the states stay."""
+        told = await self._database.fetch("SELECT position, body FROM event WHERE object = $1 AND type = 'delivery'", message_id)
+        states = [(row["position"], msgspec.json.decode(row["body"], type=objects.DeliveryChanged)) for row in told]
+        bare = [(msgspec.json.encode(replace(each, note=None)).decode(), position) for position, each in states if each.note is not None]
+        await self._database.run([Write("UPDATE event SET body = $1 WHERE position = $2", bare)])
 
 
 def delivery(row: Row) -> views.Delivery:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from crust.errors import EventRefused
+from crust.errors import EventRefused, Invalid
+from crust.host.bridging import link_of
 from crust.services.links import Wish
 from crust.settings import Settings
-from tests.contracts.test_bridges_outward import Toy, toy_at
+from tests.contracts.test_bridges_outward import Toy, _told, toy_at, until_so
+from tests.contracts.test_erasing import everything
 from tests.support.consumers import rows, states
 from tests.support.hosting import LOOPBACK, hosted
-from tests.support.people import channel, say
+from tests.support.people import channel, events, say
 
 pytestmark = pytest.mark.asyncio
 
@@ -130,3 +133,71 @@ async def test_each_topic_goes_out_as_who_set_it(settings: Settings) -> None:
         await core.merging.merge(toy.ana, toy.room, source)
     async with hosted_again(settings, toy):
         assert [(each["who"], each["text"]) for each in toy.done("topic")] == [("ana", "toys"), ("ben", "games"), ("ana", "more toys")]
+
+
+# ---- what authors are told
+
+
+async def test_what_was_removed_is_quoted_nowhere(settings: Settings) -> None:
+    """A network's refusal that quotes a message: gone with the message from what its author was told, before and after; states stay."""
+
+    def quote(said: str) -> None:
+        if said.startswith("secret"):
+            raise EventRefused(f"550 rejected: {said}")
+
+    async with toy_at(settings) as toy:
+        await toy.linked()
+        acting(toy, quote)
+        secret = await toy.say("secret words")
+        await until_so(lambda: _told(toy, secret, ["parked"]))
+        assert "550" in await everything(toy.at.node.database)
+        core = toy.at.node.core
+        await core.messages.remove(toy.ana, secret)
+        assert await toy.told(secret) == ["parked"]
+        checkpoints: Any = toy.at.host.instances[0]._checkpoints  # type: ignore[attr-defined]  # a bridge's
+        [row] = [each for each in await rows(toy.at.node, "toy") if each["state"] == "parked"]
+        await checkpoints._tell([(row["lane"], row["position"])])
+        assert await toy.told(secret) == ["parked", "parked"]
+        told = [each for each in await events(toy.at.node) if each.type == "delivery"]
+        assert not any("550" in bytes(each.body).decode() for each in told)
+
+
+async def confirmed(toy: Toy, link_id: int, state: str, remote: str) -> None:
+    """The network says something of what was sent."""
+    bridge = toy.at.host.bridges["toy"]
+    link = link_of(await toy.at.node.core.links.one(link_id))
+    await (bridge.delivered(link, remote) if state == "delivered" else bridge.failed(link, remote, state))
+
+
+async def test_parts_arrive_one_by_one(settings: Settings) -> None:
+    """A message has arrived when all its parts have; with one that failed it failed, whatever is said of the others, and when."""
+    async with toy_at(settings) as toy:
+        link = await toy.linked()
+        well, ill = await toy.say("a\nb\nc"), await toy.say("d\ne\nf")
+        ids = [each["id"] for each in toy.done("say")]
+        for id_ in (ids[0], ids[2], ids[0]):
+            await confirmed(toy, link, "delivered", id_)
+        assert [each.state for each in await toy.delivery(well)] == ["fallback"]
+        await confirmed(toy, link, "delivered", ids[1])
+        for state, id_ in (("delivered", ids[3]), ("too rude", ids[4]), ("delivered", ids[4]), ("too \0 long", ids[5])):
+            await confirmed(toy, link, state, id_)
+        assert [(each.state, each.note) for each in await toy.delivery(well)] == [("delivered", "sent as 3 lines")]
+        assert [(each.state, each.note) for each in await toy.delivery(ill)] == [("failed", "too rude")]
+        await until_so(lambda: _told(toy, well, ["fallback", "delivered"]))
+        await until_so(lambda: _told(toy, ill, ["fallback", "failed"]))
+
+
+async def test_confirmations_hold_up_nobody(settings: Settings) -> None:
+    """Of an id that nobody knows the caller hears at once; of what a ghost said, which went on to another room, nobody is told."""
+    async with toy_at(settings) as toy:
+        link, other = await toy.linked(), await toy.linked("#other")
+        await toy.comes("say", "Cy", "hello", room="#other")
+        await toy.at.settled("toy")
+        async with asyncio.timeout(1):
+            await confirmed(toy, link, "delivered", "unknown")
+            await confirmed(toy, link, "delivered", toy.done("say")[0]["id"])
+            with pytest.raises(Invalid):
+                await confirmed(toy, other, "delivered", "a\0b")
+        [receipt] = await toy.at.node.database.fetch("SELECT receipt FROM delivery WHERE receipt LIKE '%delivered%'")
+        assert receipt
+        assert [each for each in await events(toy.at.node) if each.type == "delivery"] == []

@@ -16,7 +16,7 @@ from crust.host.bridging import link_of
 from crust.host.carrying import Carrier
 from crust.host.chat import Access, Calls, calls
 from crust.host.checkpoints import Checkpoints
-from crust.host.consumer import Delivery, Outcome, Over
+from crust.host.consumer import Delivery, Outcome, Over, Parked
 from crust.host.hints import Hints, OnControl
 from crust.host.instance import Glance, Instance, glance
 from crust.host.linking import bridge_of, wishes
@@ -195,3 +195,8 @@ class BridgeInstance(Instance):
 
     def over(self, over: Over) -> None:
         self._checkpoints.over(over)
+
+    def parked(self, parked: Parked) -> None:
+        super().parked(parked)
+        if parked.position is None and parked.lane.startswith(LANE):
+            self._checkpoints.given_up(int(parked.lane.removeprefix(LANE)), parked.reason)

@@ -7,14 +7,16 @@ change is one more event, written a moment later; who missed it (the process end
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 
 from crust.errors import CrustError, Unavailable
 from crust.events import objects
 from crust.host.attempt import kept
+from crust.host.bridges import given_up
 from crust.host.consumer import Over, outside
 from crust.host.states import BRIDGES, states_of
 from crust.log import Change, NewEvent
@@ -28,8 +30,9 @@ log = get_logger(__name__)
 
 TOGETHER = 200  # changes that are told in one
 TOLD = (
-    "SELECT d.lane, d.position, d.state, d.error, d.receipt, e.object, m.user_id, m.removed_at"
-    " FROM delivery d JOIN event e ON e.position = d.position"
+    "SELECT d.lane, d.position, d.state, d.error, d.receipt, e.object, m.user_id, m.removed_at,"
+    " w.error AS lane_error, w.parked_at AS lane_parked_at FROM delivery d JOIN event e ON e.position = d.position"
+    " LEFT JOIN lane w ON w.consumer = d.consumer AND w.lane = d.lane"
     ' JOIN message m ON m.id = e.object JOIN "user" u ON u.id = m.user_id'
     " WHERE d.consumer = $1 AND e.type = 'message' AND u.kind <> 'ghost' AND d.position IN {}"
     " AND (e.event = 'created' OR (e.event = 'edited' AND d.state <> 'skipped'))"
@@ -41,6 +44,8 @@ SENT = (
     " WHERE d.consumer = $1 AND d.lane = $2 AND d.state = 'done' AND e.object = $3 AND e.type = 'message'"
     " AND e.event IN ('created', 'edited')"
 )
+BEHIND = "SELECT position FROM delivery WHERE consumer = $1 AND lane = $2 AND state = 'waiting' ORDER BY position LIMIT $3"
+BEHIND_MAX = 1000  # messages that wait for a link that is given up whose authors are told so; those of the others see it when they ask
 LOOKS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # for the end of a row, which may be stored after its confirmation has come
 LOOKING_MAX = 1000  # confirmations that wait for that
 
@@ -51,10 +56,11 @@ class Checkpoints:
     def __init__(self, name: str, core: Core, node: str) -> None:
         self._name, self._core, self._node = name, core, node
         self._database, self._log = core.database, core.log
-        self._over: dict[tuple[str, int], Over] = {}
+        self._over: dict[tuple[str, int], None] = {}
+        self._given_up: set[str] = set()
         self._telling: asyncio.Task[None] | None = None
         self._waiting: set[tuple[str, int]] = set()
-        self._looking: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # ---- messages
 
@@ -64,7 +70,25 @@ class Checkpoints:
         if not over.lane.startswith(LANE) or (not over.final and place in self._waiting):
             return
         (self._waiting.discard if over.final else self._waiting.add)(place)
-        self._over[place] = over
+        if over.how == "done" and over.lane in self._given_up:
+            self._given_up.discard(over.lane)
+            self._beside(self._core.instances.tell_of_bridge(self._name, "connected", None, int(over.lane.removeprefix(LANE))))
+        self._tell_soon([place])
+
+    def given_up(self, link_id: int, why: str) -> None:
+        """Tell those who can see to it that nothing goes out over a link any more, and the authors of what waits there."""
+        self._given_up.add(f"{LANE}{link_id}")
+        self._beside(self._tell_given_up(link_id, why))
+
+    async def _tell_given_up(self, link_id: int, why: str) -> None:
+        link, lane = await self._core.links.ended(link_id), f"{LANE}{link_id}"
+        maker, reason = 0 if link is None else link.made_by, given_up(self._name, link_id, why)
+        await self._core.instances.tell_of_bridge(self._name, "needs-attention", reason, link_id, maker)
+        rows = await self._database.fetch(BEHIND, self._name, lane, BEHIND_MAX)
+        self._tell_soon([(lane, row["position"]) for row in rows])
+
+    def _tell_soon(self, places: Sequence[tuple[str, int]]) -> None:
+        self._over |= dict.fromkeys(places)
         if self._telling is None or self._telling.done():
             self._telling = asyncio.get_running_loop().create_task(self._tell_all(), name=f"what became of messages over {self._name}")
 
@@ -99,13 +123,22 @@ class Checkpoints:
         remote, note = remote_id(remote), kept(note)
         if await self._confirmed(link_id, remote, state, note):
             return
-        if len(self._looking) >= LOOKING_MAX:
+        if len(self._tasks) < LOOKING_MAX:
+            self._beside(self._look_for(link_id, remote, state, note))
+        else:
             log.warning("a confirmation is left out: too many are of what is not known", bridge=self._name, link=link_id, id=remote)
-            return
-        look = self._look_for(link_id, remote, state, note)
-        task = asyncio.get_running_loop().create_task(look, name=f"a confirmation over {self._name}", context=outside())
-        self._looking.add(task)
-        task.add_done_callback(self._looking.discard)
+
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it in a task that outlives whoever wants it."""
+        task = asyncio.get_running_loop().create_task(self._logged(work), name=f"word of {self._name}", context=outside())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _logged(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except CrustError as error:
+            log.warning("somebody could not be told of a link", bridge=self._name, error=error.message)
 
     async def _look_for(self, link_id: int, remote: str, state: str, note: str | None) -> None:
         for seconds in LOOKS_S:

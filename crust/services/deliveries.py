@@ -17,7 +17,7 @@ from crust.services.paging import Part
 LANE = "link/"  # how lanes are named that are links, before the link's id
 ROWS = (
     "SELECT d.lane, d.consumer, d.position, d.state, d.error, d.receipt, d.made_at, d.ended_at, w.error AS lane_error,"
-    " r.title, r.remote_room"
+    " w.parked_at AS lane_parked_at, r.title, r.remote_room"
     " FROM event e JOIN delivery d ON d.position = e.position JOIN room_link r ON 'link/' || CAST(r.id AS text) = d.lane"
     " LEFT JOIN lane w ON w.consumer = d.consumer AND w.lane = d.lane"
     " WHERE e.object = $1 AND e.type = 'message' AND e.event IN ('created', 'edited') ORDER BY d.position"
@@ -61,10 +61,12 @@ def receipt_of(text: str | None) -> Receipt:
 
 
 def state_of(row: Row) -> str:
-    """A row's state, as people know it."""
+    """A row's state, as people know it: what waits in a lane that is tried no more is parked, too."""
     state = str(row["state"])
     if state == "done":
         return receipt_of(row["receipt"]).state
+    if state == "waiting" and row["lane_parked_at"] is not None:
+        return "parked"
     return {"running": "waiting", "dropped": "withdrawn"}.get(state, state)
 
 
@@ -72,7 +74,7 @@ def note_of(row: Row) -> str | None:
     """What of it people may know; never how a bridge failed inside."""
     if row["state"] == "done":
         return receipt_of(row["receipt"]).note
-    error = row["error"]
+    error = row["error"] or (row["lane_error"] if row["state"] == "waiting" else None)
     if error is None:
         return None
     return FAILED if RAISED in error else str(error)
@@ -105,8 +107,7 @@ def delivery(row: Row) -> views.Delivery:
     link_id = row["lane"].removeprefix(LANE)
     return views.Delivery(
         id=link_id, link_id=link_id, bridge=row["consumer"], room=row["title"] or row["remote_room"], state=state_of(row),
-        note=note_of(row) or (row["lane_error"] if row["state"] == "waiting" else None),
-        updated_at=rfc3339(row["ended_at"] or row["made_at"]),
+        note=note_of(row), updated_at=rfc3339(row["ended_at"] or row["lane_parked_at"] or row["made_at"]),
     )  # fmt: skip
 
 

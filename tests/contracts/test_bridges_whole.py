@@ -7,17 +7,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 from crust.errors import EventRefused, Invalid
+from crust.host import bridges
 from crust.host.bridging import link_of
+from crust.host.desk import Desk
+from crust.host.roster import lives_of
+from crust.services import paging
 from crust.services.links import Wish
 from crust.settings import Settings
 from tests.contracts.test_bridges_outward import Toy, _told, toy_at, until_so
 from tests.contracts.test_erasing import everything
 from tests.support.consumers import rows, states
 from tests.support.hosting import LOOPBACK, hosted
-from tests.support.people import channel, events, say
+from tests.support.people import channel, events, person, say
 
 pytestmark = pytest.mark.asyncio
 
@@ -201,3 +206,40 @@ async def test_confirmations_hold_up_nobody(settings: Settings) -> None:
         [receipt] = await toy.at.node.database.fetch("SELECT receipt FROM delivery WHERE receipt LIKE '%delivered%'")
         assert receipt
         assert [each for each in await events(toy.at.node) if each.type == "delivery"] == []
+
+
+async def test_a_link_that_is_given_up_is_said(settings: Settings) -> None:
+    """After days of failures: its maker and administrators hear what to do, authors that theirs is parked; replayed, all goes on."""
+    async with toy_at(settings) as toy:
+        cy = await person(toy.at.node, "cy")
+        private = await channel(toy.at.node, cy, type_="private", name="private")
+        link = await toy.at.node.core.links.link(cy, private, "toy", Wish(room="#toy"))
+        await toy.at.settled("toy")
+        toy.network.failing["#toy"] = "away"
+        first = int((await say(toy.at.node, cy, private, "first")).id)
+        await until_so(lambda: _told(toy, first, ["waiting"]))
+        second = int((await say(toy.at.node, cy, private, "second")).id)
+        toy.at.clock.advance(6 * 86_400)
+        await toy.at.settled("toy")
+        await until_so(lambda: _told(toy, second, ["parked"]))
+        await until_so(lambda: _told(toy, first, ["waiting", "parked"]))
+        deliveries = toy.at.node.core.messages.deliveries
+        [state] = await deliveries(cy, second, paging.Part())
+        assert (state.state, state.note) == ("parked", "#toy does not answer")
+        told = [each for each in await events(toy.at.node) if (each.type, each.object) == ("bridge", link.id)]
+        assert [each.recipient for each in told] == [toy.ana.user_id, cy.user_id]
+        said = msgspec.json.decode(told[0].body)
+        assert said["state"] == "needs-attention"
+        assert f"crust parked replay --consumer toy --lane link/{link.id}" in said["reason"]
+        wanted = [each.wanted for each in toy.at.host.instances]
+        lives = await lives_of(toy.at.node.database, toy.at.node.leases, toy.at.clock)
+        _, shown = await bridges.status(toy.at.node.core, wanted, lives)
+        assert (shown["state"], shown["reason"], shown["waiting"]) == ("needs-attention", said["reason"], 2)
+        toy.network.failing.clear()
+        node = toy.at.node
+        await Desk(node.database, node.log, node.leases, node.consumers, node.clock).replay(consumer="toy", lane=f"link/{link.id}")
+        await toy.at.settled("toy")
+        await until_so(lambda: _told(toy, second, ["parked", "sent"]))
+        assert toy.network.said("#toy") == ["cy: first", "cy: second"]
+        last = [each for each in await events(toy.at.node) if (each.type, each.object) == ("bridge", link.id)][-1]
+        assert msgspec.json.decode(last.body)["state"] == "connected"

@@ -124,7 +124,7 @@ class Injects:
         self._check(coming_in)
         async with self._turn(link):
             key = key_of(link, source)
-            known = await self.parts.found(link.id, source)
+            known = await self.parts.awaited(link.instance, link.id, source)
             first = known["message_id"] if known else await keys.result(self._database, key)
             if first is not None:
                 return await self._again(coming_in, first, known, source, contents, revision)
@@ -220,7 +220,7 @@ class Injects:
                 await self._messages.react_elsewhere(by.user_id, part["message_id"], emoji, added=added)
 
     async def _part(self, link: RoomLink, source_id: str) -> Row:
-        part = await self.parts.found(link.id, remote_id(source_id))
+        part = await self.parts.awaited(link.instance, link.id, remote_id(source_id))
         if part is None:
             raise NotFound("No message is known by this id over this link.", field="source_id")
         return part

@@ -13,9 +13,11 @@ import pytest
 from crust.errors import EventRefused, Invalid
 from crust.host import bridges
 from crust.host.bridging import link_of
+from crust.host.consumer import outside
 from crust.host.desk import Desk
 from crust.host.roster import lives_of
-from crust.services import paging
+from crust.plugin import Remote
+from crust.services import paging, parts
 from crust.services.links import Wish
 from crust.settings import Settings
 from tests.contracts.test_bridges_outward import Toy, _told, toy_at, until_so
@@ -243,3 +245,34 @@ async def test_a_link_that_is_given_up_is_said(settings: Settings) -> None:
         assert toy.network.said("#toy") == ["cy: first", "cy: second"]
         last = [each for each in await events(toy.at.node) if (each.type, each.object) == ("bridge", link.id)][-1]
         assert msgspec.json.decode(last.body)["state"] == "connected"
+
+
+# ---- echoes
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_an_echo_is_no_second_message(settings: Settings, late: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own words that come back before it is stored what they became there are waited for; come what may, our edits find them."""
+    if late:
+        monkeypatch.setattr(parts, "PAUSES_S", (0.01,))
+    async with toy_at(settings) as toy:
+        link_id, echoes = await toy.linked(), []
+        link = link_of(await toy.at.node.core.links.one(link_id))
+        plugin, bridge = toy.at.plugin("toy"), toy.at.host.bridges["toy"]
+        always = plugin._do
+
+        async def do(what: str, link_: Any, **values: Any) -> list[str]:
+            ids: list[str] = await always(what, link_, **values)
+            if what == "say":
+                echoes.append(asyncio.create_task(bridge.inject(link, Remote(id="us", name="us"), "hello", ids[0]), context=outside()))
+                await asyncio.sleep(0.3)
+            return ids
+
+        plugin._do = do
+        ours = await toy.say("hello")
+        echo = await echoes[0]
+        assert echo.state == ("posted" if late else "duplicate")
+        assert await toy.texts() == ["hello"] * (2 if late else 1)
+        await toy.at.node.core.messages.edit(toy.ana, ours, "hello there", None)
+        await toy.at.settled("toy")
+        assert [each["targets"] for each in toy.done("edit")] == [[toy.done("say")[0]["id"]]]

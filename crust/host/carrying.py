@@ -30,8 +30,9 @@ from crust.plugin.bridge import (
     Sent,
     Target,
 )
+from crust.services import views
 from crust.services.core import Core
-from crust.services.deliveries import Receipt
+from crust.services.deliveries import Receipt, receipt_of
 from crust.services.links import RoomLink
 from crust.services.parts import OUT, Part, forgotten, recorded, remote_id
 
@@ -44,6 +45,12 @@ REACTED = "reacted {0} to: {1}"
 UNREACTED = "took {0} back from: {1}"
 SENT_FILE = "sent a file: {0}"
 DROPPED = Outcome("skipped", note="This does not cross the link.")
+REMOVED_BEFORE = Outcome("skipped", note="The message was removed before it was delivered.")
+WENT_AS_NOW = Outcome("skipped", note="The message went over this link as it was after this edit.")
+CREATED = (
+    "SELECT d.receipt FROM event e JOIN delivery d ON d.position = e.position WHERE e.object = $1 AND e.type = 'message'"
+    " AND e.event = 'created' AND d.consumer = $2 AND d.lane = $3 AND d.state = 'done'"
+)
 NEVER_WENT = Outcome("skipped", note="The message that it is about never went over this link.")
 
 
@@ -86,11 +93,14 @@ class Carrier:
     async def _message(self, delivery: Delivery, link: RoomLink, body: objects.Message) -> Outcome | None:
         if "send_message" not in self._instance.wanted.hooks:
             return DROPPED
-        thread = await self._target(link, body.reply_to)
-        out = OutgoingMessage(
-            **await self._out(delivery, link, body.user_id), contents=said(link, body), message=body, reply_to=thread, thread=thread
-        )
-        return await self._sent(link, int(body.id), await self._instance.call("send_message", out))
+        try:
+            message, upto = await self._as_now(body)
+        except NotFound:
+            return REMOVED_BEFORE
+        thread = await self._target(link, message.reply_to)
+        common = await self._out(delivery, link, message.user_id)
+        out = OutgoingMessage(**common, contents=said(link, message), message=message, reply_to=thread, thread=thread)
+        return await self._sent(link, int(message.id), await self._instance.call("send_message", out), upto=upto)
 
     async def _edit(self, delivery: Delivery, link: RoomLink, body: objects.MessageEdited) -> Outcome | None:
         if not {"contents", "attachments"} & set(body.changed):
@@ -98,10 +108,12 @@ class Carrier:
         target = await self._target(link, body.id)
         if target is None or not target.parts:
             return NEVER_WENT
+        if await self._went_with(delivery):
+            return WENT_AS_NOW
+        message, _ = await self._as_now(objects.Message(**{name: getattr(body, name) for name in objects.Message.__struct_fields__}))
         common = await self._out(delivery, link, body.user_id)
-        message = objects.Message(**{name: getattr(body, name) for name in objects.Message.__struct_fields__})
-        out = OutgoingEdit(**common, contents=body.contents or "", message=message, target=target, changed=tuple(body.changed))
-        words = EDITED.format(body.contents) if "contents" in body.changed else ATTACHED.format(body.attachments[-1].name)
+        out = OutgoingEdit(**common, contents=message.contents or "", message=message, target=target, changed=tuple(body.changed))
+        words = EDITED.format(message.contents) if "contents" in body.changed else ATTACHED.format(body.attachments[-1].name)
         return await self._cross(link, "edit", "send_edit", out, words, int(body.id), len(target.parts))
 
     async def _removal(self, delivery: Delivery, link: RoomLink, body: objects.MessageRemoved) -> Outcome | None:
@@ -161,7 +173,9 @@ class Carrier:
         """Whether the bridge itself is asked for it."""
         return link.crossings.get(what, "dropped") != "dropped" and hook in self._instance.wanted.hooks
 
-    async def _sent(self, link: RoomLink, message_id: int | None, sent: object, before: int = 0, note: str | None = None) -> Outcome:
+    async def _sent(
+        self, link: RoomLink, message_id: int | None, sent: object, before: int = 0, note: str | None = None, upto: int = 0
+    ) -> Outcome:
         """The end of a row: a receipt, and the ids there, from the number `before` on."""
         if not isinstance(sent, Sent | None):
             raise TypeError(f"a hook that sends gives a Sent or None, and {self._instance.name} gave a {type(sent).__name__}")
@@ -169,7 +183,7 @@ class Carrier:
         note = kept(sent.fallback) or note
         ids: Sequence[str] = [] if message_id is None else ids_of(sent)
         state = "fallback" if note else "delivered" if sent.delivered else "sent"
-        receipt = Receipt(state=state, note=note, first=before, count=len(ids))
+        receipt = Receipt(state=state, note=note, first=before, count=len(ids), upto=upto)
         parts = [Part(link_id=link.id, remote_id=each, number=number, direction=OUT) for number, each in enumerate(ids, before)]
         writes = (recorded([(part, message_id or 0) for part in parts]),) if parts else ()
         return Outcome(receipt=msgspec.json.encode(receipt).decode(), writes=writes)
@@ -203,6 +217,25 @@ class Carrier:
         parts = await self._core.injects.parts.of(link.id, row["id"])
         author = await self.author(str(row["user_id"]))
         return Target(message_id=message_id, parts=parts, author=author, contents=row["contents"])
+
+    async def _as_now(self, message: objects.Message) -> tuple[objects.Message, int]:
+        """A message of an event as it is by now, late as that may be, and up to which of its edits that is; 0 where it is the same.
+
+        Raises:
+            NotFound: it was removed.
+        """
+        said = (message.contents, message.attachments)
+        upto = 0
+        while ((now := views.message(await self._core.messages.row(int(message.id)))).contents, now.attachments) != said:
+            if upto:
+                return now, upto
+            upto = (await self._core.log.head()).position  # first, so that the message is at least as new
+        return message, 0
+
+    async def _went_with(self, delivery: Delivery) -> bool:
+        """Whether a message went out after it was edited so."""
+        rows = await self._core.database.fetch(CREATED, delivery.event.object, delivery.consumer, delivery.lane)
+        return any(receipt_of(row["receipt"]).upto >= delivery.event.position for row in rows)
 
     async def _posted_at(self, message_id: int) -> int:
         (row,) = await self._core.database.fetch("SELECT created_at FROM message WHERE id = $1", message_id)

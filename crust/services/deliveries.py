@@ -29,7 +29,8 @@ FAILED = "The bridge failed on it; the server's operators can see why."
 class Receipt(Struct, frozen=True, omit_defaults=True):
     """What is known of what was sent. `state`: sent, delivered, fallback or failed; `note` says more.
 
-    It became `count` parts there, numbered from `first` on; `arrived` are those that the network has confirmed.
+    It became `count` parts there, numbered from `first` on; `arrived` are those that the network has confirmed. `upto`: of a message that
+    was edited before it was sent, the position up to which its edits were in it.
     """
 
     state: str = "sent"
@@ -37,6 +38,7 @@ class Receipt(Struct, frozen=True, omit_defaults=True):
     first: int = 0
     count: int = 0
     arrived: tuple[int, ...] = ()
+    upto: int = 0
 
     def has(self, number: int) -> bool:
         """Whether the part of this number is one of them."""

@@ -247,6 +247,39 @@ async def test_a_link_that_is_given_up_is_said(settings: Settings) -> None:
         assert msgspec.json.decode(last.body)["state"] == "connected"
 
 
+async def test_what_was_parked_goes_out_as_it_is_now(settings: Settings) -> None:
+    """Edited while it was parked, and replayed: the words that it has by now, once; a later edit goes out as one."""
+    async with toy_at(settings) as toy:
+        await toy.linked()
+        toy.network.failing["#toy"] = "refuse"
+        ours = await toy.say("the pasword is 1234")
+        toy.network.failing.clear()
+        node = toy.at.node
+        await node.core.messages.edit(toy.ana, ours, "never mind", None)
+        await toy.at.settled("toy")
+        await Desk(node.database, node.log, node.leases, node.consumers, node.clock).replay()
+        await toy.at.settled("toy")
+        assert toy.network.said("#toy") == ["ana: never mind"]
+        await node.core.messages.edit(toy.ana, ours, "never you mind", None)
+        await toy.at.settled("toy")
+        assert [each["text"] for each in toy.done("edit")] == ["never you mind"]
+
+
+async def test_an_edit_before_it_was_sent_is_in_it(settings: Settings) -> None:
+    """While the network is away: what was said goes out once, as it is by then, and no edit follows that says the same."""
+    async with toy_at(settings) as toy:
+        await toy.linked()
+        toy.network.failing["#toy"] = "away"
+        ours = int((await say(toy.at.node, toy.ana, toy.room, "wrong")).id)
+        await until_so(lambda: _told(toy, ours, ["waiting"]))
+        await toy.at.node.core.messages.edit(toy.ana, ours, "right", None)
+        toy.network.failing.clear()
+        toy.at.clock.advance(60)
+        await toy.at.settled("toy")
+        assert (toy.network.said("#toy"), toy.done("edit")) == (["ana: right"], [])
+        assert [each.state for each in await toy.delivery(ours)] == ["sent"]
+
+
 # ---- echoes
 
 

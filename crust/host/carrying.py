@@ -16,8 +16,8 @@ from crust.events import objects
 from crust.events.catalogue import CATALOGUE
 from crust.host.attempt import kept
 from crust.host.bridging import link_of
-from crust.host.consumer import Delivery, Outcome
-from crust.models.database import Row
+from crust.host.consumer import Delivery, Outcome, key_of
+from crust.models.database import Row, writing
 from crust.plugin.bridge import (
     Author,
     Outgoing,
@@ -51,6 +51,11 @@ CREATED = (
     "SELECT d.receipt FROM event e JOIN delivery d ON d.position = e.position WHERE e.object = $1 AND e.type = 'message'"
     " AND e.event = 'created' AND d.consumer = $2 AND d.lane = $3 AND d.state = 'done'"
 )
+UNSURE = (
+    "SELECT e.id, e.position FROM event e JOIN delivery d ON d.position = e.position WHERE e.object = $1 AND e.type = 'message'"
+    " AND e.event = 'created' AND d.consumer = $2 AND d.lane = $3 AND d.state = 'uncertain'"
+)
+TAKEN_BACK = "UPDATE delivery SET state = 'withdrawn' WHERE consumer = $1 AND lane = $2 AND position = $3 AND state = 'uncertain'"
 NEVER_WENT = Outcome("skipped", note="The message that it is about never went over this link.")
 
 
@@ -120,7 +125,7 @@ class Carrier:
         """Whatever came of it, nobody needs to know any more what the message was there."""
         parts = await self._core.injects.parts.of(link.id, int(body.id))
         if not parts:
-            return NEVER_WENT
+            return await self._removal_of_unsure(delivery, link, body)
         author = await self.author(body.user_id)
         target = Target(message_id=body.id, parts=parts, author=author, contents="")
         out = OutgoingRemoval(**await self._out(delivery, link, body.by), target=target)
@@ -128,6 +133,17 @@ class Carrier:
         sent = DROPPED if old and not self._natively(link, "remove", "send_removal") else None
         sent = sent or await self._cross(link, "remove", "send_removal", out, REMOVED, None, 0) or Outcome()
         return replace(sent, writes=(*sent.writes, forgotten(int(body.id), link.id)))
+
+    async def _removal_of_unsure(self, delivery: Delivery, link: RoomLink, body: objects.MessageRemoved) -> Outcome | None:
+        """What may have been sent is taken back by its key, if the bridge is asked for removals at all."""
+        rows = await self._core.database.fetch(UNSURE, delivery.event.object, delivery.consumer, delivery.lane)
+        if not rows or not self._natively(link, "remove", "send_removal"):
+            return NEVER_WENT
+        key = key_of(delivery.consumer, rows[0]["id"], delivery.lane)
+        target = Target(message_id=body.id, parts=(), author=await self.author(body.user_id), contents="", key=key)
+        out = OutgoingRemoval(**await self._out(delivery, link, body.by), target=target)
+        sent = await self._sent(link, None, await self._instance.call("send_removal", out))
+        return replace(sent, writes=(writing(TAKEN_BACK, delivery.consumer, delivery.lane, rows[0]["position"]),))
 
     async def _reaction(self, delivery: Delivery, link: RoomLink, body: objects.Reacted) -> Outcome | None:
         target = await self._target(link, body.message_id)

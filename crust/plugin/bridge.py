@@ -281,12 +281,16 @@ class Author:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A message that something is about: what it is there (`parts`, in order; none, if it never went there), whose it is, what it says."""
+    """A message that something is about: what it is there (`parts`, in order; none, if it never went there), whose it is, what it says.
+
+    `key` is that of an `OutgoingMessage` of which nobody knows whether it was sent: it is to be taken back by that, where the network can.
+    """
 
     message_id: str
     parts: tuple[str, ...]
     author: Author | None
     contents: str
+    key: str | None = None
 
     @property
     def last(self) -> str | None:
@@ -336,7 +340,7 @@ class OutgoingEdit(Outgoing):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingRemoval(Outgoing):
-    """A message that is gone; its target says nothing any more."""
+    """A message that is gone; its target says nothing any more, and may have a `key` in the place of parts."""
 
     target: Target
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from crust.errors import EventRefused, Invalid
+from crust.errors import EventRefused, Invalid, NotFound, TargetError
 from crust.host import bridges
 from crust.host.bridging import link_of
 from crust.host.consumer import outside
@@ -278,6 +278,36 @@ async def test_an_edit_before_it_was_sent_is_in_it(settings: Settings) -> None:
         await toy.at.settled("toy")
         assert (toy.network.said("#toy"), toy.done("edit")) == (["ana: right"], [])
         assert [each.state for each in await toy.delivery(ours)] == ["sent"]
+
+
+@pytest.mark.parametrize("remove", ["native", "dropped"])
+async def test_what_may_have_been_sent_is_taken_back(settings: Settings, remove: str) -> None:
+    """Removed after it was tried: by the key that it bore, where removals cross; else its author alone sees that it may be there."""
+    async with toy_at(settings) as toy:
+        node = toy.at.node
+        known = await node.core.links.one(await toy.linked())
+        await node.core.links.cross(known, {**known.crossings, "remove": remove})
+        keys: list[str] = []
+        plugin = toy.at.plugin("toy")
+        always = plugin._do
+
+        async def do(what: str, link: Any, **values: Any) -> list[str]:
+            if what == "say":
+                keys.append(values["key"])
+                raise TargetError("nobody knows whether it arrived")
+            return list(await always(what, link, **values))
+
+        plugin._do = do
+        ours = int((await say(node, toy.ana, toy.room, "hello")).id)
+        await until_so(lambda: _told(toy, ours, ["waiting"]))
+        await node.core.messages.remove(toy.ana, ours)
+        toy.at.clock.advance(60)
+        await toy.at.settled("toy")
+        [state] = await toy.delivery(ours)
+        with pytest.raises(NotFound):
+            await node.core.messages.deliveries(toy.ben, ours, paging.Part())
+        removals = [(each["targets"], each["target_key"]) for each in toy.done("remove")]
+        assert (state.state, removals) == (("withdrawn", [([], keys[0])]) if remove == "native" else ("uncertain", []))
 
 
 # ---- echoes

@@ -222,7 +222,8 @@ class Loopback(Bridge[Config]):
 
     @hookimpl
     async def send_removal(self, out: OutgoingRemoval) -> Sent:
-        await self._do("remove", out.link, who=out.author.name, targets=list(out.target.parts), key=out.key)
+        values = {"targets": list(out.target.parts), "target_key": out.target.key}
+        await self._do("remove", out.link, who=out.author.name, key=out.key, **values)
         return Sent()
 
     @hookimpl

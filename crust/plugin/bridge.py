@@ -325,7 +325,8 @@ class OutgoingMessage(Outgoing):
     @property
     def files(self) -> tuple[Attachment, ...]:
         """What it bears, as far as files cross the link; read them by `ctx.files`."""
-        return self.message.attachments if self.message is not None and "files" in self.link.crosses else ()
+        cross = "files" in self.link.crosses and self.link.crossings.file != "dropped"
+        return self.message.attachments if self.message is not None and cross else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

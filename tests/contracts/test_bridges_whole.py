@@ -16,6 +16,7 @@ from crust.host.bridging import link_of
 from crust.host.consumer import outside
 from crust.host.desk import Desk
 from crust.host.roster import lives_of
+from crust.host.states import BRIDGES, states_of
 from crust.plugin import Remote
 from crust.services import paging, parts
 from crust.services.links import Wish
@@ -24,7 +25,7 @@ from tests.contracts.test_bridges_outward import Toy, _told, toy_at, until_so
 from tests.contracts.test_erasing import everything
 from tests.support.consumers import rows, states
 from tests.support.hosting import LOOPBACK, hosted
-from tests.support.people import channel, events, person, say
+from tests.support.people import channel, events, person, put, say
 
 pytestmark = pytest.mark.asyncio
 
@@ -339,3 +340,89 @@ async def test_an_echo_is_no_second_message(settings: Settings, late: bool, monk
         await toy.at.node.core.messages.edit(toy.ana, ours, "hello there", None)
         await toy.at.settled("toy")
         assert [each["targets"] for each in toy.done("edit")] == [[toy.done("say")[0]["id"]]]
+
+
+# ---- what else a bridge has
+
+
+async def test_files_cross_both_ways(settings: Settings) -> None:
+    """With what they hold and what was said of them; where files don't cross, what they are called goes out, and nothing else."""
+    async with toy_at(settings) as toy:
+        await toy.linked()
+        await toy.linked("#bare", crosses=frozenset())
+        await put(toy.at.node, toy.ana, "a.txt", b"ours", channel_id=toy.room, contents="look")
+        await toy.at.settled("toy")
+        sent = {each["room"]: (each["text"], each["files"]) for each in toy.done("say")}
+        assert sent["#toy"] == ("look", {"a.txt": "ours"})
+        assert "sent a file: a.txt" in [each["text"] for each in toy.done("say") if each["room"] == "#bare"]
+        assert all(each["files"] == {} for each in toy.done("say") if each["room"] == "#bare")
+        await toy.comes("say", "Cy", "see", file="b.txt", bytes="theirs")
+        await toy.comes("say", "Cy", "see", room="#bare", file="c.txt", bytes="theirs")
+        page = await toy.at.node.core.messages.read(toy.ana, toy.room, before=None, after=None, around=None, limit=10)
+        assert [[file.name for file in each.attachments] for each in page.messages if each.type == "FILE"] == [["a.txt"], ["b.txt"]]
+        content = await toy.at.node.core.files.read(toy.ana, int(page.messages[-1].attachments[0].id))
+        assert content.size == len(b"theirs")
+
+
+async def test_people_are_named_and_pictured_both_ways(settings: Settings) -> None:
+    """Handle and picture of somebody there; here, how people are called in the room, if somebody has said so. A revision is an edit."""
+    async with toy_at(settings) as toy:
+        await toy.linked(relay_format="<{name}>")
+        await toy.say("hello")
+        [said] = toy.done("say")
+        assert (said["who"], said["handle"]) == ("<ana>", "ana")
+        theirs = await toy.comes("say", "Cy", "hello", handle="cy", avatar="https://example.org/cy.png")
+        page = await toy.at.node.core.messages.read(toy.ana, toy.room, before=None, after=None, around=None, limit=1)
+        ghost = await toy.at.node.core.accounts.viewed(int(page.messages[0].user_id))
+        assert (ghost.username, ghost.avatar) == ("cy:loop.example", "https://example.org/cy.png")
+        for revision, text in ((2, "hello all"), (2, "again")):
+            await toy.comes("say", "Cy", text, target=theirs, revision=revision)
+        assert await toy.texts() == ["hello", "hello all"]
+
+
+async def test_what_a_network_says_of_a_room(settings: Settings) -> None:
+    """What it has refused afterwards, what is missing, what it can, how it is: told to whom it concerns, and not sent back."""
+    async with toy_at(settings) as toy:
+        link = await toy.linked()
+        ours = await toy.say("hello")
+        await toy.comes("failed", "#toy", "too rude", target=toy.done("say")[0]["id"])
+        [state] = await toy.delivery(ours)
+        assert (state.state, state.note) == ("failed", "too rude")
+        await toy.comes("gap", "#toy", "An hour is missing.")
+        await toy.at.settled("toy")
+        assert (await toy.texts())[-1] == "An hour is missing."
+        assert toy.network.said("#toy") == ["ana: hello"]
+        await toy.comes("can", "#toy", can={"edit": "fallback", "characters": 80})
+        [shown] = (await toy.at.node.core.channels.read(toy.ben, toy.room)).bridged
+        assert (shown.crossings["edit"], shown.crossings["react"], shown.characters) == ("fallback", "dropped", 80)
+        await toy.comes("state", "#toy", "invite the bridge", state="needs-attention")
+        document = await states_of(toy.at.node.database, toy.at.clock).collection(BRIDGES).get(f"toy/{link}")
+        assert document is not None
+        assert (document.body["state"], document.body["reason"]) == ("needs-attention", "invite the bridge")
+        told = [msgspec.json.decode(each.body) for each in await events(toy.at.node) if (each.type, each.object) == ("bridge", link)]
+        assert [(each["state"], each["link_id"]) for each in told] == [("needs-attention", str(link))]
+
+
+async def test_a_room_that_cannot_be_entered_yet_holds_its_words(settings: Settings) -> None:
+    """While it is away, what was said waits behind, in order; where it never can be entered, that alone is parked."""
+    async with toy_at(settings) as toy:
+        toy.network.failing = {"#away": "away", "#shut": "refuse"}
+        for room in toy.network.failing:
+            await toy.at.node.core.links.link(toy.ana, toy.room, "toy", Wish(room=room))
+        await until_so(lambda: _parked(toy, 1))
+        toy.network.failing.pop("#shut")
+        await say(toy.at.node, toy.ana, toy.room, "hello")
+        await until_so(lambda: _said(toy, "#shut", ["ana: hello"]))
+        assert toy.network.said("#away") == []
+        toy.network.failing.clear()
+        toy.at.clock.advance(60)
+        await toy.at.settled("toy")
+        assert [each["do"] for each in toy.network.things if each["room"] == "#away"] == ["enter", "say"]
+
+
+async def _parked(toy: Toy, count: int) -> bool:
+    return (await states(toy.at.node, "toy")).count("parked") == count
+
+
+async def _said(toy: Toy, room: str, texts: list[str]) -> bool:
+    return list(toy.network.said(room)) == texts

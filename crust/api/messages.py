@@ -135,7 +135,7 @@ class MessageCalls:
         return Page.of(found, params.limit)
 
     async def delivery(self, context: Context, params: MessagePart) -> Page[Delivery]:
-        """Where bridges have delivered a message, and how that went."""
+        """Where bridges have delivered a message, and how that went; of one that was removed, its author alone is told."""
         return Page.of(await self._core.messages.deliveries(context.caller, params.id, params.part), params.limit)
 
     async def remove(self, context: Context, params: MessageId) -> None:

@@ -266,7 +266,7 @@ class DeliveryChanged(Struct, frozen=True, kw_only=True):
 
 
 class BridgeState(Struct, frozen=True, kw_only=True):
-    """How a bridge is, for administrators; with `link_id`, how one of its links is."""
+    """How a bridge is, for administrators; with `link_id`, how a link of its is: if something has to be done, for who made it, too."""
 
     instance: str
     state: str

@@ -14,6 +14,7 @@ from crust.host.held import Held
 from crust.host.schedule import How
 from crust.host.store import holding
 from crust.models.database import Write
+from crust.strict_json import BAD_TEXT
 from crust.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -77,13 +78,16 @@ async def handled(consumer: Consumer, delivery: Delivery) -> Result:
         if not await consumer.still_allowed(delivery):
             return Result("withdrawn")
         outcome = await consumer.handle(delivery) or Outcome()
-        return Result(outcome.state, outcome.note, outcome.receipt, writes=outcome.writes)
-    except TargetError as error:
-        return Result("target", str(error)[-ERROR_MAX:], retry_after=error.retry_after)
-    except Unavailable as error:  # the core itself, or its database: neither the event's fault nor the plugin's
-        return Result("target", str(error)[-ERROR_MAX:], retry_after=error.retry_after)
+        return Result(outcome.state, kept(outcome.note), kept(outcome.receipt), writes=outcome.writes)
+    except (TargetError, Unavailable) as error:  # Unavailable: the core itself, or its database: neither the event's fault nor the plugin's
+        return Result("target", kept(str(error)), retry_after=error.retry_after)
     except EventRefused as error:
-        return Result("refused", str(error)[-ERROR_MAX:])
+        return Result("refused", kept(str(error)))
     except (Exception, SystemExit) as error:  # the boundary: a plugin's bug is recorded, and is nobody else's
         log.warning("a handler raised", consumer=delivery.consumer, lane=delivery.lane, position=delivery.event.position, exc_info=error)
-        return Result("raised", "".join(traceback.format_exception(error))[-ERROR_MAX:])
+        return Result("raised", kept("".join(traceback.format_exception(error))))
+
+
+def kept(text: str | None) -> str | None:
+    """A plugin's words as they are kept: what no database or encoding takes is replaced, and of long ones the end is left."""
+    return None if text is None else BAD_TEXT.sub("\N{REPLACEMENT CHARACTER}", text[-ERROR_MAX:])

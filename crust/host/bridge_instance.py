@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -15,11 +16,12 @@ from crust.host.bridging import link_of
 from crust.host.carrying import Carrier
 from crust.host.chat import Access, Calls, calls
 from crust.host.checkpoints import Checkpoints
-from crust.host.consumer import Delivery, Outcome, Over
+from crust.host.consumer import Delivery, Outcome, Over, Parked
 from crust.host.hints import Hints, OnControl
 from crust.host.instance import Glance, Instance, glance
 from crust.host.linking import bridge_of, wishes
 from crust.host.registration import Wanted
+from crust.ids import MAX_ID
 from crust.log import Way, coming
 from crust.log.way import HOPS_MAX
 from crust.plugin import Bridge, OutgoingTyping
@@ -49,12 +51,22 @@ linked = msgspec.json.Decoder(Linked).decode
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A link as dispatch knows it: to which channel it belongs, from which position on, and whether anything goes out over it."""
+    """What a link is for the events after one position, up to another: of which channel, and whether anything goes out over it."""
 
     link_id: int
     channel_id: int
-    position: int
+    after: int
+    upto: int
     out: bool
+
+
+def lanes_of(link: RoomLink) -> Iterator[Lane]:
+    """What a link was, and is; whoever reads the log late reads of what was."""
+    after = link.position
+    for former in link.former:
+        yield Lane(link.id, former.channel_id, after, former.until, former.out)
+        after = former.until
+    yield Lane(link.id, link.channel_id, after, MAX_ID, link.out)
 
 
 class BridgeInstance(Instance):
@@ -63,7 +75,7 @@ class BridgeInstance(Instance):
     def __init__(self, wanted: Wanted, access: Access, core: Core, checkpoints: Checkpoints, on_control: OnControl) -> None:
         super().__init__(wanted, access, core)
         self._checkpoints, self._on_control = checkpoints, on_control
-        self._lanes: dict[int, Lane] = {}
+        self._lanes: dict[int, list[Lane]] = {}
         self._of_channel: dict[int, list[Lane]] = {}
         self._carrier = Carrier(self, core)
 
@@ -86,12 +98,11 @@ class BridgeInstance(Instance):
     # ---- dispatch
 
     async def ready(self) -> None:
-        found = await self._core.links.of_bridge(self.name)
-        self._know({each.id: Lane(each.id, each.channel_id, each.position, each.direction != "in") for each in found})
+        self._know({each.id: list(lanes_of(each)) for each in await self._core.links.of_bridge(self.name)})
 
-    def _know(self, lanes: dict[int, Lane]) -> None:
+    def _know(self, lanes: dict[int, list[Lane]]) -> None:
         self._lanes, self._of_channel = lanes, {}
-        for lane in lanes.values():
+        for lane in chain.from_iterable(lanes.values()):
             if lane.out:
                 self._of_channel.setdefault(lane.channel_id, []).append(lane)
 
@@ -110,13 +121,16 @@ class BridgeInstance(Instance):
                 yield from (lane.link_id for lane in lanes if self._goes_over(event, lane))
 
     def _linked(self, event: Event, link_id: int, *, out: bool) -> int:
-        """Know of a link what an event says of it."""
+        """Know of a link what an event says of it; what is to come is said by events to come, even if it is known already."""
         if event.event == "unlinked":
-            self._know({known: lane for known, lane in self._lanes.items() if known != link_id})
+            self._know({known: lanes for known, lanes in self._lanes.items() if known != link_id})
         else:
-            before = self._lanes.get(link_id)
-            now = Lane(link_id, event.channel, before.position if before else event.position, out)
-            self._know({**self._lanes, link_id: now})
+            before = [replace(each, upto=min(each.upto, event.position)) for each in self._lanes.get(link_id, ())]
+            before = [each for each in before if each.after < each.upto]
+            now = Lane(link_id, event.channel, event.position, MAX_ID, out)
+            if before and (before[-1].channel_id, before[-1].out) == (now.channel_id, now.out):
+                now = replace(before.pop(), upto=MAX_ID)
+            self._know({**self._lanes, link_id: [*before, now]})
         return link_id
 
     def _goes_out(self, event: Event, seen: Glance) -> bool:
@@ -128,7 +142,7 @@ class BridgeInstance(Instance):
 
     def _goes_over(self, event: Event, lane: Lane) -> bool:
         """What came in over a link does not go out over it; over another one, of the same network even, it does."""
-        return event.position > lane.position and via_of(self.name, lane.link_id) not in event.via
+        return lane.after < event.position <= lane.upto and via_of(self.name, lane.link_id) not in event.via
 
     # ---- work
 
@@ -172,7 +186,7 @@ class BridgeInstance(Instance):
 
     def _over_links(self, channel_id: int, via: str) -> Sequence[int]:
         lanes = self._of_channel.get(channel_id, ())
-        return [lane.link_id for lane in lanes if via_of(self.name, lane.link_id) != via]
+        return [lane.link_id for lane in lanes if lane.upto == MAX_ID and via_of(self.name, lane.link_id) != via]
 
     async def _typing(self, link_id: int, user_id: int, active: bool) -> None:
         link = await self._core.links.one(link_id)
@@ -181,3 +195,8 @@ class BridgeInstance(Instance):
 
     def over(self, over: Over) -> None:
         self._checkpoints.over(over)
+
+    def parked(self, parked: Parked) -> None:
+        super().parked(parked)
+        if parked.position is None and parked.lane.startswith(LANE):
+            self._checkpoints.given_up(int(parked.lane.removeprefix(LANE)), parked.reason)

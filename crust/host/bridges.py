@@ -24,6 +24,7 @@ sum(CASE WHEN d.state = 'parked' THEN 1 ELSE 0 END) AS parked,
 min(CASE WHEN d.state IN ('waiting', 'running') THEN d.made_at END) AS oldest
 FROM delivery d WHERE d.consumer = $1 AND d.state IN ('waiting', 'running', 'parked') GROUP BY d.lane
 """
+REASON_MAX = 500  # characters of an error that are shown where it says what to do
 ALIVE = ("running", "degraded")  # of an instance: only then it is as it has said
 TROUBLES = "SELECT lane, parked_at, error FROM lane WHERE consumer = $1"
 
@@ -80,8 +81,10 @@ async def _links(core: Core, name: str, states: Mapping[str, Mapping[str, Any]])
     for link in links:
         row, trouble, said = lanes.get(f"{LANE}{link.id}"), troubles.get(f"{LANE}{link.id}"), states.get(f"{name}/{link.id}")
         state, reason = (said["state"], said["reason"]) if said else ("linked", None)
-        if trouble is not None:
-            state, reason = "parked" if trouble["parked_at"] is not None else "failing", trouble["error"]
+        if trouble is not None and trouble["parked_at"] is not None:
+            state, reason = "needs-attention", given_up(name, link.id, trouble["error"])
+        elif trouble is not None:
+            state, reason = "failing", trouble["error"]
         oldest = row["oldest"] if row else None
         found.append({
             "bridge": name, "link": str(link.id), "room": link.remote_room, "channel": names[link.channel_id],
@@ -89,6 +92,12 @@ async def _links(core: Core, name: str, states: Mapping[str, Mapping[str, Any]])
             "lag_s": None if oldest is None else max(0, core.clock.now() - oldest) // 1000, "state": state, "reason": reason,
         })  # fmt: skip
     return found
+
+
+def given_up(name: str, link_id: int, error: str | None) -> str:
+    """What somebody has to do about a link over which nothing goes out any more."""
+    why = f"Nothing goes out over this link: its room failed for too long{f' ({error[:REASON_MAX]})' if error else ''}."
+    return f"{why} When it is back: crust parked replay --consumer {name} --lane {LANE}{link_id}"
 
 
 async def _channel(core: Core, link: RoomLink) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterable, Sequence
 from typing import Any
@@ -20,7 +19,6 @@ from crust.services.incoming import Incoming
 from crust.services.links import RoomLink
 from crust.services.names import storable
 
-LOOKS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # for the end of a row, which may be stored after its confirmation has come
 HOP = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/[0-9]{1,19}")
 UNREADABLE = "unreadable/0"
 WITHDRAWN = (
@@ -139,13 +137,7 @@ class InstanceBridge:
         await self._confirmed(link, remote_id, "failed", storable(reason))
 
     async def _confirmed(self, link: Link, remote_id: str, state: str, note: str | None) -> None:
-        """Say what became of a part once it is known; what is never known is not said."""
-        living = await self._living(link)
-        for seconds in (*LOOKS_S, 0.0):
-            part = await self._core.injects.parts.found(living.id, remote_id)
-            if part is not None and await self._checkpoints.confirm(living.id, part["message_id"], state, note):
-                return
-            await asyncio.sleep(seconds)
+        await self._checkpoints.confirm((await self._living(link)).id, remote_id, state, note)
 
     # ---- loops
 

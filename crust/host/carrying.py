@@ -11,12 +11,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from crust.errors import NotFound
+from crust.errors import EventRefused, Invalid, NotFound
 from crust.events import objects
 from crust.events.catalogue import CATALOGUE
+from crust.host.attempt import kept
 from crust.host.bridging import link_of
-from crust.host.consumer import Delivery, Outcome
-from crust.models.database import Row
+from crust.host.consumer import Delivery, Outcome, key_of
+from crust.models.database import Row, writing
 from crust.plugin.bridge import (
     Author,
     Outgoing,
@@ -29,10 +30,11 @@ from crust.plugin.bridge import (
     Sent,
     Target,
 )
+from crust.services import views
 from crust.services.core import Core
-from crust.services.deliveries import Receipt
+from crust.services.deliveries import Receipt, receipt_of
 from crust.services.links import RoomLink
-from crust.services.parts import OUT, Part, forgotten, recorded
+from crust.services.parts import OUT, Part, forgotten, recorded, remote_id
 
 EXCERPT = 80  # characters of a message that a fallback quotes
 WORDS_MS = 86_400_000  # after which a removal is not put into words: by retention, many old messages go at once
@@ -43,6 +45,17 @@ REACTED = "reacted {0} to: {1}"
 UNREACTED = "took {0} back from: {1}"
 SENT_FILE = "sent a file: {0}"
 DROPPED = Outcome("skipped", note="This does not cross the link.")
+REMOVED_BEFORE = Outcome("skipped", note="The message was removed before it was delivered.")
+WENT_AS_NOW = Outcome("skipped", note="The message went over this link as it was after this edit.")
+CREATED = (
+    "SELECT d.receipt FROM event e JOIN delivery d ON d.position = e.position WHERE e.object = $1 AND e.type = 'message'"
+    " AND e.event = 'created' AND d.consumer = $2 AND d.lane = $3 AND d.state = 'done'"
+)
+UNSURE = (
+    "SELECT e.id, e.position FROM event e JOIN delivery d ON d.position = e.position WHERE e.object = $1 AND e.type = 'message'"
+    " AND e.event = 'created' AND d.consumer = $2 AND d.lane = $3 AND d.state = 'uncertain'"
+)
+TAKEN_BACK = "UPDATE delivery SET state = 'withdrawn' WHERE consumer = $1 AND lane = $2 AND position = $3 AND state = 'uncertain'"
 NEVER_WENT = Outcome("skipped", note="The message that it is about never went over this link.")
 
 
@@ -85,11 +98,14 @@ class Carrier:
     async def _message(self, delivery: Delivery, link: RoomLink, body: objects.Message) -> Outcome | None:
         if "send_message" not in self._instance.wanted.hooks:
             return DROPPED
-        thread = await self._target(link, body.reply_to)
-        out = OutgoingMessage(
-            **await self._out(delivery, link, body.user_id), contents=said(link, body), message=body, reply_to=thread, thread=thread
-        )
-        return await self._sent(link, int(body.id), await self._instance.call("send_message", out))
+        try:
+            message, upto = await self._as_now(body)
+        except NotFound:
+            return REMOVED_BEFORE
+        thread = await self._target(link, message.reply_to)
+        common = await self._out(delivery, link, message.user_id)
+        out = OutgoingMessage(**common, contents=said(link, message), message=message, reply_to=thread, thread=thread)
+        return await self._sent(link, int(message.id), await self._instance.call("send_message", out), upto=upto)
 
     async def _edit(self, delivery: Delivery, link: RoomLink, body: objects.MessageEdited) -> Outcome | None:
         if not {"contents", "attachments"} & set(body.changed):
@@ -97,17 +113,19 @@ class Carrier:
         target = await self._target(link, body.id)
         if target is None or not target.parts:
             return NEVER_WENT
+        if await self._went_with(delivery):
+            return WENT_AS_NOW
+        message, _ = await self._as_now(objects.Message(**{name: getattr(body, name) for name in objects.Message.__struct_fields__}))
         common = await self._out(delivery, link, body.user_id)
-        message = objects.Message(**{name: getattr(body, name) for name in objects.Message.__struct_fields__})
-        out = OutgoingEdit(**common, contents=body.contents or "", message=message, target=target, changed=tuple(body.changed))
-        words = EDITED.format(body.contents) if "contents" in body.changed else ATTACHED.format(body.attachments[-1].name)
+        out = OutgoingEdit(**common, contents=message.contents or "", message=message, target=target, changed=tuple(body.changed))
+        words = EDITED.format(message.contents) if "contents" in body.changed else ATTACHED.format(body.attachments[-1].name)
         return await self._cross(link, "edit", "send_edit", out, words, int(body.id), len(target.parts))
 
     async def _removal(self, delivery: Delivery, link: RoomLink, body: objects.MessageRemoved) -> Outcome | None:
         """Whatever came of it, nobody needs to know any more what the message was there."""
         parts = await self._core.injects.parts.of(link.id, int(body.id))
         if not parts:
-            return NEVER_WENT
+            return await self._removal_of_unsure(delivery, link, body)
         author = await self.author(body.user_id)
         target = Target(message_id=body.id, parts=parts, author=author, contents="")
         out = OutgoingRemoval(**await self._out(delivery, link, body.by), target=target)
@@ -115,6 +133,17 @@ class Carrier:
         sent = DROPPED if old and not self._natively(link, "remove", "send_removal") else None
         sent = sent or await self._cross(link, "remove", "send_removal", out, REMOVED, None, 0) or Outcome()
         return replace(sent, writes=(*sent.writes, forgotten(int(body.id), link.id)))
+
+    async def _removal_of_unsure(self, delivery: Delivery, link: RoomLink, body: objects.MessageRemoved) -> Outcome | None:
+        """What may have been sent is taken back by its key, if the bridge is asked for removals at all."""
+        rows = await self._core.database.fetch(UNSURE, delivery.event.object, delivery.consumer, delivery.lane)
+        if not rows or not self._natively(link, "remove", "send_removal"):
+            return NEVER_WENT
+        key = key_of(delivery.consumer, rows[0]["id"], delivery.lane)
+        target = Target(message_id=body.id, parts=(), author=await self.author(body.user_id), contents="", key=key)
+        out = OutgoingRemoval(**await self._out(delivery, link, body.by), target=target)
+        sent = await self._sent(link, None, await self._instance.call("send_removal", out))
+        return replace(sent, writes=(writing(TAKEN_BACK, delivery.consumer, delivery.lane, rows[0]["position"]),))
 
     async def _reaction(self, delivery: Delivery, link: RoomLink, body: objects.Reacted) -> Outcome | None:
         target = await self._target(link, body.message_id)
@@ -135,7 +164,7 @@ class Carrier:
     async def _topic(self, delivery: Delivery, link: RoomLink, body: objects.ChannelEdited) -> Outcome | None:
         if "topics" not in link.crosses or "send_topic" not in self._instance.wanted.hooks:
             return DROPPED
-        out = OutgoingTopic(**await self._out(delivery, link, await self._who_set_topic(int(body.id))), topic=body.topic)
+        out = OutgoingTopic(**await self._out(delivery, link, await self._who_set_topic(body)), topic=body.topic)
         return await self._sent(link, None, await self._instance.call("send_topic", out))
 
     # ---- what is common to them
@@ -160,14 +189,17 @@ class Carrier:
         """Whether the bridge itself is asked for it."""
         return link.crossings.get(what, "dropped") != "dropped" and hook in self._instance.wanted.hooks
 
-    async def _sent(self, link: RoomLink, message_id: int | None, sent: object, before: int = 0, note: str | None = None) -> Outcome:
+    async def _sent(
+        self, link: RoomLink, message_id: int | None, sent: object, before: int = 0, note: str | None = None, upto: int = 0
+    ) -> Outcome:
         """The end of a row: a receipt, and the ids there, from the number `before` on."""
         if not isinstance(sent, Sent | None):
             raise TypeError(f"a hook that sends gives a Sent or None, and {self._instance.name} gave a {type(sent).__name__}")
         sent = sent or Sent()
-        note = sent.fallback or note
-        receipt = Receipt(state="fallback" if note else "delivered" if sent.delivered else "sent", note=note)
-        ids: Sequence[str] = [] if message_id is None else list(dict.fromkeys(sent.parts))
+        note = kept(sent.fallback) or note
+        ids: Sequence[str] = [] if message_id is None else ids_of(sent)
+        state = "fallback" if note else "delivered" if sent.delivered else "sent"
+        receipt = Receipt(state=state, note=note, first=before, count=len(ids), upto=upto)
         parts = [Part(link_id=link.id, remote_id=each, number=number, direction=OUT) for number, each in enumerate(ids, before)]
         writes = (recorded([(part, message_id or 0) for part in parts]),) if parts else ()
         return Outcome(receipt=msgspec.json.encode(receipt).decode(), writes=writes)
@@ -202,15 +234,46 @@ class Carrier:
         author = await self.author(str(row["user_id"]))
         return Target(message_id=message_id, parts=parts, author=author, contents=row["contents"])
 
+    async def _as_now(self, message: objects.Message) -> tuple[objects.Message, int]:
+        """A message of an event as it is by now, late as that may be, and up to which of its edits that is; 0 where it is the same.
+
+        Raises:
+            NotFound: it was removed.
+        """
+        said = (message.contents, message.attachments)
+        upto = 0
+        while ((now := views.message(await self._core.messages.row(int(message.id)))).contents, now.attachments) != said:
+            if upto:
+                return now, upto
+            upto = (await self._core.log.head()).position  # first, so that the message is at least as new
+        return message, 0
+
+    async def _went_with(self, delivery: Delivery) -> bool:
+        """Whether a message went out after it was edited so."""
+        rows = await self._core.database.fetch(CREATED, delivery.event.object, delivery.consumer, delivery.lane)
+        return any(receipt_of(row["receipt"]).upto >= delivery.event.position for row in rows)
+
     async def _posted_at(self, message_id: int) -> int:
         (row,) = await self._core.database.fetch("SELECT created_at FROM message WHERE id = $1", message_id)
         return int(row["created_at"])
 
-    async def _who_set_topic(self, channel_id: int) -> str:
-        """Who said last what a channel is about."""
-        sql = "SELECT user_id FROM message WHERE channel_id = $1 AND type = 'TOPIC' ORDER BY id DESC LIMIT 1"
-        (row,) = await self._core.database.fetch(sql, channel_id)
-        return str(row["user_id"])
+    async def _who_set_topic(self, channel: objects.ChannelEdited) -> str:
+        """Who said what a channel is about: that was the last message in it then. The bridge's bot, where that is not known."""
+        sql = "SELECT user_id FROM message WHERE id = $1 AND type = 'TOPIC'"
+        rows = await self._core.database.fetch(sql, int(channel.last_message_id or 0))
+        return str(rows[0]["user_id"] if rows else self._core.links.bridges[self._instance.name].user_id)
+
+
+def ids_of(sent: Sent) -> list[str]:
+    """The ids there of what was sent, each once.
+
+    Raises:
+        EventRefused: one of them can be none. What was sent is not sent again: that would change nothing of it.
+    """
+    try:
+        return [remote_id(each) for each in dict.fromkeys(sent.parts)]
+    except Invalid as error:
+        raise EventRefused(f"It was sent, but is not known there by what the bridge gave for it. {error.message}") from error
 
 
 def said(link: RoomLink, message: objects.Message) -> str:

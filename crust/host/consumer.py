@@ -47,7 +47,12 @@ class Delivery:
     @property
     def key(self) -> str:
         """The stable name of this delivery: no other has it, and each attempt has the same."""
-        return f"{self.consumer}/{self.event.id}/{self.lane}"
+        return key_of(self.consumer, self.event.id, self.lane)
+
+
+def key_of(consumer: str, event_id: int, lane: str) -> str:
+    """See `Delivery.key`."""
+    return f"{consumer}/{event_id}/{lane}"
 
 
 current: ContextVar[Delivery | None] = ContextVar("current delivery", default=None)

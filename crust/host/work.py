@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from crust import settings
 from crust.clock import Clock
 from crust.errors import Unavailable
-from crust.host.attempt import Result, attempt
+from crust.host.attempt import Result, attempt, kept
 from crust.host.consumer import Consumer, Delivery, Over, Parked
 from crust.host.eraser import gone
 from crust.host.held import Held, writes_of
@@ -223,7 +223,31 @@ class Work:
         return True
 
     async def _write(self, lease: Lease, ended: Sequence[Ended], chosen: Sequence[str]) -> list[Head]:
-        """One transaction; gives what is claimed now."""
+        """One transaction; gives what is claimed now. An end that cannot be stored holds up nobody else's: its row is parked."""
+        try:
+            return await self._written(lease, ended, chosen)
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception:  # the boundary: what a plugin gave is in there
+            if not ended:
+                raise
+            log.exception("what has ended cannot be stored together; it is stored one by one", consumer=self._name)
+        for each in ended:
+            await self._write_alone(lease, each)
+        return await self._written(lease, [], chosen)
+
+    async def _write_alone(self, lease: Lease, ended: Ended) -> None:
+        try:
+            await self._written(lease, [ended], [])
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception as error:  # the boundary, as above
+            log.exception("what came of an event cannot be stored", consumer=self._name, lane=ended.head.lane, position=ended.head.position)
+            result = Result("refused", kept(f"What came of it cannot be stored: {type(error).__name__}: {error}"))
+            await self._written(lease, [Ended(ended.head, Held(self._name), result)], [])
+
+    async def _written(self, lease: Lease, ended: Sequence[Ended], chosen: Sequence[str]) -> list[Head]:
+        """The same, with no regard for what cannot be stored."""
         now = self._clock.now()
         async with self._leases.writing(lease):
             if self._unsure:

@@ -294,12 +294,16 @@ class Author:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A message that something is about: what it is there (`parts`, in order; none, if it never went there), whose it is, what it says."""
+    """A message that something is about: what it is there (`parts`, in order; none, if it never went there), whose it is, what it says.
+
+    `key` is that of an `OutgoingMessage` of which nobody knows whether it was sent: it is to be taken back by that, where the network can.
+    """
 
     message_id: str
     parts: tuple[str, ...]
     author: Author | None
     contents: str
+    key: str | None = None
 
     @property
     def last(self) -> str | None:
@@ -334,7 +338,8 @@ class OutgoingMessage(Outgoing):
     @property
     def files(self) -> tuple[Attachment, ...]:
         """What it bears, as far as files cross the link; read them by `ctx.files`."""
-        return self.message.attachments if self.message is not None and "files" in self.link.crosses else ()
+        cross = "files" in self.link.crosses and self.link.crossings.file != "dropped"
+        return self.message.attachments if self.message is not None and cross else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,7 +354,7 @@ class OutgoingEdit(Outgoing):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingRemoval(Outgoing):
-    """A message that is gone; its target says nothing any more."""
+    """A message that is gone; its target says nothing any more, and may have a `key` in the place of parts."""
 
     target: Target
 

@@ -185,7 +185,7 @@ class Outward:
 
     @hookspec
     async def send_removal(self, out: OutgoingRemoval) -> Sent | None:
-        """A message that went out, or came in, was taken away."""
+        """A message that went out, may have gone out (`out.target.key`), or came in, was taken away."""
 
     @hookspec
     async def send_reaction(self, out: OutgoingReaction) -> Sent | None:

@@ -19,6 +19,7 @@ from crust.services.standing import standing
 from crust.services.views import ViewedMessage
 
 ONE = f"SELECT {views.MESSAGE_COLUMNS} FROM message x WHERE x.id = $1 AND x.removed_at IS NULL"
+EVER = f"SELECT {views.MESSAGE_COLUMNS}, x.removed_at FROM message x WHERE x.id = $1"
 PAGE = f"""
 SELECT {views.MESSAGE_COLUMNS}, EXISTS (SELECT 1 FROM flag f WHERE f.user_id = $1 AND f.message_id = x.id) AS flagged
 FROM message x WHERE x.removed_at IS NULL
@@ -136,12 +137,15 @@ class History:
         ]
 
     async def deliveries(self, actor: Actor, message_id: int, part: Part) -> list[views.Delivery]:
-        """Over which links a message was carried, and how that went.
+        """Over which links a message was carried, and how that went; of one that was removed its author is told still.
 
         Raises:
             NotFound: as in `read_one`.
         """
-        await self.seen(actor, await self.row(message_id), "read")
+        rows = await self._database.fetch(EVER, message_id)
+        if not rows or (rows[0]["removed_at"] is not None and rows[0]["user_id"] != actor.user_id):
+            raise NotFound("There is no such message.", field="message_id")
+        await self.seen(actor, rows[0], "read")
         return await Deliveries(self._database).of(message_id, part)
 
     async def shown(self, viewer: int, rows: Sequence[Row]) -> list[ViewedMessage]:

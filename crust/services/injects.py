@@ -97,7 +97,7 @@ class Injects:
         coming_in = let_in(coming_in)
         async with self._turn(link):
             key, part = key_of(link, source), Part(link_id=link.id, remote_id=source, trust=str(coming_in.trust), revision=revision)
-            known = await self.parts.found(link.id, source)
+            known = await self.parts.awaited(link.instance, link.id, source)
             first = known["message_id"] if known else await keys.result(self._database, key)
             if first is not None:
                 return await self._again(coming_in, first, known, part, contents)
@@ -195,7 +195,7 @@ class Injects:
                 await self._messages.react_elsewhere(by.user_id, part["message_id"], emoji, added=added)
 
     async def _part(self, link: RoomLink, source_id: str) -> Row:
-        part = await self.parts.found(link.id, remote_id(source_id))
+        part = await self.parts.awaited(link.instance, link.id, remote_id(source_id))
         if part is None:
             raise NotFound("No message is known by this id over this link.", field="source_id")
         return part

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ from crust.services.rights import may
 from crust.services.standing import STANDING, channel_row, record_in_channel, standing
 
 ROOM_MAX, TITLE_MAX, FORMAT_MAX = 255, 100, 200  # characters
+FORMER_MAX = 100  # changes of a link that are known; a bridge that was away for more deals with the oldest as with the next
 DIRECTIONS = ("both", "in", "out")
 CROSSES = ("files", "joins", "topics")
 TRUSTS = ("accept", "mark", "refuse")
@@ -35,7 +36,7 @@ NOBODY = 0  # who makes links by the settings
 CONFIGURED = "This link stands in the server's settings: it is changed and ended there."
 COLUMNS = (
     "l.id, l.instance, l.remote_room, l.channel_id, l.title, l.network, l.direction, l.crosses, l.relay_format, l.trust, l.crossings,"
-    " l.configured, l.made_by, l.position, l.made_at, l.ended_position, l.ended_at, l.ended_why"
+    " l.configured, l.made_by, l.position, l.made_at, l.former, l.ended_position, l.ended_at, l.ended_why"
 )
 LIVING = f"SELECT {COLUMNS}, c.organisation_id FROM room_link l JOIN channel c ON c.id = l.channel_id WHERE l.ended_at IS NULL"
 MANAGED = f"""
@@ -101,9 +102,18 @@ def via_of(instance: str, link_id: int) -> str:
     return f"{instance}#{link_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """What a link was up to a position, that included: of which channel, and whether anything went out over it."""
+
+    until: int
+    channel_id: int
+    out: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoomLink:
-    """A link as it is stored. `organisation_id` is that of its channel."""
+    """A link as it is stored. `organisation_id` is that of its channel; `former`: what it was since `position`, oldest first."""
 
     id: int
     instance: str
@@ -120,7 +130,19 @@ class RoomLink:
     configured: bool = False
     made_by: int = NOBODY
     position: int = 0
+    former: tuple[Former, ...] = ()
     ended_position: int | None = None
+
+    @property
+    def out(self) -> bool:
+        """Whether anything goes out over it."""
+        return self.direction != "in"
+
+    def became(self, now: RoomLink, position: int) -> RoomLink:
+        """What it is now, known what it was up to this position."""
+        if (now.channel_id, now.out) == (self.channel_id, self.out):
+            return now
+        return replace(now, former=(*self.former, Former(position, self.channel_id, self.out))[-FORMER_MAX:])
 
     @property
     def via(self) -> str:
@@ -293,6 +315,7 @@ class Links:
             link, title=wish.title, direction=wish.direction, crosses=frozenset(wish.crosses), relay_format=wish.relay_format,
             trust=wish.trust, network=bridge.network, configured=by == NOBODY, made_by=by,
         )  # fmt: skip
+        now = link.became(now, change.position)
         if replace(now, made_by=link.made_by, configured=link.configured) == link and (link.configured or by != NOBODY):
             return link
         if link.configured and by != NOBODY:
@@ -303,10 +326,11 @@ class Links:
     async def _save(self, change: Change, link: RoomLink, by: int) -> None:
         sql = (
             "UPDATE room_link SET title = $1, direction = $2, crosses = $3, relay_format = $4, trust = $5, network = $6, crossings = $7,"
-            " configured = $8, made_by = $9 WHERE id = $10"
+            " configured = $8, made_by = $9, former = $10, channel_id = $11 WHERE id = $12"
         )
-        values = [link.title, link.direction, encode_json(sorted(link.crosses)), link.relay_format, link.trust, link.network]
-        await self._database.execute(sql, *values, encode_json(link.crossings), link.configured, link.made_by, link.id)
+        values: list[object] = [link.title, link.direction, encode_json(sorted(link.crosses)), link.relay_format, link.trust, link.network]
+        values += [encode_json(link.crossings), link.configured, link.made_by, encode_json([astuple(each) for each in link.former])]
+        await self._database.execute(sql, *values, link.channel_id, link.id)
         await self._tell(change, link, "linked", by)
 
     async def cross(self, link: RoomLink, crossings: Mapping[str, str | int | None]) -> RoomLink:
@@ -348,15 +372,13 @@ class Links:
 
     async def rehome(self, change: Change, source: int, destination: int, by: int) -> None:
         """Inside a change: let a channel have another one's links, with which it is merged."""
-        links = await self.of_channel(source)
-        sql = "UPDATE room_link SET channel_id = $1 WHERE channel_id = $2 AND ended_at IS NULL"
-        await self._database.execute(sql, destination, source)
+        position = change.position
         await self._database.execute("UPDATE channel SET bridged = '[]' WHERE id = $1", source)
-        for link in links:
+        for link in await self.of_channel(source):
             bridge = self.bridges.get(link.instance)
             if bridge is not None:
                 await self._let_in(change, await channel_row(self._database, destination), bridge)
-            await self._tell(change, replace(link, channel_id=destination), "linked", by)
+            await self._save(change, link.became(replace(link, channel_id=destination), position), by)
 
     async def _tell(self, change: Change, link: RoomLink, event: str, by: int, why: str | None = None) -> int:
         """Write what is shown of a channel's links, and tell its members; gives the event's position."""
@@ -400,7 +422,7 @@ def link_of(row: Row) -> RoomLink:
         organisation_id=row["organisation_id"], network=row["network"], direction=row["direction"],
         crosses=frozenset(decode_json(row["crosses"])), relay_format=row["relay_format"], trust=row["trust"],
         crossings=decode_json(row["crossings"]), configured=bool(row["configured"]), made_by=row["made_by"], position=row["position"],
-        ended_position=row["ended_position"],
+        former=tuple(Former(*each) for each in decode_json(row["former"])), ended_position=row["ended_position"],
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from crust.services import keys, names, views
 from crust.services.actor import Actor
 from crust.services.attachments import Attachments, NewFile, discard, found_text
 from crust.services.channels import Channels
+from crust.services.deliveries import Deliveries
 from crust.services.filters import Filters, Where, where
 from crust.services.keys import Key
 from crust.services.known import Known
@@ -320,5 +321,6 @@ class Messages(Marking):
         sql = "UPDATE event SET body = $1 WHERE object = $2 AND type = 'message' AND event = $3"
         for event, body in (("created", blank), ("edited", edited)):
             await self._database.execute(sql, msgspec.json.encode(body).decode(), row["id"], event)
+        await Deliveries(self._database).blank(row["id"])
         for table in (MessageVersion, Mention, Flag, Reaction):
             await table.filter(message_id=row["id"]).delete()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crust.errors import Invalid
 from crust.models.database import Database, Row, Write, insertion
+from crust.services.deliveries import LANE
 
 ID_MAX = 500  # characters of an id elsewhere; a mail's Message-ID has up to 250, an event's of Matrix 255
 COLUMNS = {
@@ -14,8 +16,15 @@ COLUMNS = {
     "revision": "bigint",
 }  # fmt: skip
 ONCE = " ON CONFLICT (link_id, remote_id) DO NOTHING"
+OURS = (  # what was sent from here may have come back, and been taken for somebody else's, before it was known as what it became there
+    " ON CONFLICT (link_id, remote_id) DO UPDATE SET message_id = excluded.message_id, number = excluded.number,"
+    " direction = excluded.direction, trust = excluded.trust, revision = excluded.revision WHERE message_part.direction = 'in'"
+)
 IN, OUT = "in", "out"
 RAISED = "UPDATE message_part SET revision = $3 WHERE link_id = $1 AND remote_id = $2 AND revision < $3"
+SENDING = "SELECT position FROM delivery {by} WHERE consumer = $1 AND lane = $2 AND state IN ('waiting', 'running') AND state = 'running'"
+BY = {"sqlite": "INDEXED BY delivery_open", "postgres": ""}
+PAUSES_S = (0.01, 0.03, 0.06, 0.1, *[0.15] * 12)  # 2 s together, between looks for what is just being sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,12 +44,13 @@ class Part:
 
 
 def recorded(parts: Sequence[tuple[Part, int]]) -> Write:
-    """That these parts belong to messages, by the messages' ids. What is known already stays as it is."""
+    """That these parts, all in or all out, belong to messages, by the messages' ids. What is known stays; what went out counts, though."""
     one, many = insertion("message_part", tuple(COLUMNS.items()))
     rows = [
         (part.link_id, part.remote_id, message_id, part.number, part.direction, part.trust, part.revision) for part, message_id in parts
     ]
-    return Write(one + ONCE, rows, many + ONCE)
+    known = OURS if parts and parts[0][0].direction == OUT else ONCE
+    return Write(one + known, rows, many + known)
 
 
 def forgotten(message_id: int, link_id: int | None = None) -> Write:
@@ -82,6 +92,19 @@ class Parts:
         sql = "SELECT message_id, number, direction, revision FROM message_part WHERE link_id = $1 AND remote_id = $2"
         rows = await self._database.fetch(sql, link_id, remote)
         return rows[0] if rows else None
+
+    async def awaited(self, instance: str, link_id: int, remote: str) -> Row | None:
+        """The same; while something is being sent over the link of a bridge's instance, which this may be, waits for it, 2 s at most."""
+        sql, lane = SENDING.format(by=BY[self._database.dialect]), f"{LANE}{link_id}"
+        first = await self._database.fetch(sql, instance, lane)
+        now = first
+        for seconds in PAUSES_S:
+            part = await self.found(link_id, remote)
+            if part is not None or not now or now[0]["position"] != first[0]["position"]:
+                return part
+            await asyncio.sleep(seconds)
+            now = await self._database.fetch(sql, instance, lane)
+        return await self.found(link_id, remote)
 
     async def of(self, link_id: int, message_id: int) -> tuple[str, ...]:
         """What a message is on the other side of a link: the ids of all its parts, in order."""

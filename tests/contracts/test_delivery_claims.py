@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
-from crust.errors import Conflict, EventRefused
+from crust.errors import Conflict, EventRefused, TargetError
 from crust.host.consumer import Delivery, Outcome, current
 from crust.host.engine import WORK
 from crust.host.held import HandlerOver
 from crust.host.sweeping import DAY_MS, sweep
+from crust.models.database import writing
 from tests.support.consumers import Listener, Place, delivering, engine_of, rows, states, text_of
 
 pytestmark = pytest.mark.asyncio
@@ -238,3 +239,21 @@ async def test_a_conflict_that_a_handler_does_not_catch_is_its_bug(place: Place)
             place.clock.advance(25)
     [row] = await rows(place.node)
     assert (row["state"], "Conflict" in row["error"]) == ("parked", True)
+
+
+async def test_an_end_that_cannot_be_stored_is_nobody_elses(place: Place) -> None:
+    """It parks its own row, which says why, and is tried no more; those that end together with it are done."""
+
+    async def handler(delivery: Delivery) -> Outcome:
+        text = text_of(delivery.event)
+        if text == "number":
+            raise TargetError("away", retry_after=float("nan"))
+        return Outcome(writes=(writing("INSERT INTO nowhere VALUES ($1)", 1),) if text == "write" else ())
+
+    engine, listener = engine_of(place.node), Listener(handler=handler, lane=text_of)
+    async with delivering(engine, listener):
+        await place.say("a", "write", "number", "b")
+        await engine.settled(listener.name)
+    assert await states(place.node) == ["done", "parked", "parked", "done"]
+    assert [row["attempts"] for row in await rows(place.node)] == [1, 1, 1, 1]
+    assert all("cannot be stored" in row["error"] for row in await rows(place.node) if row["state"] == "parked")

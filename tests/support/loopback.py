@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 from pydantic import Field
@@ -81,6 +82,16 @@ class Network:
     def said(self, room: str) -> list[str]:
         """What was said in a room, in short."""
         return [f"{each['who']}: {each['text']}" for each in self.things if each["do"] == "say" and each["room"] == room]
+
+
+def remote_of(thing: dict[str, Any]) -> Remote:
+    """Who has done something there."""
+    id_ = thing.get("account") or thing["who"]
+    return Remote(id=id_, name=thing["who"], account=thing.get("account"), handle=thing.get("handle"), avatar=thing.get("avatar"))
+
+
+async def _chunks(body: bytes) -> AsyncIterator[bytes]:
+    yield body
 
 
 def lines(text: str) -> list[str]:
@@ -151,17 +162,20 @@ class Loopback(Bridge[Config]):
     async def happened(self, thing: dict[str, Any]) -> None:
         """Something has happened on the network: bring it in."""
         bridge, link = self.ctx.bridge, await self.ctx.bridge.link(thing["room"])
-        who = Remote(id=thing.get("account") or thing["who"], name=thing["who"], account=thing.get("account"))
-        trust = Trust(thing.get("trust") or self.ctx.config.trust, "toy")
+        who, trust = remote_of(thing), Trust(thing.get("trust") or self.ctx.config.trust, "toy")
         if thing["do"] == "say" and str(thing["text"]).startswith("!me "):
             await bridge.identify(who, str(thing["text"]).removeprefix("!me "), trust=trust)
             return
         if link is None:
             return
         match thing["do"]:
+            case "say" if "file" in thing:
+                bytes_ = _chunks(thing["bytes"].encode())
+                await bridge.inject_file(link, who, thing["file"], bytes_, thing["id"], contents=thing["text"], trust=trust)
             case "say":
+                said = {"reply_to": thing.get("reply_to"), "revision": thing.get("revision", 0)}
                 via = bridge.came_through(thing.get("via") or "")
-                await bridge.inject(link, who, thing["text"], thing["id"], reply_to=thing.get("reply_to"), trust=trust, via=via)
+                await bridge.inject(link, who, thing["text"], thing.get("target", thing["id"]), **said, trust=trust, via=via)
             case "edit":
                 await bridge.edit(link, who, thing["target"], thing["text"], trust=trust)
             case "remove":
@@ -178,6 +192,23 @@ class Loopback(Bridge[Config]):
                 await bridge.joined(link, who, trust=trust)
             case "part":
                 await bridge.parted(link, who)
+            case _:
+                await self._network_says(thing, link)
+
+    async def _network_says(self, thing: dict[str, Any], link: Link) -> None:
+        """What is nobody's doing: what became of what was sent, what the room can, and how it is."""
+        bridge = self.ctx.bridge
+        match thing["do"]:
+            case "arrived":
+                await bridge.delivered(link, thing["target"])
+            case "failed":
+                await bridge.failed(link, thing["target"], thing["text"])
+            case "gap":
+                await bridge.gap(link, thing["text"])
+            case "can":
+                await bridge.cross(link, Crossings(**thing["can"]))
+            case "state":
+                await bridge.state(thing["state"], thing["text"], link=link)
 
     async def _things(self, after: int) -> Any:
         """Everything that happens, from a number on; something empty, once it is connected."""
@@ -208,8 +239,11 @@ class Loopback(Bridge[Config]):
     @hookimpl
     async def send_message(self, out: OutgoingMessage) -> Sent:
         via = self.ctx.bridge.via_header(out)
-        reply = out.reply_to.last if out.reply_to else None
-        ids = await self._do("say", out.link, who=out.author.name, text=out.contents, key=out.key, reply_to=reply, via=via)
+        who = (out.link.relay_format or "{name}").replace("{name}", out.author.name)
+        values: dict[str, Any] = {"key": out.key, "reply_to": out.reply_to.last if out.reply_to else None, "via": via}
+        values |= {"avatar": out.author.avatar, "handle": out.author.username}
+        values["files"] = {each.name: (await self.ctx.files.read(each.id)).decode() for each in out.files}
+        ids = await self._do("say", out.link, who=who, text=out.contents, **values)
         if self.ctx.config.confirms:
             self.ctx.tasks.start(self.ctx.bridge.delivered(out.link, ids[0]), name="a confirmation")
         return Sent(ids, fallback=f"sent as {len(ids)} lines" if len(ids) > 1 else None)
@@ -221,7 +255,8 @@ class Loopback(Bridge[Config]):
 
     @hookimpl
     async def send_removal(self, out: OutgoingRemoval) -> Sent:
-        await self._do("remove", out.link, who=out.author.name, targets=list(out.target.parts), key=out.key)
+        values = {"targets": list(out.target.parts), "target_key": out.target.key}
+        await self._do("remove", out.link, who=out.author.name, key=out.key, **values)
         return Sent()
 
     @hookimpl

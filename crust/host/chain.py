@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from crust.clock import Clock
 from crust.errors import Rejected
+from crust.host.bounded import Late, ended, started
+from crust.host.consumer import Code
 from crust.plugin import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
 from crust.plugin.drafts import Asked
 from crust.services.actor import Actor
@@ -119,15 +121,11 @@ class FilterChain:
         if left <= 0 or self._clock.monotonic() < link.closed_at:  # those before took the chain's time, or it is left alone for a while
             self._calls[link.name, hook, "closed"] += 1
             return undecided(link, draft)
-        began = perf_counter()
+        began, seconds = perf_counter(), min(self._seconds, left)
         try:
-            async with asyncio.timeout(min(self._seconds, left)):
-                said = checked(draft, await filter_(draft))
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # it is the caller who does not want to know any more
-            return self._failed(link, hook, draft, error)
+            said = checked(draft, await ended(started(filter_(draft), Code(link.name, hook)), seconds, patient=False))
+            if perf_counter() - began > seconds:
+                raise Late  # it kept the loop, so that no timer could end it
         except (Exception, SystemExit) as error:  # noqa: BLE001  # the boundary: a plugin's bug is nobody else's
             return self._failed(link, hook, draft, error)
         finally:
@@ -141,7 +139,7 @@ class FilterChain:
     def _failed(self, link: Link, hook: str, draft: D, error: BaseException) -> D:
         link.failures += 1
         self._calls[link.name, hook, "failed"] += 1
-        trace = None if isinstance(error, TimeoutError) else error  # of one that takes too long it tells nothing, and takes time itself
+        trace = None if isinstance(error, Late) else error  # of one that takes too long it tells nothing, and takes time itself
         log.warning("a filter failed", plugin=link.name, hook=hook, in_a_row=link.failures, on_error=link.on_error, exc_info=trace)
         if link.failures >= FAILURES:
             link.closed_at = self._clock.monotonic() + OPEN_S

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from crust.events.event import Event
 from crust.host.store import Store, holding
@@ -52,6 +52,17 @@ class Delivery:
 
 current: ContextVar[Delivery | None] = ContextVar("current delivery", default=None)
 """The delivery whose handler the running task belongs to; also in tasks that it starts, unless they are started in `outside()`."""
+
+
+class Code(NamedTuple):
+    """A plugin's code: the instance's name, and what of it: a hook, `command NAME`, `route GET PATH`, `job NAME`, or `task`."""
+
+    plugin: str
+    what: str
+
+
+running: ContextVar[Code | None] = ContextVar("running code", default=None)
+"""What the running task is at, wherever a plugin's code runs; also in tasks that this starts. The watchdog names it."""
 
 
 def outside() -> Context:

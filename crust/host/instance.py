@@ -13,7 +13,7 @@ from msgspec import Struct
 from crust.events.catalogue import CATALOGUE
 from crust.events.event import Event
 from crust.host.chat import Access, Calls, calls
-from crust.host.consumer import Delivery, Outcome, Over, Parked
+from crust.host.consumer import Code, Delivery, Outcome, Over, Parked, running
 from crust.host.registration import Wanted
 from crust.log import Way, coming
 from crust.plugin import Happened, Plugin
@@ -120,8 +120,11 @@ class Instance:
 
     async def call(self, hook: str, *arguments: object) -> Any:
         """Call a hook of the plugin, with as many of the arguments as it takes."""
-        function = getattr(self.plugin, hook)
-        return await function(*arguments[: takes(function)])
+        function, before = getattr(self.plugin, hook), running.set(Code(self.name, hook))
+        try:
+            return await function(*arguments[: takes(function)])
+        finally:
+            running.reset(before)
 
     def over(self, over: Over) -> None:
         pass

@@ -17,6 +17,7 @@ from typing import Any
 from crust.clock import Clock
 from crust.errors import Conflict, CrustError
 from crust.host.bounded import Broken, bounded
+from crust.host.consumer import Code
 from crust.host.held import Document
 from crust.host.states import HOST
 from crust.host.store import Store
@@ -163,7 +164,7 @@ class JobRunner:
         cause = f"job/{planned.name}/{scheduled}"
         run, began, how = JobRun(job=planned.name, scheduled_at=due, key=f"{planned.name}/{scheduled}"), perf_counter(), "failed"
         try:
-            await bounded(planned.job(run), self._seconds, cause)
+            await bounded(planned.job(run), self._seconds, Code(self._instance, f"job {planned.name}"), cause)
             how = "done"
         except CrustError as error:
             log.warning("a job could not be done", plugin=self._instance, job=planned.name, reason=error.message)

@@ -112,7 +112,7 @@ class PluginHost:
             if bridge
             else Instance(wanted, access, self._core)
         )
-        tasks = InstanceTasks(own)
+        tasks = InstanceTasks(wanted.name, own)
         has = InstanceBridge(access, self._core, checkpoints) if bridge else NoBridge(wanted.name)
         context: Any = InstanceContext(
             name=wanted.name, config=wanted.config, log=own, chat=InstanceChat(access, self._core), store=self.engine.store(instance),

@@ -17,6 +17,8 @@ from typing import Any
 
 from crust.clock import Clock
 from crust.errors import Conflict, CrustError, NotFound, TargetError, Unavailable
+from crust.host.bounded import Interrupted, Late, ended, started
+from crust.host.consumer import Code
 from crust.host.context import InstanceTasks
 from crust.host.engine import Engine
 from crust.host.instance import Instance
@@ -176,17 +178,17 @@ class Supervisor:
         """One life, from startup to shutdown."""
         await self._say("starting")
         try:
-            async with asyncio.timeout(STARTUP_S):
-                await self._hook("startup")
-        except TimeoutError:
+            await self._hook("startup", STARTUP_S)
+        except Late:
             raise Crash(f"startup() took longer than {STARTUP_S:g} s") from None
         try:
             await self._say_well(None)
-            await first_to_end(
-                self._deliver(), self._hook("run", asyncio.Event().wait), self._ask_always(), self._jobs(), self._instance.listen()
-            )
+            await first_to_end(self._deliver(), self._run(), self._ask_always(), self._jobs(), self._instance.listen())
         finally:
             await self._end()
+
+    async def _run(self) -> None:
+        await (self._hook("run") if "run" in self._instance.wanted.hooks else asyncio.Event().wait())
 
     async def _deliver(self) -> None:
         if not any(hook.startswith(EVENTS) for hook in self._instance.wanted.hooks):
@@ -204,9 +206,8 @@ class Supervisor:
             await asyncio.sleep(self._times.health)
             if "health" in self._instance.wanted.hooks:
                 try:
-                    async with asyncio.timeout(self._times.health):
-                        wrong = await self._hook("health")
-                except TimeoutError:
+                    wrong = await self._hook("health", self._times.health)
+                except Late:
                     wrong = "it does not say how it is"
                 await self._say_well(str(wrong) if wrong else None)
 
@@ -218,24 +219,26 @@ class Supervisor:
     async def _end(self) -> None:
         await self._tasks.stop()
         try:
-            async with asyncio.timeout(SHUTDOWN_S):
-                await self._hook("shutdown")
-        except (TimeoutError, Crash, TargetError) as error:
+            await self._hook("shutdown", SHUTDOWN_S, patient=False)
+        except (Late, Crash, TargetError, Unavailable) as error:
             log.warning("a plugin did not shut down well", plugin=self._name, exc_info=error)
 
-    async def _hook(self, name: str, otherwise: Callable[[], Coroutine[Any, Any, Any]] | None = None) -> Any:
-        """Call a hook that may not be there.
+    async def _hook(self, name: str, seconds: float | None = None, *, patient: bool = True) -> Any:
+        """Call a hook that may not be there, as a task of its own: one that does not end when it has to is left alone.
 
         Raises:
-            TargetError: the hook did.
+            TargetError, Unavailable: the hook did.
+            Late: it took longer than so many seconds.
             Crash: it raised anything else.
         """
         if name not in self._instance.wanted.hooks:
-            return await otherwise() if otherwise else None
+            return None
         try:
-            return await self._instance.call(name)
-        except (TargetError, Unavailable):
+            return await ended(started(self._instance.call(name), Code(self._name, name)), seconds, patient=patient)
+        except (TargetError, Unavailable, Late):
             raise
+        except Interrupted as error:
+            raise Crash(f"{name}() has ended: {error}") from error
         except (Exception, SystemExit) as error:  # the boundary: a plugin's bug
             raise Crash(f"{name}() raised {type(error).__name__}: {error}") from error
 

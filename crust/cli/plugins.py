@@ -14,7 +14,7 @@ from crust.cli.common import Config, Json, configured, core, print_json, print_r
 from crust.errors import Conflict, NotFound
 from crust.host.chain import FilterChain
 from crust.host.kinds import CannotLoad, kinds
-from crust.host.registration import HOOKS, Wanted, implemented, registered
+from crust.host.registration import HOOKS, Wanted, implemented, problems_of, registered
 from crust.host.roster import STOPPED, UNLEASED, Shown, listed, lives_of
 from crust.host.states import RESTARTS, states_of
 from crust.plugin import CAPABILITIES, Plugin
@@ -62,9 +62,12 @@ def _loaded(kind: str, settings: Settings) -> type[Plugin[Any]]:
     if kind not in there:
         raise NotFound(f"There is neither an instance nor a plugin {kind}.")
     try:
-        return there[kind].load()
+        plugin = there[kind].load()
     except CannotLoad as error:
         raise NotFound(f"The plugin {kind} cannot be shown: {error}") from None
+    if problems := problems_of(plugin):
+        raise NotFound(f"The plugin {kind} cannot be shown: {'; '.join(problems)}")
+    return plugin
 
 
 def described(plugin: type[Plugin[Any]], instance: Wanted | None) -> dict[str, Any]:

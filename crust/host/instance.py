@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import cache
+from inspect import signature
 from typing import Any
 
 import msgspec
@@ -32,6 +34,7 @@ HOOK_OF: Mapping[tuple[str, str], str] = {
     **{("message", event): f"on_message_{event}" for event in ("edited", "removed")},
 }
 UPLOADED = "on_file_uploaded"
+ARGUMENTS = 10  # more than any hook is called with
 EVERY = "on_event"
 
 
@@ -154,9 +157,16 @@ def happened_of(event: Event) -> Happened[Any]:
 
 
 def takes(function: Any) -> int:
-    """How many arguments a hook takes, itself aside."""
-    code = function.__func__.__code__
-    return int(code.co_argcount) - 1
+    """How many arguments a hook takes, itself aside; one that passes on whatever it is given takes all."""
+    return _taken(function.__func__)
+
+
+@cache
+def _taken(function: Any) -> int:
+    parameters = signature(function).parameters.values()
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        return ARGUMENTS
+    return sum(each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters) - 1
 
 
 def registry(instances: Sequence[Instance]) -> pluggy.PluginManager:

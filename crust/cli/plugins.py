@@ -136,30 +136,36 @@ async def check(*, config: Config = None) -> None:
 
 
 async def problems_in(config: Path | None) -> list[str]:
-    """What is wrong, a line each. The database is asked only where links are named: whether there are their channels, and free rooms."""
+    """What is wrong, a line each. The database is asked only where organisations or links are named: whether there are such ones."""
     from crust.host.offers import unmakeable  # with what plugins may need, which other commands do without
 
     wanted, refused = registered(load(config))
     unmade = list(unmakeable(wanted))
-    linking = [each for each in wanted if each.settings.links and each.name not in {one.name for one in unmade}]
+    left = [each for each in wanted if each.name not in {one.name for one in unmade}]
     problems = [problem for each in (*refused, *unmade) for problem in each.problems]
-    return problems + (await _unlinkable(linking, config) if linking else [])
+    if any(each.settings.links or each.settings.organisations for each in left):
+        async with core(config) as node:
+            for each in left:
+                problems += [*await _unknown(each, node), *(await _unlinkable(each, node) if each.settings.links else ())]
+    return problems
 
 
-async def _unlinkable(wanted: list[Wanted], config: Path | None) -> list[str]:
+async def _unknown(wanted: Wanted, node: Node) -> list[str]:
+    from crust.host.instance import places_of
+
+    named = wanted.settings.organisations
+    return [f"plugins.{wanted.name}.organisations: {each}" for each in (await places_of(node.core, named))[1]] if named else []
+
+
+async def _unlinkable(wanted: Wanted, node: Node) -> list[str]:
     from crust.host.linking import unlinkable
     from crust.host.offers import rehearsed
     from crust.plugin import Bridge
 
-    problems = []
-    async with core(config) as node:
-        for each in wanted:
-            plugin = rehearsed(each)[0]
-            if isinstance(plugin, Bridge):
-                problems += await unlinkable(node.core, each, plugin)
-            else:
-                problems.append(f"plugins.{each.name}.links: {each.kind} is no bridge, and links nothing: take them out")
-    return problems
+    plugin = rehearsed(wanted)[0]
+    if isinstance(plugin, Bridge):
+        return [*await unlinkable(node.core, wanted, plugin)]
+    return [f"plugins.{wanted.name}.links: {wanted.kind} is no bridge, and links nothing: take them out"]
 
 
 @app.command

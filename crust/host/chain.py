@@ -39,14 +39,14 @@ class Link:
     """An instance as the chain sees it.
 
     `filters` are its own by name, called with the draft or, where they take none, without. `organisations` are those that it is at work
-    in, none until it is known which they are; `bot` is its user, about whom it is not asked.
+    in, None until it is known which they are. `bot` is its user, about whom it is not asked; until it has one, `on_error` holds there.
     """
 
     name: str
     on_error: str
     visibilities: frozenset[str]
     filters: Mapping[str, Filter]
-    organisations: frozenset[str] = frozenset()
+    organisations: frozenset[str] | None = None
     bot: str = ""
     failures: int = field(default=0, init=False)
     closed_at: float = field(default=0.0, init=False)
@@ -54,7 +54,12 @@ class Link:
     def concerns(self, draft: Asked | SignInDraft) -> bool:
         if isinstance(draft, SignInDraft):
             return True
-        return draft.organisation_id in self.organisations and draft.visibility in self.visibilities and draft.user_id != self.bot
+        there = self.organisations is None or draft.organisation_id in self.organisations
+        return there and draft.visibility in self.visibilities and draft.user_id != self.bot
+
+    def begun(self, draft: Asked | SignInDraft) -> bool:
+        """Whether it can judge: in its organisations it begins when it has its bot."""
+        return bool(self.bot) or isinstance(draft, SignInDraft)
 
 
 class FilterChain:
@@ -118,7 +123,7 @@ class FilterChain:
     async def _ask(self, link: Link, hook: str, filter_: Filter, draft: D, end: float) -> D:
         """The draft as one filter leaves it."""
         left = end - asyncio.get_running_loop().time()
-        if left <= 0 or self._clock.monotonic() < link.closed_at:  # those before took the chain's time, or it is left alone for a while
+        if left <= 0 or self._clock.monotonic() < link.closed_at or not link.begun(draft):  # those before took the chain's time; it rests
             self._calls[link.name, hook, "closed"] += 1
             return undecided(link, draft)
         began, seconds = perf_counter(), min(self._seconds, left)

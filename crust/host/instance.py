@@ -12,6 +12,7 @@ import msgspec
 import pluggy
 from msgspec import Struct
 
+from crust.errors import Conflict, NotFound
 from crust.events.catalogue import CATALOGUE
 from crust.events.event import Event
 from crust.host.chat import Access, Calls, calls
@@ -52,11 +53,15 @@ glance = msgspec.json.Decoder(Glance).decode
 
 
 class Instance:
-    """See the module. `plugin` is set before the first event comes; `problems` are what of its settings could not be, in words."""
+    """See the module. `plugin` is set before the first event comes.
+
+    What of its settings could not be, in words: `unknown` of its organisations, `problems` of the rest.
+    """
 
     def __init__(self, wanted: Wanted, access: Access, core: Core) -> None:
         self.wanted, self.access, self._core = wanted, access, core
         self.plugin: Plugin[Any] | None = None
+        self.unknown: Sequence[str] = ()
         self.problems: Sequence[str] = ()
         self._visibilities = visibilities(wanted)
 
@@ -134,6 +139,21 @@ class Instance:
 
     def parked(self, parked: Parked) -> None:
         log.warning("a plugin could not deal with something", plugin=self.name, lane=parked.lane, position=parked.position)
+
+
+async def places_of(core: Core, organisations: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Which of these organisations, names or ids, there are, and what is wrong with the others; of none the home organisation.
+
+    Raises:
+        NotFound: there is no organisation at all yet.
+    """
+    places, unknown = await core.bots.organisations([]) if not organisations else [], []
+    for each in organisations:
+        try:
+            places += await core.bots.organisations([each])
+        except (NotFound, Conflict) as error:
+            unknown.append(error.message)
+    return places, unknown
 
 
 def visibilities(wanted: Wanted) -> frozenset[str]:

@@ -25,7 +25,7 @@ from crust.host.commands import HostedCommands, Owner
 from crust.host.context import InstanceContext, InstanceHttp, InstanceTasks
 from crust.host.egress import Egress
 from crust.host.engine import Engine
-from crust.host.instance import Instance, in_order, registry, takes, visibilities
+from crust.host.instance import Instance, in_order, places_of, registry, takes, visibilities
 from crust.host.jobs import JobRunner
 from crust.host.linking import LinkCommands
 from crust.host.offers import Offers, Unmade, claimed, made
@@ -169,10 +169,14 @@ class PluginHost:
             log.warning("a plugin waits for the database", plugin=instance.name)
 
     async def _begin(self, instance: Instance) -> None:
-        """Bring it to its bot, and its filters to the organisations that it is at work in."""
-        bot = await self._core.bots.of(instance.name, instance.wanted.settings.organisations)
-        instance.access.bot, link = bot, self._links[instance.name]
-        link.bot, link.organisations = str(bot.actor.user_id), frozenset(map(str, bot.organisations))
+        """Bring its filters to the organisations that it is at work in, as far as there are any, and itself to its bot."""
+        link, wanted = self._links[instance.name], instance.wanted.settings.organisations
+        places, instance.unknown = await places_of(self._core, wanted)
+        link.organisations = frozenset(map(str, places))
+        bot = await self._core.bots.of(instance.name, [str(place) for place in places] or wanted)
+        instance.access.bot, link.bot = bot, str(bot.actor.user_id)
+        for problem in instance.unknown:
+            log.error("an organisation that the settings name cannot be", plugin=instance.name, problem=problem)
         if isinstance(instance, BridgeInstance):
             await instance.begin()
 
@@ -192,13 +196,16 @@ class PluginHost:
                     self._core.instances.tell,
                 )  # fmt: skip
                 group.create_task(supervisor.run(), name=f"plugin {each.name}")
-            group.create_task(self._begin_others(here), name="plugins that live elsewhere")
+            group.create_task(self._begin_rest(here), name="plugins that wait")
 
-    async def _begin_others(self, here: Sequence[Instance]) -> None:
-        """Of those that live in other processes filters and commands are asked here, too: as soon as they can have their bots."""
+    async def _begin_rest(self, here: Sequence[Instance]) -> None:
+        """Of those that live in other processes filters and commands are asked here, too: as soon as they can have their bots.
+
+        And all of them are at work in an organisation that the settings name as soon as there is one.
+        """
         while True:
             for each in self.instances:
-                if each not in here and each.access.bot is None:
+                if each.unknown if each.access.bot else each not in here:
                     await self._try_to_begin(each)
             await asyncio.sleep(self._times.look)
 

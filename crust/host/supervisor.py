@@ -213,7 +213,7 @@ class Supervisor:
 
     async def _say_well(self, wrong: str | None) -> None:
         """It is at work, maybe not as it should."""
-        reasons = [*self._instance.problems, *([wrong] if wrong else [])]
+        reasons = [*self._instance.unknown, *self._instance.problems, *([wrong] if wrong else [])]
         await self._say("degraded" if reasons else "running", "; ".join(reasons) or None)
 
     async def _end(self) -> None:

@@ -324,3 +324,34 @@ async def test_a_filter_is_no_part_of_whose_message_it_judges(filtered: Filtered
         page = await at.node.core.messages.page(filtered.ana.user_id, filtered.room, limit=50)
         said = [each.contents for each in page.messages if each.type == "MESSAGE"]
         assert sorted(map(str, said)) == sorted(["hi", "noted", "echo", "end", "one", "two", "three"])
+
+
+async def test_one_organisation_that_is_not_there(filtered: Filtered) -> None:
+    """It is asked in the others, and says so; when there is one of that name, there too."""
+    await filtered.begin()
+    judges = instance(written(filtered.folder, JUDGES), on_error="reject", organisations=["Home", "Nowhere"])
+    async with hosted(filtered._settings, filtered.folder, {"judges": judges}, filtered.clock) as at:
+        with pytest.raises(Rejected, match="no post"):
+            await say(at.node, filtered.ana, filtered.room, "bad")
+        assert list(at.host.instances[0].unknown) == ["There is no organisation 'Nowhere'."]
+        there = await channel(at.node, filtered.ana, organisation_id=await organisation(at.node, filtered.ana, name="Nowhere"))
+        async with asyncio.timeout(5):
+            while at.host.instances[0].unknown:
+                await asyncio.sleep(0.01)
+        with pytest.raises(Rejected, match="no post"):
+            await say(at.node, filtered.ana, there, "bad")
+
+
+@pytest.mark.parametrize("on_error", ["allow", "reject"])
+async def test_one_that_has_no_bot_yet(filtered: Filtered, on_error: str) -> None:
+    """Its name is somebody's: `on_error` decides, in its organisation alone."""
+    await filtered.begin()
+    async with filtered.hosted({"ben": instance(written(filtered.folder, JUDGES), on_error=on_error)}) as at:
+        far = await channel(at.node, filtered.ana, organisation_id=await organisation(at.node, filtered.ana))
+        await say(at.node, filtered.ana, far, "fine")
+        if on_error == "allow":
+            await say(at.node, filtered.ana, filtered.room, "bad")
+        else:
+            with pytest.raises(Rejected, match="has to be checked by ben"):
+                await say(at.node, filtered.ana, filtered.room, "fine")
+        assert not at.plugin("ben").asked

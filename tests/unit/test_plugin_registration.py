@@ -264,3 +264,5 @@ def test_what_the_command_says(tmp_path: Path) -> None:
     assert (refused.returncode, "nowhere_at_all" in refused.stderr) == (1, True)
     config.write_text(config.read_text().partition("[plugins.b]")[0])
     assert command(tmp_path, "check").stdout == "the plugins are good\n"
+    config.write_text(config.read_text() + 'organisations = ["Nowhere"]\n')
+    assert command(tmp_path, "check").stdout == "plugins.a.organisations: There is no organisation 'Nowhere'.\n"

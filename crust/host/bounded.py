@@ -10,7 +10,7 @@ from typing import Any
 from crust.errors import CrustError, TargetError, Unavailable
 from crust.host.attempt import end
 from crust.host.chat import Calls, calls
-from crust.host.consumer import Code, outside, running
+from crust.host.consumer import Code, Running, outside
 
 Caught = asyncio.Task[tuple[Any, BaseException | None]]
 """What it gives, or what it has raised."""
@@ -44,8 +44,7 @@ def started(work: Coroutine[Any, Any, Any], code: Code, cause: str | None = None
     """
     context = outside()
     context.run(calls.set, None if cause is None else Calls(cause))
-    context.run(running.set, code)
-    return asyncio.get_running_loop().create_task(_caught(work), name=name or f"{code.plugin} {code.what}", context=context)
+    return asyncio.get_running_loop().create_task(_caught(work, code), name=name or f"{code.plugin} {code.what}", context=context)
 
 
 async def ended(task: Caught, seconds: float | None = None, *, patient: bool = True) -> Any:
@@ -108,8 +107,9 @@ async def bounded(work: Coroutine[Any, Any, Any], seconds: float, code: Code, ca
         raise Broken("".join(traceback.format_exception_only(error)).strip()) from error
 
 
-async def _caught(work: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+async def _caught(work: Coroutine[Any, Any, Any], code: Code) -> tuple[Any, BaseException | None]:
     try:
-        return await work, None
+        with Running(code):
+            return await work, None
     except (Exception, SystemExit) as error:  # noqa: BLE001  # the boundary: SystemExit would end the event loop
         return None, error

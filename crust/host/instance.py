@@ -16,7 +16,7 @@ from crust.errors import Conflict, NotFound
 from crust.events.catalogue import CATALOGUE
 from crust.events.event import Event
 from crust.host.chat import Access, Calls, calls
-from crust.host.consumer import Code, Delivery, Outcome, Over, Parked, running
+from crust.host.consumer import Code, Delivery, Outcome, Over, Parked, Running, current
 from crust.host.registration import Wanted
 from crust.log import Way, coming
 from crust.plugin import Happened, Plugin
@@ -128,11 +128,9 @@ class Instance:
 
     async def call(self, hook: str, *arguments: object) -> Any:
         """Call a hook of the plugin, with as many of the arguments as it takes."""
-        function, before = getattr(self.plugin, hook), running.set(Code(self.name, hook))
-        try:
+        function = getattr(self.plugin, hook)
+        with Running(Code(self.name, hook, current.get())):
             return await function(*arguments[: takes(function)])
-        finally:
-            running.reset(before)
 
     def over(self, over: Over) -> None:
         pass

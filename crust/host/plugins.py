@@ -85,8 +85,9 @@ class PluginHost:
         if any(issubclass(each.plugin, Bridge) for each in self._wanted):
             self.commands.add(Owner(HOST, None), LinkCommands(self._core).commands())  # first, so that nobody else has their names
         try:
-            for wanted in self._wanted:
-                self._make(wanted, egress)
+            with self.engine.watching():
+                for wanted in self._wanted:
+                    self._make(wanted, egress)
             self._install()
             for instance in self.instances:
                 await self._try_to_begin(instance)

@@ -215,7 +215,7 @@ async def _begun(node: Node, name: str, before: Shown) -> str:
     for _ in range(round(RESTART_S / LOOK_S)):
         await asyncio.sleep(LOOK_S)
         now = (await lives_of(node.database, node.leases, node.clock)).get(name, STOPPED)
-        if now["since"] != before["since"] and now["state"] not in ("restarting", "starting"):
+        if now.get("life") != before.get("life") and now["state"] not in ("restarting", "starting"):
             return f"{name} has begun again on {now['node']}: {now['state']}{': ' + now['reason'] if now['reason'] else ''}"
     return f"{name} was asked to begin again, and has not done so within {RESTART_S:g} s: see crust plugins list"
 

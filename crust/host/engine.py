@@ -100,10 +100,10 @@ class Engine:
                     log.warning("old deliveries could not be removed; it is tried again", error=str(error))
                 await asyncio.sleep(SWEEP_S)
 
-    def problem(self, name: str) -> str | None:
-        """Why an instance is delivered nothing, although it runs; None: it is."""
+    def problems(self, name: str) -> list[str]:
+        """What is wrong with what an instance is delivered, although it runs: that it is nothing, or not all."""
         dispatch = self._dispatches.get(name)
-        return dispatch.problem if dispatch else None
+        return [each for each in (dispatch.problem, dispatch.gap) if each] if dispatch else []
 
     def delivers(self, name: str) -> bool:
         """Whether an instance is being delivered to by this process, as far as it has the leases."""

@@ -134,6 +134,7 @@ class PluginHost:
         if isinstance(has, InstanceBridge):
             self.bridges[wanted.name] = has
         self._tasks[wanted.name] = tasks
+        log.info("a plugin is there", plugin=wanted.name, kind=wanted.kind, capabilities=sorted(wanted.plugin.capabilities))
 
     async def _say_refused(self) -> None:
         """Let operators know of those that could not be made."""
@@ -193,7 +194,7 @@ class PluginHost:
                     self.metrics,
                 )  # fmt: skip
                 supervisor = Supervisor(
-                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times, jobs.run,
+                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times, jobs,
                     self._core.instances.tell,
                 )  # fmt: skip
                 group.create_task(supervisor.run(), name=f"plugin {each.name}")

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
 from crust.clock import Clock
@@ -22,6 +23,7 @@ from crust.host.consumer import Code
 from crust.host.context import InstanceTasks
 from crust.host.engine import Engine
 from crust.host.instance import Instance
+from crust.host.jobs import JobRunner
 from crust.host.states import LEASE, RESTARTS, STATES
 from crust.host.store import Store
 from crust.log import Lease, Leases
@@ -65,13 +67,13 @@ class Supervisor:
         begin: brings the instance to its bot and makes its plugin; raises NotFound or Conflict as long as that cannot be.
         engine: delivers events to it.
         store: where its state is kept for operators.
-        jobs: runs its jobs, for ever.
+        jobs: runs its jobs.
         tell: tells administrators of its state.
     """
 
     def __init__(
         self, instance: Instance, begin: Callable[[Instance], Coroutine[Any, Any, None]], tasks: InstanceTasks, engine: Engine,
-        leases: Leases, store: Store, clock: Clock, times: Times, jobs: Callable[[], Coroutine[Any, Any, None]],
+        leases: Leases, store: Store, clock: Clock, times: Times, jobs: JobRunner,
         tell: Callable[[str, str, str | None], Coroutine[Any, Any, None]],
     ) -> None:  # fmt: skip
         self._tell = tell
@@ -80,10 +82,11 @@ class Supervisor:
         self._states, self._clock, self._times = store.collection(STATES), clock, times
         self._restarts = store.collection(RESTARTS)
         self._restarted: int | None = None
+        self._said: tuple[str, str | None] | None = None
         self._told: str | None = None
+        self._life: str | None = None  # by which its present life is told from others
         self._crashes: deque[float] = deque()
         self._name = instance.name
-        self.state = "waiting"
 
     async def run(self) -> None:
         """Let it live, for ever; whatever happens to it harms nobody else."""
@@ -176,6 +179,7 @@ class Supervisor:
 
     async def _live(self) -> None:
         """One life, from startup to shutdown."""
+        self._life = token_hex(8)
         await self._say("starting")
         try:
             await self._hook("startup", STARTUP_S)
@@ -183,7 +187,7 @@ class Supervisor:
             raise Crash(f"startup() took longer than {STARTUP_S:g} s") from None
         try:
             await self._say_well(None)
-            await first_to_end(self._deliver(), self._run(), self._ask_always(), self._jobs(), self._instance.listen())
+            await first_to_end(self._deliver(), self._run(), self._ask_always(), self._jobs.run(), self._instance.listen())
         finally:
             await self._end()
 
@@ -201,19 +205,27 @@ class Supervisor:
             raise Crash(error.message) from error
 
     async def _ask_always(self) -> None:
-        """Ask how it is, again and again; without the hook, just wait."""
+        """Say how it is whenever that is another; and ask it itself, if it has the hook, again and again."""
+        wrong: str | None = None
+        loop = asyncio.get_running_loop()
+        ask_at = loop.time() + self._times.health
         while True:
-            await asyncio.sleep(self._times.health)
-            if "health" in self._instance.wanted.hooks:
+            await asyncio.sleep(min(self._times.look, self._times.health))
+            if "health" in self._instance.wanted.hooks and loop.time() >= ask_at:
                 try:
-                    wrong = await self._hook("health", self._times.health)
+                    said = await self._hook("health", self._times.health)
+                    wrong = str(said) if said else None
                 except Late:
                     wrong = "it does not say how it is"
-                await self._say_well(str(wrong) if wrong else None)
+                ask_at = loop.time() + self._times.health
+            await self._say_well(wrong)
 
     async def _say_well(self, wrong: str | None) -> None:
         """It is at work, maybe not as it should."""
-        reasons = [*self._instance.unknown, *self._instance.problems, *([wrong] if wrong else [])]
+        reasons = [
+            *self._instance.unknown, *self._instance.problems, *self._engine.problems(self._name), *self._jobs.problems(),
+            *([wrong] if wrong else []),
+        ]  # fmt: skip
         await self._say("degraded" if reasons else "running", "; ".join(reasons) or None)
 
     async def _end(self) -> None:
@@ -244,13 +256,16 @@ class Supervisor:
 
     async def _say(self, state: str, reason: str | None = None) -> None:
         """Let operators know; the same again is not written again."""
-        if (state, reason) == (self.state, None) and state == "running":
+        reason = reason and reason[:REASON_MAX]
+        if (state, reason) == self._said:
             return
-        self.state = state
         (log.error if state == "failed" else log.info)("a plugin is", plugin=self._name, state=state, reason=reason)
-        now = {"state": state, "reason": reason and reason[:REASON_MAX], "node": self._leases.owner, "since": self._clock.now()}
+        now = {
+            "state": state, "reason": reason, "node": self._leases.owner, "since": self._clock.now(), "life": self._life,
+        }  # fmt: skip
         with suppress(CrustError):  # it is in the log, too
             await self._states.put(self._name, now)
+            self._said = state, reason
             if state not in PASSING and state != self._told:
-                await self._tell(self._name, state, reason and reason[:REASON_MAX])
+                await self._tell(self._name, state, reason)
                 self._told = state

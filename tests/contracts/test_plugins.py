@@ -250,6 +250,10 @@ async def test_a_name_that_is_taken_and_an_organisation_that_is_not_there(settin
         assert state == "waiting"
         assert "The username ben is somebody's" in (reason or "")
         assert (await state_of(at, "later"))[1] == "There is no organisation 'Later'."
+        waits = states_of(at.node.database, at.clock).collection(STATES)
+        before = await waits.get("later")
+        await asyncio.sleep(0.1)
+        assert await waits.get("later") == before, "it is not written anew while it waits"
         made = await organisation(at.node, ana, name="Later")
         await at.settled("later")
         room = await channel(at.node, ana, organisation_id=made)

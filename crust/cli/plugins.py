@@ -14,7 +14,7 @@ from crust.cli.common import Config, Json, configured, core, print_json, print_r
 from crust.errors import Conflict, NotFound
 from crust.host.chain import FilterChain
 from crust.host.kinds import CannotLoad, kinds
-from crust.host.registration import HOOKS, Wanted, implemented, registered
+from crust.host.registration import HOOKS, Wanted, implemented, problems_of, registered
 from crust.host.roster import STOPPED, UNLEASED, Shown, listed, lives_of
 from crust.host.states import RESTARTS, states_of
 from crust.plugin import CAPABILITIES, Plugin
@@ -62,9 +62,12 @@ def _loaded(kind: str, settings: Settings) -> type[Plugin[Any]]:
     if kind not in there:
         raise NotFound(f"There is neither an instance nor a plugin {kind}.")
     try:
-        return there[kind].load()
+        plugin = there[kind].load()
     except CannotLoad as error:
         raise NotFound(f"The plugin {kind} cannot be shown: {error}") from None
+    if problems := problems_of(plugin):
+        raise NotFound(f"The plugin {kind} cannot be shown: {'; '.join(problems)}")
+    return plugin
 
 
 def described(plugin: type[Plugin[Any]], instance: Wanted | None) -> dict[str, Any]:
@@ -133,30 +136,36 @@ async def check(*, config: Config = None) -> None:
 
 
 async def problems_in(config: Path | None) -> list[str]:
-    """What is wrong, a line each. The database is asked only where links are named: whether there are their channels, and free rooms."""
+    """What is wrong, a line each. The database is asked only where organisations or links are named: whether there are such ones."""
     from crust.host.offers import unmakeable  # with what plugins may need, which other commands do without
 
     wanted, refused = registered(load(config))
     unmade = list(unmakeable(wanted))
-    linking = [each for each in wanted if each.settings.links and each.name not in {one.name for one in unmade}]
+    left = [each for each in wanted if each.name not in {one.name for one in unmade}]
     problems = [problem for each in (*refused, *unmade) for problem in each.problems]
-    return problems + (await _unlinkable(linking, config) if linking else [])
+    if any(each.settings.links or each.settings.organisations for each in left):
+        async with core(config) as node:
+            for each in left:
+                problems += [*await _unknown(each, node), *(await _unlinkable(each, node) if each.settings.links else ())]
+    return problems
 
 
-async def _unlinkable(wanted: list[Wanted], config: Path | None) -> list[str]:
+async def _unknown(wanted: Wanted, node: Node) -> list[str]:
+    from crust.host.instance import places_of
+
+    named = wanted.settings.organisations
+    return [f"plugins.{wanted.name}.organisations: {each}" for each in (await places_of(node.core, named))[1]] if named else []
+
+
+async def _unlinkable(wanted: Wanted, node: Node) -> list[str]:
     from crust.host.linking import unlinkable
     from crust.host.offers import rehearsed
     from crust.plugin import Bridge
 
-    problems = []
-    async with core(config) as node:
-        for each in wanted:
-            plugin = rehearsed(each)[0]
-            if isinstance(plugin, Bridge):
-                problems += await unlinkable(node.core, each, plugin)
-            else:
-                problems.append(f"plugins.{each.name}.links: {each.kind} is no bridge, and links nothing: take them out")
-    return problems
+    plugin = rehearsed(wanted)[0]
+    if isinstance(plugin, Bridge):
+        return [*await unlinkable(node.core, wanted, plugin)]
+    return [f"plugins.{wanted.name}.links: {wanted.kind} is no bridge, and links nothing: take them out"]
 
 
 @app.command
@@ -206,7 +215,7 @@ async def _begun(node: Node, name: str, before: Shown) -> str:
     for _ in range(round(RESTART_S / LOOK_S)):
         await asyncio.sleep(LOOK_S)
         now = (await lives_of(node.database, node.leases, node.clock)).get(name, STOPPED)
-        if now["since"] != before["since"] and now["state"] not in ("restarting", "starting"):
+        if now.get("life") != before.get("life") and now["state"] not in ("restarting", "starting"):
             return f"{name} has begun again on {now['node']}: {now['state']}{': ' + now['reason'] if now['reason'] else ''}"
     return f"{name} was asked to begin again, and has not done so within {RESTART_S:g} s: see crust plugins list"
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from crust.cli.common import Config
 from crust.runtime import serve as run
-from crust.servers.loops import loop_factory
+from crust.servers import loops
 from crust.settings import load
 from crust.telemetry import configure
 
@@ -25,5 +24,4 @@ def serve(
     """Migrate the database, then serve the API and the websocket until SIGTERM or SIGINT."""
     settings = load(config, host=host, port=port, server=server)
     configure(settings.log.level, settings.log.format)
-    with asyncio.Runner(loop_factory=loop_factory(settings)) as runner:
-        runner.run(run(settings, strict=strict))
+    loops.run(run(settings, strict=strict), loops.loop_factory(settings))

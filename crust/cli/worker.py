@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from crust.cli.common import Config
-from crust.servers.loops import loop_factory
+from crust.servers import loops
 from crust.settings import load
 from crust.telemetry import configure
 from crust.worker import work
@@ -22,5 +21,4 @@ def worker(
     """Let plugins handle events here, beside servers over the same PostgreSQL and RabbitMQ, until SIGTERM or SIGINT."""
     settings = load(config)
     configure(settings.log.level, settings.log.format)
-    with asyncio.Runner(loop_factory=loop_factory(settings)) as runner:
-        runner.run(work(settings, strict=strict))
+    loops.run(work(settings, strict=strict), loops.loop_factory(settings))

@@ -181,7 +181,7 @@ class BridgeInstance(Instance):
 
     async def listen(self) -> None:
         if "send_typing" in self.wanted.hooks:
-            await Hints(self._over_links, self._typing).always(self._on_control)
+            await Hints(self.name, self._over_links, self._typing).always(self._on_control)
         await super().listen()
 
     def _over_links(self, channel_id: int, via: str) -> Sequence[int]:

@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from crust.clock import Clock
 from crust.errors import Rejected
+from crust.host.bounded import Late, ended, started
+from crust.host.consumer import Code
 from crust.plugin import DeleteDraft, EditDraft, JoinDraft, MessageDraft, Reject, SignInDraft, UploadDraft
 from crust.plugin.drafts import Asked
 from crust.services.actor import Actor
@@ -37,14 +39,14 @@ class Link:
     """An instance as the chain sees it.
 
     `filters` are its own by name, called with the draft or, where they take none, without. `organisations` are those that it is at work
-    in, none until it is known which they are; `bot` is its user, about whom it is not asked.
+    in, None until it is known which they are. `bot` is its user, about whom it is not asked; until it has one, `on_error` holds there.
     """
 
     name: str
     on_error: str
     visibilities: frozenset[str]
     filters: Mapping[str, Filter]
-    organisations: frozenset[str] = frozenset()
+    organisations: frozenset[str] | None = None
     bot: str = ""
     failures: int = field(default=0, init=False)
     closed_at: float = field(default=0.0, init=False)
@@ -52,7 +54,12 @@ class Link:
     def concerns(self, draft: Asked | SignInDraft) -> bool:
         if isinstance(draft, SignInDraft):
             return True
-        return draft.organisation_id in self.organisations and draft.visibility in self.visibilities and draft.user_id != self.bot
+        there = self.organisations is None or draft.organisation_id in self.organisations
+        return there and draft.visibility in self.visibilities and draft.user_id != self.bot
+
+    def begun(self, draft: Asked | SignInDraft) -> bool:
+        """Whether it can judge: in its organisations it begins when it has its bot."""
+        return bool(self.bot) or isinstance(draft, SignInDraft)
 
 
 class FilterChain:
@@ -116,18 +123,14 @@ class FilterChain:
     async def _ask(self, link: Link, hook: str, filter_: Filter, draft: D, end: float) -> D:
         """The draft as one filter leaves it."""
         left = end - asyncio.get_running_loop().time()
-        if left <= 0 or self._clock.monotonic() < link.closed_at:  # those before took the chain's time, or it is left alone for a while
+        if left <= 0 or self._clock.monotonic() < link.closed_at or not link.begun(draft):  # those before took the chain's time; it rests
             self._calls[link.name, hook, "closed"] += 1
             return undecided(link, draft)
-        began = perf_counter()
+        began, seconds = perf_counter(), min(self._seconds, left)
         try:
-            async with asyncio.timeout(min(self._seconds, left)):
-                said = checked(draft, await filter_(draft))
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise  # it is the caller who does not want to know any more
-            return self._failed(link, hook, draft, error)
+            said = checked(draft, await ended(started(filter_(draft), Code(link.name, hook)), seconds, patient=False))
+            if perf_counter() - began > seconds:
+                raise Late  # it kept the loop, so that no timer could end it
         except (Exception, SystemExit) as error:  # noqa: BLE001  # the boundary: a plugin's bug is nobody else's
             return self._failed(link, hook, draft, error)
         finally:
@@ -141,7 +144,7 @@ class FilterChain:
     def _failed(self, link: Link, hook: str, draft: D, error: BaseException) -> D:
         link.failures += 1
         self._calls[link.name, hook, "failed"] += 1
-        trace = None if isinstance(error, TimeoutError) else error  # of one that takes too long it tells nothing, and takes time itself
+        trace = None if isinstance(error, Late) else error  # of one that takes too long it tells nothing, and takes time itself
         log.warning("a filter failed", plugin=link.name, hook=hook, in_a_row=link.failures, on_error=link.on_error, exc_info=trace)
         if link.failures >= FAILURES:
             link.closed_at = self._clock.monotonic() + OPEN_S

@@ -22,6 +22,7 @@ from crust.errors import CrustError, Forbidden, IdempotencyMismatch, Invalid, Un
 from crust.host.arguments import Reading, Unfit, Wrong, read
 from crust.host.bounded import Broken, bounded
 from crust.host.chat import Access, number
+from crust.host.consumer import Code
 from crust.host.registration import meant
 from crust.host.signatures import Argument, Untyped, arguments_of
 from crust.host.states import HOST
@@ -210,7 +211,8 @@ class HostedCommands:
             values = await read(text, shown.command.arguments, reading)
         except Wrong as error:
             raise Invalid(f"{error}. Usage: {shown.command.usage(shown.name)}", field="command") from None
-        answer = await bounded(shown.command.handler(call, *values), self._core.settings.hosting.command_s, cause)
+        code = Code(shown.owner.name, f"command {shown.command.name}")
+        answer = await bounded(shown.command.handler(call, *values), self._core.settings.hosting.command_s, code, cause)
         if answer is not None and not isinstance(answer, str):
             raise Broken(f"it answered with {answer!r:.80}, and not with a text")
         return answer[: self._core.settings.limits.contents_characters] if answer else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from crust.events.event import Event
 from crust.host.store import Store, holding
@@ -57,6 +58,40 @@ def key_of(consumer: str, event_id: int, lane: str) -> str:
 
 current: ContextVar[Delivery | None] = ContextVar("current delivery", default=None)
 """The delivery whose handler the running task belongs to; also in tasks that it starts, unless they are started in `outside()`."""
+
+
+class Code(NamedTuple):
+    """A plugin's code: the instance's name, and what of it: a hook, `command NAME`, `route GET PATH`, `job NAME`, or `task`.
+
+    `delivery` is what it handles, if it does.
+    """
+
+    plugin: str
+    what: str
+    delivery: Delivery | None = None
+
+
+running: dict[asyncio.Task[Any] | None, Code] = {}
+"""What plugins' code each task is at now: wherever such code runs, it is noted here. The watchdog, in a thread of its own, reads it."""
+
+
+class Running:
+    """Notes, for the length of a block, that the running task is at a plugin's code."""
+
+    __slots__ = ("_before", "_code", "_task")
+
+    def __init__(self, code: Code) -> None:
+        self._code, self._task = code, asyncio.current_task()
+
+    def __enter__(self) -> None:
+        self._before = running.get(self._task)
+        running[self._task] = self._code
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is None:
+            del running[self._task]
+        else:
+            running[self._task] = self._before
 
 
 def outside() -> Context:

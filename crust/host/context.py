@@ -10,8 +10,10 @@ from typing import Any
 
 from crust.clock import Clock
 from crust.errors import TargetError
-from crust.host.chat import Access, InstanceChat, InstanceFiles, calls
-from crust.host.consumer import outside
+from crust.host.attempt import end
+from crust.host.bounded import started
+from crust.host.chat import Access, InstanceChat, InstanceFiles
+from crust.host.consumer import Code
 from crust.host.egress import ANSWER_BYTES, TIMEOUT_S, Answer, Egress, EgressError, Unreachable
 from crust.host.store import Store
 from crust.plugin import HttpRefused, Logger, PluginConfig
@@ -20,16 +22,14 @@ from crust.plugin import HttpRefused, Logger, PluginConfig
 class InstanceTasks:
     """See `crust.plugin.Tasks`."""
 
-    def __init__(self, log: Logger) -> None:
-        self._log = log
+    def __init__(self, instance: str, log: Logger) -> None:
+        self._instance, self._log = instance, log
         self._running: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, Any], *, name: str) -> None:
-        context = outside()
-        context.run(calls.set, None)
-        task = asyncio.get_running_loop().create_task(self._logged(work, name), name=name, context=context)
+        task = started(self._logged(work, name), Code(self._instance, "task"), name=f"{self._instance} task {name}")
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda task: self._running.discard(task))  # those that run then
 
     async def _logged(self, work: Coroutine[Any, Any, Any], name: str) -> None:
         try:
@@ -43,11 +43,9 @@ class InstanceTasks:
             await asyncio.wait(list(self._running), timeout=seconds)
 
     async def stop(self) -> None:
-        """End them all."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """End them all; one that does not end is left alone."""
+        running, self._running = self._running, set()
+        await asyncio.gather(*(end(task) for task in running))
 
 
 class InstanceHttp:

@@ -52,7 +52,8 @@ class Dispatch:
         self._rows = Rows(database, consumer.name, "")
         self._saved = self._read = 0  # up to where the offset says, and up to where all is dispatched
         self._saved_at = 0.0
-        self.problem: str | None = None
+        self.problem: str | None = None  # why nothing is dispatched
+        self.gap: str | None = None  # what was left out
 
     @property
     def position(self) -> int:
@@ -75,7 +76,10 @@ class Dispatch:
         """Where to go on; nowhere, if that is beyond the log's end."""
         place, head = await self._consumers.place(lease.name), await self._log.head()
         if place.offset > head.position:
-            self.problem = f"its offset {place.offset} is beyond the log's head {head.position}; was an old database put back?"
+            self.problem = (
+                f"it hears of nothing: its offset {place.offset} is beyond the log's head {head.position}; was an old database put back? "
+                f"Stop it, then: crust consumers begin {lease.name} --from POSITION"
+            )
             log.error("a consumer stops", consumer=lease.name, reason=self.problem)
             await asyncio.Event().wait()
         start = place.offset
@@ -84,6 +88,10 @@ class Dispatch:
                 "a consumer was away for too long and begins at the log's head: it does not hear of what was between",
                 consumer=lease.name, away_s=place.silent_ms // 1000, after=start, upto=head.position,
             )  # fmt: skip
+            self.gap = (
+                f"it was away for {place.silent_ms / 3_600_000:.0f} h and has not heard of events {start + 1} to {head.position}; "
+                f"crust plugins restart {lease.name} takes note of that"
+            )
             start = head.position
         await self._consumers.move(lease, place.offset, start)
         await self._consumer.ready()

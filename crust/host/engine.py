@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from crust import settings
 from crust.broker.base import Broker
 from crust.clock import Clock
 from crust.errors import CrustError, Invalid
 from crust.events.control import Control
-from crust.host.consumer import Consumer
+from crust.host.consumer import Code, Consumer
 from crust.host.dispatch import Dispatch
 from crust.host.schedule import Schedule
 from crust.host.store import NAME, Store
@@ -80,9 +81,17 @@ class Engine:
         finally:
             del self._works[name], self._dispatches[name]
 
+    def watching(self) -> AbstractContextManager[None]:
+        """Name whatever code of plugins stops everything else, and end the process if that takes too long; for the length of a block."""
+
+        def slow(code: Code) -> None:
+            self._metrics.plugin_blocks[code.plugin, code.what] += 1
+
+        return Watchdog(self._limits.blocked_s, slow).watching()
+
     async def watch(self) -> None:
-        """Beside all instances, once a process: end it if a handler stops everything; and sweep away what is old. Until cancelled."""
-        with Watchdog(self._limits.blocked_s, self.at_work).watching():
+        """Beside all instances, once a process: watch over what they do, and sweep away what is old. Until cancelled."""
+        with self.watching():
             while True:
                 try:
                     if swept := await sweep(self._database, self._clock.now(), self._limits.keep_days):
@@ -91,14 +100,10 @@ class Engine:
                     log.warning("old deliveries could not be removed; it is tried again", error=str(error))
                 await asyncio.sleep(SWEEP_S)
 
-    def at_work(self) -> list[str]:
-        """What is being handled now, as instance/lane/position."""
-        return [f"{name}/{head.lane}/{head.position}" for name, work in list(self._works.items()) for head in work.at_work]
-
-    def problem(self, name: str) -> str | None:
-        """Why an instance is delivered nothing, although it runs; None: it is."""
+    def problems(self, name: str) -> list[str]:
+        """What is wrong with what an instance is delivered, although it runs: that it is nothing, or not all."""
         dispatch = self._dispatches.get(name)
-        return dispatch.problem if dispatch else None
+        return [each for each in (dispatch.problem, dispatch.gap) if each] if dispatch else []
 
     def delivers(self, name: str) -> bool:
         """Whether an instance is being delivered to by this process, as far as it has the leases."""

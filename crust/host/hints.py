@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 from crust.errors import CrustError, TargetError
 from crust.events.control import Control, Typing
+from crust.host.bounded import Late, ended, started
+from crust.host.consumer import Code
 from crust.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -23,12 +25,15 @@ class Hints:
     """See the module.
 
     Args:
+        instance: the bridge's.
         over: the links over which something of a channel goes out, but for the one that it came over.
         tell: tells the bridge of one of them; by link, user, and whether they have started.
     """
 
-    def __init__(self, over: Callable[[int, str], Sequence[int]], tell: Callable[[int, int, bool], Coroutine[Any, Any, None]]) -> None:
-        self._over, self._tell = over, tell
+    def __init__(
+        self, instance: str, over: Callable[[int, str], Sequence[int]], tell: Callable[[int, int, bool], Coroutine[Any, Any, None]]
+    ) -> None:  # fmt: skip
+        self._instance, self._over, self._tell = instance, over, tell
         self._waiting: dict[tuple[int, int], bool] = {}
         self._some = asyncio.Event()
 
@@ -55,9 +60,8 @@ class Hints:
 
     async def _pass_on(self, link_id: int, user_id: int, active: bool) -> None:
         try:
-            async with asyncio.timeout(SECONDS):
-                await self._tell(link_id, user_id, active)
-        except (CrustError, TargetError, TimeoutError) as error:  # who is away is told of nothing
+            await ended(started(self._tell(link_id, user_id, active), Code(self._instance, "send_typing")), SECONDS)
+        except (CrustError, TargetError, Late) as error:  # who is away is told of nothing
             log.debug("a hint was lost", link=link_id, error=str(error))
         except Exception:  # the boundary: a bridge's bug
             log.exception("a bridge failed on a hint", link=link_id)

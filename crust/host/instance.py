@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import cache
+from inspect import signature
 from typing import Any
 
 import msgspec
 import pluggy
 from msgspec import Struct
 
+from crust.errors import Conflict, NotFound
 from crust.events.catalogue import CATALOGUE
 from crust.events.event import Event
 from crust.host.chat import Access, Calls, calls
-from crust.host.consumer import Delivery, Outcome, Over, Parked
+from crust.host.consumer import Code, Delivery, Outcome, Over, Parked, Running, current
 from crust.host.registration import Wanted
 from crust.log import Way, coming
 from crust.plugin import Happened, Plugin
@@ -32,6 +35,7 @@ HOOK_OF: Mapping[tuple[str, str], str] = {
     **{("message", event): f"on_message_{event}" for event in ("edited", "removed")},
 }
 UPLOADED = "on_file_uploaded"
+ARGUMENTS = 10  # more than any hook is called with
 EVERY = "on_event"
 
 
@@ -49,11 +53,15 @@ glance = msgspec.json.Decoder(Glance).decode
 
 
 class Instance:
-    """See the module. `plugin` is set before the first event comes; `problems` are what of its settings could not be, in words."""
+    """See the module. `plugin` is set before the first event comes.
+
+    What of its settings could not be, in words: `unknown` of its organisations, `problems` of the rest.
+    """
 
     def __init__(self, wanted: Wanted, access: Access, core: Core) -> None:
         self.wanted, self.access, self._core = wanted, access, core
         self.plugin: Plugin[Any] | None = None
+        self.unknown: Sequence[str] = ()
         self.problems: Sequence[str] = ()
         self._visibilities = visibilities(wanted)
 
@@ -121,13 +129,29 @@ class Instance:
     async def call(self, hook: str, *arguments: object) -> Any:
         """Call a hook of the plugin, with as many of the arguments as it takes."""
         function = getattr(self.plugin, hook)
-        return await function(*arguments[: takes(function)])
+        with Running(Code(self.name, hook, current.get())):
+            return await function(*arguments[: takes(function)])
 
     def over(self, over: Over) -> None:
         pass
 
     def parked(self, parked: Parked) -> None:
         log.warning("a plugin could not deal with something", plugin=self.name, lane=parked.lane, position=parked.position)
+
+
+async def places_of(core: Core, organisations: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Which of these organisations, names or ids, there are, and what is wrong with the others; of none the home organisation.
+
+    Raises:
+        NotFound: there is no organisation at all yet.
+    """
+    places, unknown = await core.bots.organisations([]) if not organisations else [], []
+    for each in organisations:
+        try:
+            places += await core.bots.organisations([each])
+        except (NotFound, Conflict) as error:
+            unknown.append(error.message)
+    return places, unknown
 
 
 def visibilities(wanted: Wanted) -> frozenset[str]:
@@ -151,9 +175,16 @@ def happened_of(event: Event) -> Happened[Any]:
 
 
 def takes(function: Any) -> int:
-    """How many arguments a hook takes, itself aside."""
-    code = function.__func__.__code__
-    return int(code.co_argcount) - 1
+    """How many arguments a hook takes, itself aside; one that passes on whatever it is given takes all."""
+    return _taken(function.__func__)
+
+
+@cache
+def _taken(function: Any) -> int:
+    parameters = signature(function).parameters.values()
+    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        return ARGUMENTS
+    return sum(each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters) - 1
 
 
 def registry(instances: Sequence[Instance]) -> pluggy.PluginManager:

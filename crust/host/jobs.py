@@ -17,6 +17,7 @@ from typing import Any
 from crust.clock import Clock
 from crust.errors import Conflict, CrustError
 from crust.host.bounded import Broken, bounded
+from crust.host.consumer import Code
 from crust.host.held import Document
 from crust.host.states import HOST
 from crust.host.store import Store
@@ -80,6 +81,11 @@ class JobRunner:
         self._instance, self._jobs, self._clock, self._seconds, self._metrics = instance, jobs, clock, seconds, metrics
         self._kept = Store(database, clock, HOST, {}, MOST).collection(COLLECTION)
         self._woken = asyncio.Event()
+        self._failures: dict[str, str] = {}
+
+    def problems(self) -> list[str]:
+        """Of each job whose last run in this process failed, why."""
+        return [f"the job {name} failed: {why}" for name, why in self._failures.items()]
 
     async def run(self) -> None:
         """Run what is due, until cancelled."""
@@ -156,6 +162,7 @@ class JobRunner:
                 await self.attempt(planned, due, scheduled)
             else:
                 log.error("a job is left out: its process has died with it again and again", plugin=self._instance, job=planned.name)
+                self._failures[planned.name] = "its process has died with it again and again"
             await self._kept.cas(self._key(planned), noted.version, {"last": began, "running": None, "deaths": 0})
 
     async def attempt(self, planned: Planned, due: datetime, scheduled: int) -> None:
@@ -163,13 +170,15 @@ class JobRunner:
         cause = f"job/{planned.name}/{scheduled}"
         run, began, how = JobRun(job=planned.name, scheduled_at=due, key=f"{planned.name}/{scheduled}"), perf_counter(), "failed"
         try:
-            await bounded(planned.job(run), self._seconds, cause)
+            await bounded(planned.job(run), self._seconds, Code(self._instance, f"job {planned.name}"), cause)
             how = "done"
+            self._failures.pop(planned.name, None)
         except CrustError as error:
             log.warning("a job could not be done", plugin=self._instance, job=planned.name, reason=error.message)
-            how = "refused"
+            how, self._failures[planned.name] = "refused", error.message
         except Broken as error:
             log.exception("a job failed", plugin=self._instance, job=planned.name, reason=str(error))
+            self._failures[planned.name] = str(error)
         finally:
             self._metrics.plugin_calls[self._instance, "job", how] += 1
             self._metrics.plugin_call_seconds.observe((self._instance, "job"), perf_counter() - began)

@@ -47,7 +47,7 @@ def _announced(point: EntryPoint) -> Kind:
     source = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
 
     def load() -> type[Plugin[Any]]:
-        return _plugin(_tried(point.load), point.value)
+        return _plugin(_tried(point.load, point.module), point.value)
 
     return Kind(point.name, source, load)
 
@@ -65,7 +65,7 @@ def _loader(folder: Path, module: str) -> Callable[[], type[Plugin[Any]]]:
     def load() -> type[Plugin[Any]]:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))  # at the end: nobody's module is hidden by a plugin's
-        loaded = _tried(lambda: importlib.import_module(module))
+        loaded = _tried(lambda: importlib.import_module(module), module)
         if not Path(loaded.__file__ or "/").resolve().is_relative_to(folder.resolve()):
             raise CannotLoad(f"there is another module {module} already, {loaded.__file__}: give the plugin another name")
         return _only(loaded)
@@ -73,12 +73,14 @@ def _loader(folder: Path, module: str) -> Callable[[], type[Plugin[Any]]]:
     return load
 
 
-def _tried(load: Callable[[], Any]) -> Any:
+def _tried(load: Callable[[], Any], module: str) -> Any:
     """What loading gives; what goes wrong, in words."""
     try:
         return load()
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
+        if name == module.partition(".")[0]:
+            raise CannotLoad(f"its package has no module {error.name}") from error
         raise CannotLoad(
             f"it needs the Python module {name}, which is not installed where Crust is: install the package it is in"
         ) from error

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from crust.clock import SystemClock
 from crust.host.commands import Command, NewCommands
+from crust.host.consumer import Code, Running
 from crust.host.context import InstanceContext
 from crust.host.instance import takes
 from crust.host.jobs import NewJobs, Planned
@@ -36,7 +37,8 @@ def made(wanted: Wanted, context: Any) -> tuple[Plugin[Any], Offers]:
     """
     problem = f"plugins.{wanted.name}: "
     try:
-        plugin = wanted.plugin(context)
+        with Running(Code(wanted.name, "__init__")):
+            plugin = wanted.plugin(context)
     except (Exception, SystemExit) as error:  # the boundary: a plugin's bug
         raise Unmade(Refused(wanted.name, wanted.kind, (f"{problem}it cannot be made: {said(error)}",))) from error
     commands, routes, jobs, cli = NewCommands(), NewRoutes(), NewJobs(), NewCli()
@@ -46,7 +48,8 @@ def made(wanted: Wanted, context: Any) -> tuple[Plugin[Any], Offers]:
         if hook in wanted.hooks:
             function: Callable[..., None] = getattr(plugin, hook)
             try:
-                function(*[taker][: takes(function)])
+                with Running(Code(wanted.name, hook)):
+                    function(*[taker][: takes(function)])
             except (Exception, SystemExit) as error:  # noqa: BLE001  # the boundary: a plugin's bug
                 problems.append(f"{hook}() raised {said(error)}")
             problems += taker.problems

@@ -25,7 +25,7 @@ from crust.host.commands import HostedCommands, Owner
 from crust.host.context import InstanceContext, InstanceHttp, InstanceTasks
 from crust.host.egress import Egress
 from crust.host.engine import Engine
-from crust.host.instance import Instance, in_order, registry, takes, visibilities
+from crust.host.instance import Instance, in_order, places_of, registry, takes, visibilities
 from crust.host.jobs import JobRunner
 from crust.host.linking import LinkCommands
 from crust.host.offers import Offers, Unmade, claimed, made
@@ -92,8 +92,9 @@ class PluginHost:
         if any(issubclass(each.plugin, Bridge) for each in self._wanted):
             self.commands.add(Owner(HOST, None), LinkCommands(self._core).commands())  # first, so that nobody else has their names
         try:
-            for wanted in self._wanted:
-                self._make(wanted, egress)
+            with self.engine.watching():
+                for wanted in self._wanted:
+                    self._make(wanted, egress)
             self._install()
             if begin:
                 await self._begin_all()
@@ -120,7 +121,7 @@ class PluginHost:
             if bridge
             else Instance(wanted, access, self._core)
         )
-        tasks = InstanceTasks(own)
+        tasks = InstanceTasks(wanted.name, own)
         has = InstanceBridge(access, self._core, checkpoints) if bridge else NoBridge(wanted.name)
         context: Any = InstanceContext(
             name=wanted.name, config=wanted.config, log=own, chat=InstanceChat(access, self._core), store=self.engine.store(instance),
@@ -141,6 +142,7 @@ class PluginHost:
         if isinstance(has, InstanceBridge):
             self.bridges[wanted.name] = has
         self._tasks[wanted.name] = tasks
+        log.info("a plugin is there", plugin=wanted.name, kind=wanted.kind, capabilities=sorted(wanted.plugin.capabilities))
 
     async def _begin_all(self) -> None:
         await self._end_links()  # first: an instance that has another name now may link the same rooms
@@ -183,10 +185,14 @@ class PluginHost:
             log.warning("a plugin waits for the database", plugin=instance.name)
 
     async def _begin(self, instance: Instance) -> None:
-        """Bring it to its bot, and its filters to the organisations that it is at work in."""
-        bot = await self._core.bots.of(instance.name, instance.wanted.settings.organisations)
-        instance.access.bot, link = bot, self._links[instance.name]
-        link.bot, link.organisations = str(bot.actor.user_id), frozenset(map(str, bot.organisations))
+        """Bring its filters to the organisations that it is at work in, as far as there are any, and itself to its bot."""
+        link, wanted = self._links[instance.name], instance.wanted.settings.organisations
+        places, instance.unknown = await places_of(self._core, wanted)
+        link.organisations = frozenset(map(str, places))
+        bot = await self._core.bots.of(instance.name, [str(place) for place in places] or wanted)
+        instance.access.bot, link.bot = bot, str(bot.actor.user_id)
+        for problem in instance.unknown:
+            log.error("an organisation that the settings name cannot be", plugin=instance.name, problem=problem)
         if isinstance(instance, BridgeInstance):
             await instance.begin()
 
@@ -202,17 +208,20 @@ class PluginHost:
                     self.metrics,
                 )  # fmt: skip
                 supervisor = Supervisor(
-                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times, jobs.run,
+                    each, self._begin, self._tasks[each.name], self.engine, self._leases, states, self._core.clock, self._times, jobs,
                     self._core.instances.tell,
                 )  # fmt: skip
                 group.create_task(supervisor.run(), name=f"plugin {each.name}")
-            group.create_task(self._begin_others(here), name="plugins that live elsewhere")
+            group.create_task(self._begin_rest(here), name="plugins that wait")
 
-    async def _begin_others(self, here: Sequence[Instance]) -> None:
-        """Of those that live in other processes filters and commands are asked here, too: as soon as they can have their bots."""
+    async def _begin_rest(self, here: Sequence[Instance]) -> None:
+        """Of those that live in other processes filters and commands are asked here, too: as soon as they can have their bots.
+
+        And all of them are at work in an organisation that the settings name as soon as there is one.
+        """
         while True:
             for each in self.instances:
-                if each not in here and each.access.bot is None:
+                if each.unknown if each.access.bot else each not in here:
                     await self._try_to_begin(each)
             await asyncio.sleep(self._times.look)
 

@@ -14,7 +14,7 @@ from crust.models.database import Database
 from crust.settings import Settings
 
 Shown = dict[str, Any]
-STOPPED: Shown = {"state": "stopped", "reason": None, "node": None, "since": None}
+STOPPED: Shown = {"state": "stopped", "reason": None, "node": None, "since": None, "life": None}
 UNLEASED = ("waiting", "refused")  # states in which an instance lives nowhere
 
 
@@ -36,4 +36,4 @@ def listed(settings: Settings, registered: tuple[list[Wanted], list[Refused]], l
 
 
 def _state(state: str, reason: str | None) -> Shown:
-    return {"state": state, "reason": reason, "node": None, "since": None}
+    return {**STOPPED, "state": state, "reason": reason}

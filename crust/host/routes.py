@@ -15,6 +15,7 @@ import msgspec
 
 from crust.errors import CrustError, MethodNotAllowed, NotFound, Unavailable
 from crust.host.bounded import Broken, bounded
+from crust.host.consumer import Code
 from crust.plugin import HttpRequest, HttpResponse
 from crust.plugin.routes import RouteHandler
 from crust.telemetry import Metrics, get_logger
@@ -146,8 +147,9 @@ class HostedRoutes:
         who = request.user_id or "public"
         name = token_hex(16) if key is None else sha256(f"{who}\n{request.method}\n{request.path}\n{key}".encode()).hexdigest()[:32]
         began, how = perf_counter(), "failed"
+        code = Code(found.instance, f"route {found.route.method} {found.route.path}")
         try:
-            answer = response_of(await bounded(found.route.handler(request), self._seconds, f"route/{name}"))
+            answer = response_of(await bounded(found.route.handler(request), self._seconds, code, f"route/{name}"))
             how = "done"
         except CrustError:
             how = "refused"

@@ -13,13 +13,17 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any
 
 from crust.clock import Clock
 from crust.errors import Conflict, CrustError, NotFound, TargetError, Unavailable
+from crust.host.bounded import Interrupted, Late, ended, started
+from crust.host.consumer import Code
 from crust.host.context import InstanceTasks
 from crust.host.engine import Engine
 from crust.host.instance import Instance
+from crust.host.jobs import JobRunner
 from crust.host.states import LEASE, RESTARTS, STATES
 from crust.host.store import Store
 from crust.log import Lease, Leases
@@ -63,13 +67,13 @@ class Supervisor:
         begin: brings the instance to its bot and makes its plugin; raises NotFound or Conflict as long as that cannot be.
         engine: delivers events to it.
         store: where its state is kept for operators.
-        jobs: runs its jobs, for ever.
+        jobs: runs its jobs.
         tell: tells administrators of its state.
     """
 
     def __init__(
         self, instance: Instance, begin: Callable[[Instance], Coroutine[Any, Any, None]], tasks: InstanceTasks, engine: Engine,
-        leases: Leases, store: Store, clock: Clock, times: Times, jobs: Callable[[], Coroutine[Any, Any, None]],
+        leases: Leases, store: Store, clock: Clock, times: Times, jobs: JobRunner,
         tell: Callable[[str, str, str | None], Coroutine[Any, Any, None]],
     ) -> None:  # fmt: skip
         self._tell = tell
@@ -78,10 +82,11 @@ class Supervisor:
         self._states, self._clock, self._times = store.collection(STATES), clock, times
         self._restarts = store.collection(RESTARTS)
         self._restarted: int | None = None
+        self._said: tuple[str, str | None] | None = None
         self._told: str | None = None
+        self._life: str | None = None  # by which its present life is told from others
         self._crashes: deque[float] = deque()
         self._name = instance.name
-        self.state = "waiting"
 
     async def run(self) -> None:
         """Let it live, for ever; whatever happens to it harms nobody else."""
@@ -174,19 +179,20 @@ class Supervisor:
 
     async def _live(self) -> None:
         """One life, from startup to shutdown."""
+        self._life = token_hex(8)
         await self._say("starting")
         try:
-            async with asyncio.timeout(STARTUP_S):
-                await self._hook("startup")
-        except TimeoutError:
+            await self._hook("startup", STARTUP_S)
+        except Late:
             raise Crash(f"startup() took longer than {STARTUP_S:g} s") from None
         try:
             await self._say_well(None)
-            await first_to_end(
-                self._deliver(), self._hook("run", asyncio.Event().wait), self._ask_always(), self._jobs(), self._instance.listen()
-            )
+            await first_to_end(self._deliver(), self._run(), self._ask_always(), self._jobs.run(), self._instance.listen())
         finally:
             await self._end()
+
+    async def _run(self) -> None:
+        await (self._hook("run") if "run" in self._instance.wanted.hooks else asyncio.Event().wait())
 
     async def _deliver(self) -> None:
         if not any(hook.startswith(EVENTS) for hook in self._instance.wanted.hooks):
@@ -199,55 +205,67 @@ class Supervisor:
             raise Crash(error.message) from error
 
     async def _ask_always(self) -> None:
-        """Ask how it is, again and again; without the hook, just wait."""
+        """Say how it is whenever that is another; and ask it itself, if it has the hook, again and again."""
+        wrong: str | None = None
+        loop = asyncio.get_running_loop()
+        ask_at = loop.time() + self._times.health
         while True:
-            await asyncio.sleep(self._times.health)
-            if "health" in self._instance.wanted.hooks:
+            await asyncio.sleep(min(self._times.look, self._times.health))
+            if "health" in self._instance.wanted.hooks and loop.time() >= ask_at:
                 try:
-                    async with asyncio.timeout(self._times.health):
-                        wrong = await self._hook("health")
-                except TimeoutError:
+                    said = await self._hook("health", self._times.health)
+                    wrong = str(said) if said else None
+                except Late:
                     wrong = "it does not say how it is"
-                await self._say_well(str(wrong) if wrong else None)
+                ask_at = loop.time() + self._times.health
+            await self._say_well(wrong)
 
     async def _say_well(self, wrong: str | None) -> None:
         """It is at work, maybe not as it should."""
-        reasons = [*self._instance.problems, *([wrong] if wrong else [])]
+        reasons = [
+            *self._instance.unknown, *self._instance.problems, *self._engine.problems(self._name), *self._jobs.problems(),
+            *([wrong] if wrong else []),
+        ]  # fmt: skip
         await self._say("degraded" if reasons else "running", "; ".join(reasons) or None)
 
     async def _end(self) -> None:
         await self._tasks.stop()
         try:
-            async with asyncio.timeout(SHUTDOWN_S):
-                await self._hook("shutdown")
-        except (TimeoutError, Crash, TargetError) as error:
+            await self._hook("shutdown", SHUTDOWN_S, patient=False)
+        except (Late, Crash, TargetError, Unavailable) as error:
             log.warning("a plugin did not shut down well", plugin=self._name, exc_info=error)
 
-    async def _hook(self, name: str, otherwise: Callable[[], Coroutine[Any, Any, Any]] | None = None) -> Any:
-        """Call a hook that may not be there.
+    async def _hook(self, name: str, seconds: float | None = None, *, patient: bool = True) -> Any:
+        """Call a hook that may not be there, as a task of its own: one that does not end when it has to is left alone.
 
         Raises:
-            TargetError: the hook did.
+            TargetError, Unavailable: the hook did.
+            Late: it took longer than so many seconds.
             Crash: it raised anything else.
         """
         if name not in self._instance.wanted.hooks:
-            return await otherwise() if otherwise else None
+            return None
         try:
-            return await self._instance.call(name)
-        except (TargetError, Unavailable):
+            return await ended(started(self._instance.call(name), Code(self._name, name)), seconds, patient=patient)
+        except (TargetError, Unavailable, Late):
             raise
+        except Interrupted as error:
+            raise Crash(f"{name}() has ended: {error}") from error
         except (Exception, SystemExit) as error:  # the boundary: a plugin's bug
             raise Crash(f"{name}() raised {type(error).__name__}: {error}") from error
 
     async def _say(self, state: str, reason: str | None = None) -> None:
         """Let operators know; the same again is not written again."""
-        if (state, reason) == (self.state, None) and state == "running":
+        reason = reason and reason[:REASON_MAX]
+        if (state, reason) == self._said:
             return
-        self.state = state
         (log.error if state == "failed" else log.info)("a plugin is", plugin=self._name, state=state, reason=reason)
-        now = {"state": state, "reason": reason and reason[:REASON_MAX], "node": self._leases.owner, "since": self._clock.now()}
+        now = {
+            "state": state, "reason": reason, "node": self._leases.owner, "since": self._clock.now(), "life": self._life,
+        }  # fmt: skip
         with suppress(CrustError):  # it is in the log, too
             await self._states.put(self._name, now)
+            self._said = state, reason
             if state not in PASSING and state != self._told:
-                await self._tell(self._name, state, reason and reason[:REASON_MAX])
+                await self._tell(self._name, state, reason)
                 self._told = state

@@ -81,11 +81,6 @@ class Work:
         self._unsure = False  # what was claimed last: the commit's outcome is not known
         self._look_at = 0.0
 
-    @property
-    def at_work(self) -> list[Head]:
-        """What is being handled now."""
-        return list(self._busy.values())
-
     async def idle(self) -> bool:
         """Whether nothing is being handled, and nothing is due."""
         if self._busy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, ForwardRef, Generic, TypeVar, get_args, get_origin
 
 import pluggy
 from pydantic import BaseModel, ConfigDict
@@ -70,6 +70,8 @@ class Plugin(Generic[C]):
             origin = get_origin(base)
             if isinstance(origin, type) and issubclass(origin, Plugin):
                 model = get_args(base)[0]
+                if isinstance(model, ForwardRef):
+                    raise TypeError(f"{cls.__name__} names its configuration by a text, {model.__forward_arg__!r}: name the class itself")
                 if isinstance(model, type):
                     cls.config_model = model
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
-from typing import cast
+from typing import Any, cast
 
 from crust.servers import not_installed
 from crust.settings import Settings
+from crust.telemetry import get_logger
+
+log = get_logger(__name__)
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+END_S = 1.0  # for tasks that are left at the end; who had to end before had time for it
 
 
 def loop_factory(settings: Settings) -> LoopFactory | None:
@@ -34,3 +40,24 @@ def loop_factory(settings: Settings) -> LoopFactory | None:
 def running() -> str:
     """The name of the loop that runs."""
     return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+
+def run(work: Coroutine[Any, Any, None], factory: LoopFactory | None) -> None:
+    """Run a process' work in a loop of its own. What does not end with it, such as a plugin's code, is named in the log and left."""
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(work)
+        if left := runner.run(_unending()):
+            log.error("the process ends without waiting for what does not end", tasks=left)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(0)  # a runner would wait for ever
+
+
+async def _unending() -> list[str]:
+    """The names of the tasks that do not end when they are cancelled."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        _, left = await asyncio.wait(left, timeout=END_S)
+    return sorted(task.get_name() for task in left)

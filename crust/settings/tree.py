@@ -31,7 +31,9 @@ def _dns_name(value: str) -> str:
 
 
 def _instance_name(value: str) -> str:
-    if not INSTANCE.fullmatch(value) or value in RESERVED:
+    if value in RESERVED:
+        raise ValueError(f"the core itself has the name {value}: give the table another one")
+    if not INSTANCE.fullmatch(value):
         raise ValueError("should be 1 to 32 small letters, digits, dots, hyphens or underscores, with a letter or digit at both ends")
     return value
 

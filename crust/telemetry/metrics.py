@@ -142,6 +142,9 @@ class Metrics:
         self.plugin_call_seconds = Histogram(
             "crust_plugin_call_seconds", "Time that plugins took for a command, a route or a job", "plugin", "what", bounds=REQUEST_S
         )
+        self.plugin_blocks = Counter(
+            "crust_plugin_blocks", "Times that a plugin's code kept the process from doing anything else for a second", "plugin", "hook"
+        )  # fmt: skip
         self.filter_calls = Counter(
             "crust_filter_calls", "Filters that were asked, and what came of it: passed, rejected, failed; closed: left out for that",
             "plugin", "hook", "how",

@@ -105,7 +105,7 @@ class Host:
         engine = Engine(
             node.database, node.log, node.broker, node.leases, node.consumers, node.clock, node.settings.delivery, node.metrics
         )  # fmt: skip
-        self.plugins = PluginHost(node.core, engine, node.leases, self._wanted, self._chain, "serve", QUICK)
+        self.plugins = PluginHost(node.core, engine, node.leases, self._wanted, self._chain, "serve", QUICK, node.metrics)
         await self._life.enter_async_context(self.plugins.ready())
         self._notices.check()
         if refused := [problem for each in self.plugins.refused for problem in each.problems]:

@@ -23,7 +23,7 @@ async def trivial(draft: MessageDraft) -> None:
 
 def chain_of(filters: int) -> FilterChain:
     chain = FilterChain(SystemClock())
-    links = [Link(f"f{number}", "allow", frozenset({"public"}), {HOOK: trivial}, frozenset({"2"})) for number in range(filters)]
+    links = [Link(f"f{number}", "allow", frozenset({"public"}), {HOOK: trivial}, frozenset({"2"}), "9") for number in range(filters)]
     chain.install([(HOOK, link) for link in links])
     return chain
 

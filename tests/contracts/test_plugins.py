@@ -11,7 +11,8 @@ import pytest
 
 from crust.clock import ManualClock
 from crust.errors import Forbidden, NotFound
-from crust.host.states import HOST, STATES, states_of
+from crust.host.attempt import abandoned
+from crust.host.states import HOST, RESTARTS, STATES, states_of
 from crust.runtime import opened
 from crust.services.actor import Actor
 from crust.settings import Settings
@@ -249,9 +250,62 @@ async def test_a_name_that_is_taken_and_an_organisation_that_is_not_there(settin
         assert state == "waiting"
         assert "The username ben is somebody's" in (reason or "")
         assert (await state_of(at, "later"))[1] == "There is no organisation 'Later'."
+        waits = states_of(at.node.database, at.clock).collection(STATES)
+        before = await waits.get("later")
+        await asyncio.sleep(0.1)
+        assert await waits.get("later") == before, "it is not written anew while it waits"
         made = await organisation(at.node, ana, name="Later")
         await at.settled("later")
         room = await channel(at.node, ana, organisation_id=made)
         await say(at.node, ana, room, "hello")
         await at.settled("later")
         assert at.plugin("later").heard[-1] == ("posted", str(room), "hello")
+
+
+STUBBORN = """
+import asyncio
+
+class Stubborn(Plugin[PluginConfig]):
+    api = 1
+    runs = 0
+    free = False
+
+    async def hold(self):
+        while not self.free:
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                pass
+
+    @hookimpl
+    async def run(self):
+        self.runs += 1
+        self.ctx.tasks.start(self.hold(), name="held")
+        await self.hold()
+
+    @hookimpl
+    async def health(self):
+        await self.hold()
+
+    @hookimpl
+    async def shutdown(self):
+        await self.hold()
+"""
+
+
+async def test_one_that_does_not_end_is_left_alone(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hooks and tasks swallow their cancellation: it is ill, begins again when an operator wants it to, and ends with the rest."""
+    monkeypatch.setattr("crust.host.attempt.GRACE_S", 0.1)
+    monkeypatch.setattr("crust.host.supervisor.SHUTDOWN_S", 0.1)
+    name = written(tmp_path, STUBBORN)
+    async with at_home(settings), asyncio.timeout(20):
+        async with hosted(settings, tmp_path, {"stubborn": instance(name)}) as at:
+            plugin = at.plugin("stubborn")
+            await until(lambda: plugin.runs == 1)
+            while await state_of(at, "stubborn") != ("degraded", "it does not say how it is"):
+                await asyncio.sleep(0.02)
+            await states_of(at.node.database, at.clock).collection(RESTARTS).put("stubborn", {})
+            await until(lambda: plugin.runs == 2)
+        assert {"stubborn run", "stubborn task held", "stubborn shutdown"} <= {task.get_name() for task in abandoned}
+        plugin.free = True
+        await until(lambda: not abandoned)

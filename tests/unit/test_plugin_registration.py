@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from crust.host.instance import EVERY, HOOK_OF, UPLOADED
+from crust.host.instance import EVERY, HOOK_OF, UPLOADED, takes
 from crust.host.registration import HOOKS, registered
 from crust.plugin import CAPABILITIES, Plugin, hooks
 from crust.settings import Settings
@@ -78,13 +78,26 @@ def test_a_good_one(tmp_path: Path) -> None:
         ),
         ("@hookimpl\n    async def filter_sign_in(self, draft): ...", "filter_sign_in takes the capability sign-in:filter"),
         ('capabilities = {"message:pots"}', "there is no capability 'message:pots'; is message:post meant?"),
+        ("capabilities = None", "its capabilities have to be a set of texts, such as {'read:public'}, and not None"),
+        ("capabilities = 'read:public'", "its capabilities have to be a set of texts, such as {'read:public'}, and not 'read:public'"),
+        ("capabilities = {'read:public', 3}", "its capabilities have to be a set of texts"),
+        ("collections = None", "its collections have to be a dictionary of names and fields, such as {'polls': ['due']}, and not None"),
+        ("collections = {'x': 'due'}", "its collection 'x' has to have a list of fields, such as ['due'], and not 'due'"),
+        ("collections = {'A b': ['due']}", "'A b' is no name for a collection or field: small letters, digits"),
+        ("collections = {'x': [3]}", "3 is no name for a collection or field"),
+        ("prefix = None", "its prefix None has to be / and a word"),
+        ("@hookimpl\n    @staticmethod\n    async def on_event(event): ...", "on_event has to be a method, and is a staticmethod"),
+        ("@classmethod\n    @hookimpl\n    async def on_event(cls, event): ...", "on_event has to be a method, and is a classmethod"),
+        ("@hookimpl\n    async def on_event(self, *, event): ...", "on_event has to take 'event' by its place: write it before the *"),
+        ("async def send_mesage(self, out): ...", "send_mesage is not marked with @hookimpl"),
         ("api = 2", "it is for generation 2 of the interface, and this Crust has 1: install the versions that fit"),
         ("del api", "it does not say which generation of the interface it is for: add `api = 1` to its class"),
     ],
 )
 def test_a_wrong_class(tmp_path: Path, line: str, problem: str) -> None:
     """Whatever is wrong with it is named, with the nearest right name."""
-    assert problem in problems(tmp_path, f"class It(Plugin[PluginConfig]):\n    api = 1\n    {line}\n")
+    found = problems(tmp_path, f"class It(Plugin[PluginConfig]):\n    api = 1\n    {line}\n")
+    assert [each for each in found if each.startswith(problem)], found
 
 
 @pytest.mark.parametrize(
@@ -92,6 +105,7 @@ def test_a_wrong_class(tmp_path: Path, line: str, problem: str) -> None:
     [
         ("import nowhere_to_be_found.at_all", "it needs the Python module nowhere_to_be_found, which is not installed where Crust is"),
         ("1 / 0", "it cannot be imported: ZeroDivisionError"),
+        ("class It(Plugin['Config']): api = 1", "It names its configuration by a text, 'Config': name the class itself"),
         ("raise SystemExit(3)", "it cannot be imported: SystemExit: 3"),
         ("x =", "it cannot be imported: SyntaxError"),
         ("", "has to define one class that derives from crust.plugin.Plugin, and has 0"),
@@ -112,6 +126,66 @@ def test_a_wrong_configuration(tmp_path: Path) -> None:
         "plugins.it.config.most: has to be set",
         "plugins.it.config.greting: no such setting; is greeting meant?",
     ]
+
+
+@pytest.mark.parametrize("raises", ["raise KeyError('s3cret')", "raise SystemExit(3)"])
+def test_a_validator_that_raises(tmp_path: Path, raises: str) -> None:
+    """Whatever it raises refuses this instance alone; it is said where, and no value is repeated."""
+    source = f"""
+from pydantic import field_validator
+class Config(PluginConfig):
+    greeting: str = "hello"
+    @field_validator("greeting")
+    def look(cls, value):
+        {raises}
+class It(Plugin[Config]):
+    api = 1
+"""
+    [found] = problems(tmp_path, source, config={"greeting": "hi"})
+    kind = raises.partition("(")[0].removeprefix("raise ")
+    assert found.startswith(f"plugins.it.config: the plugin could not look at it: a validator raised {kind} in {tmp_path}")
+    assert "s3cret" not in found
+
+
+def test_a_class_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    """Whatever looking at it raises refuses this instance alone."""
+    source = "class Odd(set):\n    def __iter__(self): raise SystemExit(3)\n"
+    [found] = problems(tmp_path, source + "class It(Plugin[PluginConfig]):\n    api = 1\n    capabilities = Odd()\n")
+    assert found.startswith("looking at its class raised SystemExit in ")
+
+
+def test_a_module_of_its_own_that_is_not_there(tmp_path: Path) -> None:
+    """It is not taken for a package to be installed."""
+    package = tmp_path / "crust_parted"
+    package.mkdir()
+    (package / "__init__.py").write_text("from crust_parted.nowhere import It")
+    _, [refused] = registered(with_plugins(Settings(), tmp_path, it=instance("parted")))
+    assert refused.problems[0].endswith("its package has no module crust_parted.nowhere")
+
+
+def test_a_hook_that_is_wrapped_gets_what_it_takes(tmp_path: Path) -> None:
+    """Behind a decorator that passes on whatever it is given, it is called as if it stood there itself."""
+    name = written(tmp_path, """
+        from functools import wraps
+        def plain(function):
+            async def wrapper(*given, **more): return await function(*given, **more)
+            return wrapper
+        async def inner(self, event): ...
+        class It(Plugin[PluginConfig]):
+            api = 1
+            @hookimpl
+            @plain
+            async def on_event(self, event): ...
+            @hookimpl
+            @wraps(inner)
+            async def on_message_posted(*given, **more): ...
+            @hookimpl
+            async def health(self): ...
+    """)  # fmt: skip
+    [wanted], _ = registered(with_plugins(Settings(), tmp_path, it=instance(name)))
+    plugin = wanted.plugin(None)  # type: ignore[arg-type]  # it is not asked
+    assert takes(plugin.on_event) >= 1  # type: ignore[attr-defined]  # of a class in a file
+    assert [takes(plugin.on_message_posted), takes(plugin.health)] == [1, 0]  # type: ignore[attr-defined]  # the same
 
 
 def test_an_unknown_one_and_the_others(tmp_path: Path) -> None:
@@ -160,7 +234,7 @@ def test_what_is_shipped_can_be_loaded() -> None:
     for kind, place in project["project"].get("entry-points", {}).get("crust.plugins", {}).items():
         plugin = EntryPoint(kind, place, "crust.plugins").load()
         assert issubclass(plugin, Plugin)
-        assert f"plugins/{place.partition(':')[0]}" in packages
+        assert {f"{folder}/{place.partition(':')[0]}" for folder in ("plugins", "bridges")} & set(packages)
 
 
 # ---- the command
@@ -190,3 +264,5 @@ def test_what_the_command_says(tmp_path: Path) -> None:
     assert (refused.returncode, "nowhere_at_all" in refused.stderr) == (1, True)
     config.write_text(config.read_text().partition("[plugins.b]")[0])
     assert command(tmp_path, "check").stdout == "the plugins are good\n"
+    config.write_text(config.read_text() + 'organisations = ["Nowhere"]\n')
+    assert command(tmp_path, "check").stdout == "plugins.a.organisations: There is no organisation 'Nowhere'.\n"

@@ -14,7 +14,7 @@ async def add(_apps: Any, editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("crust", "0013_secrets")]
+    dependencies = [("crust", "0014_what_comes_in")]
 
     initial = False
 

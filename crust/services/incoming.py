@@ -12,9 +12,9 @@ from crust.log import Lease
 from crust.log.leases import held
 from crust.log.way import HOPS_MAX
 from crust.models.database import Database
-from crust.services.ghosts import Remote
 from crust.services.links import Links, RoomLink
 from crust.services.names import storable
+from crust.services.remotes import Remote
 
 Verdict = Literal["verified", "unverified", "failed"]
 HOW_MAX = 100  # characters

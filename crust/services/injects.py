@@ -25,13 +25,14 @@ from crust.services import keys
 from crust.services.actor import Actor
 from crust.services.channels import Channels
 from crust.services.files import Aim, Files
-from crust.services.ghosts import Ghosts, client_of
+from crust.services.ghosts import Ghosts
 from crust.services.incoming import Incoming, Still, let_in, marked
 from crust.services.keys import Key
 from crust.services.links import Bridge, Links, RoomLink
 from crust.services.messages import Messages
 from crust.services.names import storable
 from crust.services.parts import Part, Parts, remote_id
+from crust.services.remotes import client_of
 from crust.services.repeats import PAUSE_S, Repeats
 from crust.telemetry import get_logger
 

@@ -46,7 +46,7 @@ INJECT_CHANNELS: dict[str, Any] = {
     "inject": {
         "address": topology.INJECT,
         "description": "What was said elsewhere, from programs whose accounts `broker.injects` names; the property `user_id` has to be the"
-        " account. Until there is an answer, and after the error `unavailable`, send it again with the same `source_id`: it is posted once.",
+        " account. Without an answer, and after the error `unavailable`, send it again with the same `source_id`: it is posted once.",
         "messages": {"inject": {"$ref": "#/components/messages/inject"}},
         "bindings": {
             "amqp": {

@@ -104,6 +104,12 @@ def let_in(coming_in: Incoming) -> Incoming:
     return replace(coming_in, trust=replace(trust, how=storable(trust.how)[:HOW_MAX]))
 
 
+def not_forged(coming_in: Incoming) -> None:
+    """Raises Forbidden for what they are known not to have done, where it cannot be marked as that."""
+    if coming_in.trust.verdict == "failed":
+        raise Forbidden(f"It is known that they did not do this, so nothing is changed by it: {coming_in.trust}.")
+
+
 def marked(coming_in: Incoming, contents: str) -> str:
     """What was said, as it is posted: marked, where they are known not to have said it, or the link says so and it is not known."""
     unsure = coming_in.trust.verdict == "failed" or (coming_in.link.trust == "mark" and not coming_in.verified)

@@ -1,12 +1,13 @@
 """Say something in a channel from a program that has nothing but RabbitMQ: python examples/inject.py URL ROOM NAME TEXT
 
 The account in URL has to be one that the setting `broker.injects` lets speak as a bridge, and ROOM one that is linked over it. Sent again
-under its `source_id` it is never a second message, so without an answer that is what to do.
+under its `source_id` it is never a second message, so without an answer, or as long as the answer is `unavailable`, that is what to do.
 """
 
 import itertools
 import json
 import sys
+import time
 import uuid
 from urllib.parse import unquote, urlsplit
 
@@ -25,6 +26,10 @@ for _attempt in range(20):
         channel.basic_publish("crust.v1.inject", "crust.v1.inject", said, properties)
         for _method, _properties, body in itertools.islice(answers, 10):
             if body:
+                error = json.loads(body).get("error", {})
+                if error.get("code") == "unavailable":
+                    time.sleep(1)
+                    break
                 print(body.decode())
-                sys.exit("error" in json.loads(body))
+                sys.exit(bool(error))
 sys.exit("no answer")

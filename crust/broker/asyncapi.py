@@ -35,14 +35,18 @@ HEADERS = {
         "position": {**ID, "minimum": 1},
         "organisation": ID,
         "channel": ID,
-        "via": {"type": "array", "items": {"type": "string"}, "description": "The links through which it has come."},
+        "via": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "The links through which it has come; as in the body, cut where long.",
+        },
     },
 }
 INJECT_CHANNELS: dict[str, Any] = {
     "inject": {
         "address": topology.INJECT,
         "description": "What was said elsewhere, from programs whose accounts `broker.injects` names; the property `user_id` has to be the"
-        " account. Until there is an answer, send it again with the same `source_id`: it is posted once, and the answer is the same.",
+        " account. Without an answer, and after the error `unavailable`, send it again with the same `source_id`: it is posted once.",
         "messages": {"inject": {"$ref": "#/components/messages/inject"}},
         "bindings": {
             "amqp": {

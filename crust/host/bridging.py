@@ -13,7 +13,7 @@ from crust.host.checkpoints import Checkpoints
 from crust.log import Way, coming
 from crust.log.way import HOPS_MAX
 from crust.plugin.bridge import UNVERIFIED, Crossings, Injected, Link, Outgoing, Remote, State, Trust
-from crust.services import ghosts, incoming, injects
+from crust.services import incoming, injects, remotes
 from crust.services.core import Core
 from crust.services.incoming import Incoming
 from crust.services.links import RoomLink
@@ -172,9 +172,9 @@ def link_of(link: RoomLink) -> Link:
     )  # fmt: skip
 
 
-def remote_of(author: Remote) -> ghosts.Remote:
+def remote_of(author: Remote) -> remotes.Remote:
     """Somebody elsewhere as the services have them."""
-    return ghosts.Remote(id=author.id, name=author.name, handle=author.handle, account=author.account, avatar=author.avatar)
+    return remotes.Remote(id=author.id, name=author.name, handle=author.handle, account=author.account, avatar=author.avatar)
 
 
 def injected(came: injects.Injected) -> Injected:

@@ -15,9 +15,9 @@ from crust.plugin import Bridge, Invocation
 from crust.services import links
 from crust.services.actor import Actor
 from crust.services.core import Core
-from crust.services.ghosts import network_name
 from crust.services.links import RoomLink, Wish
 from crust.services.paging import Part
+from crust.services.remotes import network_name
 from crust.telemetry import get_logger
 
 log = get_logger(__name__)

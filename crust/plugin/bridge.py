@@ -70,7 +70,7 @@ class Link:
     `direction` is both, in or out, as seen from here. `crosses` names what crosses beside messages: joins, topics, files. `relay_format`
     is how people are named in the room where they have no name of their own there, as somebody has set it; empty: as the bridge does it.
     `trust` says what becomes of what a sender is not known to have sent (`accept`, `mark`, `refuse`); the host sees to that. What is
-    known not to be theirs is marked at least.
+    known not to be theirs (`failed`) is marked at least, or `Forbidden` where it is no message.
     """
 
     id: str

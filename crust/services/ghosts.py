@@ -6,11 +6,9 @@ import hashlib
 import re
 import secrets
 import unicodedata
-from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from crust.clock import rfc3339
-from crust.errors import Conflict, Forbidden, Gone, Invalid, NotFound
+from crust.errors import Conflict, Forbidden, Gone, NotFound
 from crust.ids import hash_secret
 from crust.log import Change, Log
 from crust.models.database import Database, Row
@@ -20,17 +18,15 @@ from crust.services.accounts import Accounts, Place
 from crust.services.actor import Actor
 from crust.services.links import RoomLink
 from crust.services.members import Members
+from crust.services.remotes import Remote, checked, client_of, profile
 from crust.services.standing import STANDING, channel_row, standing
 from crust.services.views import IdentityCode
 
-REMOTE_MAX = 255  # characters of an id of somebody elsewhere
 HANDLE_MAX = 32  # characters of a handle's first half; the second one has 31 at most, and a username 64
-NETWORK = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,29}[a-z0-9])?")
 OTHERS = re.compile(r"[^A-Za-z0-9._-]+")
 TWINS_MAX = 20  # of one handle that are numbered; more are told apart by a part of a hash
 CODE_S = 900.0  # seconds that a code can be said in
 CODE_BYTES = 9  # of chance in one: nobody guesses it, and it can be typed
-AVATAR_MAX = 255
 KNOWN = """
 SELECT g.user_id, g.linked_to, g.name, g.avatar, g.account, u.username, u.name AS shown,
 u.suspended_at, p.suspended_at AS person_suspended_at,
@@ -40,25 +36,6 @@ FROM ghost g LEFT JOIN "user" u ON u.id = g.user_id LEFT JOIN "user" p ON p.id =
 """
 SUSPENDED = "They are suspended here, or linked with an account that is."
 KICKED = "They were removed from this channel by its people, and come back when one of these invites them."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
-    """Somebody elsewhere.
-
-    Args:
-        id: what the network knows them by, and what stays the same: an account, an address, nick and server.
-        name: what people call them there.
-        handle: what theirs here is made of; left out, the name.
-        account: what they are signed in as there, if that is known.
-        avatar: an https address of their picture.
-    """
-
-    id: str
-    name: str
-    handle: str | None = None
-    account: str | None = None
-    avatar: str | None = None
 
 
 class Ghosts:
@@ -299,56 +276,3 @@ def check_ghost(row: Row | None) -> None:
         raise Forbidden(SUSPENDED)
     if row["kicked"]:
         raise Forbidden(KICKED)
-
-
-def checked(remote: Remote) -> Remote:
-    """Somebody elsewhere as they are stored. Whatever they are called there is made into a name here.
-
-    Raises:
-        Invalid: their id can be none.
-    """
-    if not 1 <= len(remote.id) <= REMOTE_MAX or not remote.id.isprintable():
-        raise Invalid(
-            f"The id of somebody elsewhere has 1 to {REMOTE_MAX} printable characters; {remote.id!r:.60} has not.", field="author"
-        )
-    return Remote(
-        id=remote.id, name=shown_name(remote.name) or shown_name(remote.id) or "Somebody", handle=remote.handle,
-        account=remote.account and names.storable(remote.account)[:REMOTE_MAX], avatar=safe_avatar(remote.avatar),
-    )  # fmt: skip
-
-
-def shown_name(text: str) -> str:
-    """What people elsewhere call themselves, without what a name here must not have; empty where nothing is left."""
-    kept = "".join(each for each in text[: names.COMPOSED * names.NAME_MAX] if names.plain(each))
-    try:
-        return names.display(" ".join(kept.split())[: names.NAME_MAX])
-    except Invalid:
-        return ""
-
-
-def safe_avatar(url: str | None) -> str | None:
-    """A picture's address, if clients can load it."""
-    if url is None or len(url) > AVATAR_MAX or not url.isascii() or not url.isprintable():
-        return None
-    return url if urlsplit(url).scheme == "https" else None
-
-
-def profile(remote: Remote) -> tuple[str, str | None, str | None]:
-    """What of somebody follows them here: name, avatar, account."""
-    return remote.name, remote.avatar, remote.account
-
-
-def client_of(instance: str) -> str:
-    """The client that a bridge's people write with."""
-    return f"bridge-{instance}"[:64]
-
-
-def network_name(text: str) -> str:
-    """A network's name, as it stands in handles and badges.
-
-    Raises:
-        Conflict: it can be none.
-    """
-    if not NETWORK.fullmatch(text):
-        raise Conflict(f"{text!r:.60} can be no network's name: it has 1 to 31 small letters, digits, dots and hyphens.")
-    return text

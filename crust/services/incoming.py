@@ -12,9 +12,9 @@ from crust.log import Lease
 from crust.log.leases import held
 from crust.log.way import HOPS_MAX
 from crust.models.database import Database
-from crust.services.ghosts import Remote
 from crust.services.links import Links, RoomLink
 from crust.services.names import storable
+from crust.services.remotes import Remote
 
 Verdict = Literal["verified", "unverified", "failed"]
 HOW_MAX = 100  # characters
@@ -102,6 +102,12 @@ def let_in(coming_in: Incoming) -> Incoming:
     if coming_in.refused:
         raise Forbidden(f"This link takes nothing of which it is not known who sent it: {trust}.")
     return replace(coming_in, trust=replace(trust, how=storable(trust.how)[:HOW_MAX]))
+
+
+def not_forged(coming_in: Incoming) -> None:
+    """Raises Forbidden for what they are known not to have done, where it cannot be marked as that."""
+    if coming_in.trust.verdict == "failed":
+        raise Forbidden(f"It is known that they did not do this, so nothing is changed by it: {coming_in.trust}.")
 
 
 def marked(coming_in: Incoming, contents: str) -> str:

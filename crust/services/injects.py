@@ -25,13 +25,14 @@ from crust.services import keys
 from crust.services.actor import Actor
 from crust.services.channels import Channels
 from crust.services.files import Aim, Files
-from crust.services.ghosts import Ghosts, client_of
-from crust.services.incoming import Incoming, Still, let_in, marked
+from crust.services.ghosts import Ghosts
+from crust.services.incoming import Incoming, Still, let_in, marked, not_forged
 from crust.services.keys import Key
 from crust.services.links import Bridge, Links, RoomLink
 from crust.services.messages import Messages
 from crust.services.names import storable
 from crust.services.parts import Part, Parts, remote_id
+from crust.services.remotes import client_of
 from crust.services.repeats import PAUSE_S, Repeats
 from crust.telemetry import get_logger
 
@@ -188,6 +189,7 @@ class Injects:
     async def react(self, coming_in: Incoming, source_id: str, emoji: str, *, added: bool) -> None:
         """Put an emoji on a message, or take it away, by the id of any of its parts there. Errors are those of `edit`."""
         coming_in = let_in(coming_in)
+        not_forged(coming_in)
         async with self._turn(coming_in.link):
             part = await self._part(coming_in.link, source_id)
             by = await self._speaker(coming_in)
@@ -210,8 +212,7 @@ class Injects:
 
     async def _may_change(self, coming_in: Incoming, message_id: int) -> None:
         """What ghosts said is their network's: it knows who may change it there. What a person here said from there is theirs alone."""
-        if coming_in.trust.verdict == "failed":
-            raise Forbidden(f"It is known that they did not do this, so nothing is changed by it: {coming_in.trust}.")
+        not_forged(coming_in)
         acting = await self._ghosts.acting(coming_in.link, coming_in.author, verified=coming_in.verified)
         if await self._ghosts.person_who_said(message_id) not in (None, acting):
             raise Forbidden("A person here said this from there: only they, as the network vouches for them, change it and take it back.")
@@ -235,6 +236,7 @@ class Injects:
         """Give the channel another topic; too long a one is cut. Does nothing where topics don't cross the link."""
         coming_in = let_in(coming_in)
         if "topics" in coming_in.link.crosses:
+            not_forged(coming_in)
             async with self._turn(coming_in.link):
                 by = await self._speaker(coming_in)
                 with self._coming(coming_in):
@@ -242,7 +244,7 @@ class Injects:
 
     async def typing(self, coming_in: Incoming, state: str) -> None:
         """Tell that somebody who is in the channel has started or stopped typing; of others, and of whom too little is known, nothing."""
-        if coming_in.refused:
+        if coming_in.refused or coming_in.trust.verdict == "failed":
             return
         coming_in = let_in(coming_in)
         who = await self._ghosts.present_as(coming_in.link, coming_in.author, verified=coming_in.verified)

@@ -11,10 +11,10 @@ from crust.errors import Unauthenticated
 from crust.operations.backup import back_up, restore
 from crust.operations.progress import Step
 from crust.runtime import Node, opened
-from crust.services.ghosts import Remote as Somebody
 from crust.services.incoming import Incoming, Trust
 from crust.services.links import Wish
 from crust.services.parts import OUT, Part, recorded
+from crust.services.remotes import Remote as Somebody
 from crust.settings import Settings
 from tests.contracts.test_bridges import ANN, toy_at
 from tests.contracts.test_bridges_outward import toy_at as at_work

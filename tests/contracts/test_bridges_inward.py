@@ -133,13 +133,18 @@ async def test_an_operator_ends_what_somebody_is_elsewhere(settings: Settings) -
 
 
 async def test_a_known_forgery_is_marked_at_least(settings: Settings) -> None:
-    """Over a link that accepts, marks what is not known, or refuses it."""
+    """Over a link that accepts, marks what is not known, or refuses it; what can bear no mark changes nothing."""
     async with toy_at(settings) as toy:
         for trust in ("accept", "mark"):
             await toy.bridge.inject(await toy.linked(f"#{trust}", trust=trust), ANN, trust, "m1", trust=Trust("failed", "dmarc"))
         assert await toy.texts() == [f"{MARK}accept", f"{MARK}mark"]
-        with pytest.raises(Forbidden, match="failed dmarc"):
-            await toy.bridge.inject(await toy.linked("#refuse", trust="refuse"), ANN, "x", "m1", trust=Trust("failed", "dmarc"))
+        forged, link = Trust("failed", "dmarc"), await toy.linked("#accept")
+        for call in (
+            toy.bridge.inject(await toy.linked("#refuse", trust="refuse"), ANN, "x", "m1", trust=forged),
+            toy.bridge.react(link, ANN, "m1", ":+1:", trust=forged), toy.bridge.topic(link, ANN, "forged", trust=forged),
+        ):  # fmt: skip
+            with pytest.raises(Forbidden, match="failed dmarc"):
+                await call
 
 
 # ---- in order
@@ -240,7 +245,8 @@ async def test_who_types_is_not_made_by_it(settings: Settings) -> None:
         assert await toy.bridge.present(link) == []
         await toy.bridge.inject(link, ANN, "hello", "m1")
         [ghost] = [row["user_id"] for row in await toy.node.database.fetch("SELECT user_id FROM ghost")]
-        assert await typing(toy.bridge.typing(link, ANN), toy.bridge.typing(strict, ANN)) == [ghost]
+        forged = toy.bridge.typing(link, ANN, trust=Trust("failed", "toy"))
+        assert await typing(toy.bridge.typing(link, ANN), toy.bridge.typing(strict, ANN), forged) == [ghost]
         await toy.bridge.identify(ANN, (await toy.node.core.ghosts.code(toy.ben, "toy")).code, trust=SURE)
         assert await typing(toy.bridge.typing(link, ANN), toy.bridge.typing(strict, ANN, trust=SURE)) == [toy.ben.user_id]
         assert await toy.bridge.present(link) == []

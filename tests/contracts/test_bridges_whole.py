@@ -240,6 +240,7 @@ async def test_a_link_that_is_given_up_is_said(settings: Settings) -> None:
         assert (shown["state"], shown["reason"], shown["waiting"]) == ("needs-attention", said["reason"], 2)
         toy.network.failing.clear()
         node = toy.at.node
+        assert ("toy", str(link.id), "needs-attention") in await bridges.states(node.database, node.leases, node.clock)
         await Desk(node.database, node.log, node.leases, node.consumers, node.clock).replay(consumer="toy", lane=f"link/{link.id}")
         await toy.at.settled("toy")
         await until_so(lambda: _told(toy, second, ["parked", "sent"]))

@@ -26,6 +26,7 @@ FROM delivery d WHERE d.consumer = $1 AND d.state IN ('waiting', 'running', 'par
 """
 REASON_MAX = 500  # characters of an error that are shown where it says what to do
 ALIVE = ("running", "degraded")  # of an instance: only then it is as it has said
+GIVEN_UP = f"SELECT consumer, lane FROM lane WHERE parked_at IS NOT NULL AND lane LIKE '{LANE}%'"
 TROUBLES = "SELECT lane, parked_at, error FROM lane WHERE consumer = $1"
 
 
@@ -58,12 +59,14 @@ OLDEST = (
 async def states(database: Database, leases: Leases, clock: Clock) -> dict[Labels, float]:
     """The state of each bridge and link that has said one, as metrics have it; link is empty for the bridge itself."""
     lives = await lives_of(database, leases, clock)
-    found: dict[Labels, float] = {}
+    found: dict[tuple[str, str], str] = {}
     for each in await states_of(database, clock).collection(BRIDGES).find(limit=1000):
         bridge, _, link = each.key.partition("/")
         life = lives.get(bridge, STOPPED)["state"]
-        found[bridge, link, str(each.body["state"] if life in ALIVE else life)] = 1.0
-    return found
+        found[bridge, link] = str(each.body["state"] if life in ALIVE else life)
+    for row in await database.fetch(GIVEN_UP):
+        found[row["consumer"], row["lane"].removeprefix(LANE)] = "needs-attention"
+    return {(*which, state): 1.0 for which, state in found.items()}
 
 
 async def lags(database: Database, clock: Clock) -> dict[Labels, float]:

@@ -46,6 +46,7 @@ UNREACTED = "took {0} back from: {1}"
 SENT_FILE = "sent a file: {0}"
 DROPPED = Outcome("skipped", note="This does not cross the link.")
 REMOVED_BEFORE = Outcome("skipped", note="The message was removed before it was delivered.")
+MAYBE_SENT = Outcome("uncertain", note="The message was removed; it may have been sent before.")
 WENT_AS_NOW = Outcome("skipped", note="The message went over this link as it was after this edit.")
 CREATED = (
     "SELECT d.receipt FROM event e JOIN delivery d ON d.position = e.position WHERE e.object = $1 AND e.type = 'message'"
@@ -101,7 +102,7 @@ class Carrier:
         try:
             message, upto = await self._as_now(body)
         except NotFound:
-            return REMOVED_BEFORE
+            return MAYBE_SENT if delivery.claim > 1 else REMOVED_BEFORE
         thread = await self._target(link, message.reply_to)
         common = await self._out(delivery, link, message.user_id)
         out = OutgoingMessage(**common, contents=said(link, message), message=message, reply_to=thread, thread=thread)

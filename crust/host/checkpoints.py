@@ -72,7 +72,7 @@ class Checkpoints:
         (self._waiting.discard if over.final else self._waiting.add)(place)
         if over.how == "done" and over.lane in self._given_up:
             self._given_up.discard(over.lane)
-            self._beside(self._core.instances.tell_of_bridge(self._name, "connected", None, int(over.lane.removeprefix(LANE))))
+            self._beside(self._tell_of_link(int(over.lane.removeprefix(LANE)), "connected", None))
         self._tell_soon([place])
 
     def given_up(self, link_id: int, why: str) -> None:
@@ -81,11 +81,15 @@ class Checkpoints:
         self._beside(self._tell_given_up(link_id, why))
 
     async def _tell_given_up(self, link_id: int, why: str) -> None:
-        link, lane = await self._core.links.ended(link_id), f"{LANE}{link_id}"
-        maker, reason = 0 if link is None else link.made_by, given_up(self._name, link_id, why)
-        await self._core.instances.tell_of_bridge(self._name, "needs-attention", reason, link_id, maker)
+        await self._tell_of_link(link_id, "needs-attention", given_up(self._name, link_id, why))
+        lane = f"{LANE}{link_id}"
         rows = await self._database.fetch(BEHIND, self._name, lane, BEHIND_MAX)
         self._tell_soon([(lane, row["position"]) for row in rows])
+
+    async def _tell_of_link(self, link_id: int, state: str, reason: str | None) -> None:
+        """Tell administrators, and who made it."""
+        link = await self._core.links.ended(link_id)
+        await self._core.instances.tell_of_bridge(self._name, state, reason, link_id, link.made_by if link else 0)
 
     def _tell_soon(self, places: Sequence[tuple[str, int]]) -> None:
         self._over |= dict.fromkeys(places)

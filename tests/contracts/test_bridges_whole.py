@@ -240,12 +240,18 @@ async def test_a_link_that_is_given_up_is_said(settings: Settings) -> None:
         assert (shown["state"], shown["reason"], shown["waiting"]) == ("needs-attention", said["reason"], 2)
         toy.network.failing.clear()
         node = toy.at.node
+        assert ("toy", str(link.id), "needs-attention") in await bridges.states(node.database, node.leases, node.clock)
         await Desk(node.database, node.log, node.leases, node.consumers, node.clock).replay(consumer="toy", lane=f"link/{link.id}")
         await toy.at.settled("toy")
         await until_so(lambda: _told(toy, second, ["parked", "sent"]))
         assert toy.network.said("#toy") == ["cy: first", "cy: second"]
-        last = [each for each in await events(toy.at.node) if (each.type, each.object) == ("bridge", link.id)][-1]
-        assert msgspec.json.decode(last.body)["state"] == "connected"
+        both = [("connected", toy.ana.user_id), ("connected", cy.user_id)]
+        await until_so(lambda: _told_of_link(toy, link.id, both))
+
+
+async def _told_of_link(toy: Toy, link_id: int, last: list[tuple[str, int]]) -> bool:
+    told = [each for each in await events(toy.at.node) if (each.type, each.object) == ("bridge", link_id)]
+    return [(msgspec.json.decode(each.body)["state"], each.recipient) for each in told][-len(last) :] == last
 
 
 async def test_what_was_parked_goes_out_as_it_is_now(settings: Settings) -> None:

@@ -36,7 +36,8 @@ address = "127.0.0.1:{port}"
 channel = "room"
 room = "#x"
 """
-LINES, KILLS = 120, 2
+LINES, KILLS = 60, 2
+ACTS = ("edit", "react", "remove", "", "", "")  # what is done to a line after it was said, by its number; to the last one nothing
 DONE_S = 90.0
 
 
@@ -46,33 +47,69 @@ class Town:
     def __init__(self, server: Server, network: Any, served: asyncio.Server, room: str, ana: httpx.Client, home: Process) -> None:
         self.server, self.network, self.served, self.room, self.ana, self.home = server, network, served, room, ana, home
 
-    async def say(self, text: str) -> None:
-        """In the channel, until it is there."""
+    async def say(self, text: str) -> str:
+        """In the channel, until it is there; gives its id."""
+        fields = {"channel_id": self.room, "contents": text, "client_msg_id": text}
+        return str((await self.until_done("/message/edit", fields)).json()["response"]["id"])
+
+    async def act(self, act: str, message: str, text: str) -> None:
+        """Do something to a line, until it is done; what is removed already is."""
+        fields = {"edit": {"contents": f"{text}!"}, "react": {"emoji": ":wave:"}, "remove": {}}[act]
+        await self.until_done(f"/message/{act}", {"id": message, **fields})
+
+    async def until_done(self, path: str, fields: dict[str, str]) -> httpx.Response:
+        remove = path == "/message/remove"
         while True:
             try:
-                answer = await asyncio.to_thread(
-                    self.ana.post, "/message/edit", data={"channel_id": self.room, "contents": text, "client_msg_id": text}
-                )
-                if answer.status_code == 200:
-                    return
+                asked = {"params": fields} if remove else {"data": fields}
+                answer = await asyncio.to_thread(self.ana.request, "DELETE" if remove else "POST", path, **asked)  # type: ignore[arg-type]  # as httpx takes them
+                if answer.status_code == 200 or (remove and answer.status_code == 404):
+                    return answer
             except httpx.TransportError:
                 pass
             await asyncio.sleep(0.1)
 
     async def heard(self) -> list[str]:
-        """What is in the channel, oldest first."""
+        """What is in the channel, oldest first; with a wave after what was waved at."""
         found: list[str] = []
         before: dict[str, str] = {}
         while True:
             page: Any = await asyncio.to_thread(lambda: call(self.ana, "GET", "/message/read", channel_id=self.room, limit="100", **before))  # noqa: B023  # it is waited for
             if not page:
                 return found
-            found = [each["contents"] for each in page if each["type"] == "MESSAGE"] + found
+            waves = [" (waved at)" if each["reactions"] else "" for each in page]
+            said = zip(page, waves, strict=True)
+            found = [each["contents"] + wave for each, wave in said if each["type"] == "MESSAGE"] + found
             before = {"before": page[0]["id"]}
 
-    def outward(self) -> Counter[str]:
-        """What the bridge has said on the network, by its delivery's key: how often."""
-        return Counter(each["key"] for each in self.network.things if each["do"] == "say" and each.get("by_bridge"))
+    @property
+    def done(self) -> list[dict[str, Any]]:
+        """What the bridge has done on the network."""
+        return [each for each in self.network.things if each.get("by_bridge") and each.get("key")]
+
+    def outward(self) -> list[str]:
+        """What stands there by now of what was said here, as `heard` gives it; of a line that was said twice, the second time's."""
+        texts: dict[str, str] = {}
+        ids: dict[str, str] = {}
+        for thing in self.done:
+            targets = [id_ for id_ in (*thing.get("targets", ()), ids.get(thing.get("target_key") or "")) if id_ in texts]
+            if thing["do"] == "say":
+                texts[thing["id"]], ids[thing["key"]] = thing["text"], thing["id"]
+            elif thing["do"] == "remove":
+                ids = {key: id_ for key, id_ in ids.items() if id_ not in targets}
+            else:
+                texts |= {id_: thing["text"] if thing["do"] == "edit" else waved(texts[id_]) for id_ in targets}
+        return [texts[id_] for id_ in ids.values()]
+
+
+def waved(text: str) -> str:
+    return text if text.endswith(" (waved at)") else f"{text} (waved at)"
+
+
+def at_last(way: str) -> list[str]:
+    """The lines of one way, as they stand when all is done."""
+    lines = [(f"{way} {number}", ACTS[number % len(ACTS)]) for number in range(LINES)]
+    return [{"edit": f"{line}!", "react": waved(line)}.get(act, line) for line, act in lines if act != "remove"]
 
 
 async def until(true: Callable[[], Any], within: float = DONE_S) -> None:
@@ -121,17 +158,22 @@ async def town(folder: Path, environment: dict[str, str]) -> AsyncIterator[Town]
 
 
 async def traffic(at: Town) -> None:
-    """Lines both ways, and twice in the middle of them the bridge's process is killed."""
+    """Lines both ways, and what is done to them; and twice in the middle of that the bridge's process is killed."""
 
     async def outward() -> None:
         for number in range(LINES):
-            await at.say(f"out {number}")
-            await asyncio.sleep(0.02)
+            message = await at.say(f"out {number}")
+            if act := ACTS[number % len(ACTS)]:
+                await at.act(act, message, f"out {number}")
+            await asyncio.sleep(0.03)
 
     async def inward() -> None:
         for number in range(LINES):
-            at.network.do("say", "#x", who="joe", text=f"in {number}")
-            await asyncio.sleep(0.03)
+            [id_] = at.network.do("say", "#x", who="joe", text=f"in {number}")
+            if act := ACTS[number % len(ACTS)]:
+                text = {"edit": f"in {number}!", "react": ":wave:"}.get(act)
+                at.network.do(act, "#x", who="joe", target=id_, text=text)
+            await asyncio.sleep(0.06)
 
     async def killing() -> None:
         for _ in range(KILLS):
@@ -145,24 +187,23 @@ async def traffic(at: Town) -> None:
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("place", ["serve", pytest.param("worker", marks=[pytest.mark.postgres, pytest.mark.rabbit])])
 async def test_nothing_is_lost_when_a_bridge_is_killed(place: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Inward everything is there once, in order; outward everything, at most once more a crash."""
+    """Inward everything is there once, in order; outward everything, at most once more a crash. So are edits, removals and reactions."""
     environment = {}
     if place == "worker":
         urls = {"CRUST_DATABASE_URL": "postgres_url", "CRUST_BROKER_URL": "rabbit_url"}
         environment = {name: str(request.getfixturevalue(fixture)) for name, fixture in urls.items()}
     async with town(tmp_path, environment) as at:
         await traffic(at)
-        ins, outs = [f"in {number}" for number in range(LINES)], [f"out {number}" for number in range(LINES)]
+        ins, outs = at_last("in"), at_last("out")
         async with asyncio.timeout(DONE_S):
             while [text for text in await at.heard() if text.startswith("in ")][-1:] != ins[-1:]:
                 await asyncio.sleep(0.3)
-        await until(lambda: len(at.outward()) >= LINES)
+        await until(lambda: outs[-1] in at.outward())
         heard = await at.heard()
         assert [text for text in heard if text.startswith("in ")] == ins, "once, and in order"
         assert [text for text in heard if text.startswith("out ")] == outs
-        said = [each["text"] for each in at.network.things if each["do"] == "say" and each.get("by_bridge")]
-        assert list(dict.fromkeys(said)) == outs, "all, and in order"
-        assert len(said) - LINES <= KILLS, "one more for each crash, at most"
+        assert at.outward() == outs, "all, in order, and what was done to it found it"
+        assert sum(count - 1 for count in Counter(each["key"] for each in at.done).values()) <= KILLS, "one more for each crash, at most"
         await an_operator_looks(at)
         if place == "worker":
             await a_program_speaks(at, environment["CRUST_BROKER_URL"])

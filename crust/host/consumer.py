@@ -76,7 +76,11 @@ class Running:
     __slots__ = ("_before", "_code", "_task")
 
     def __init__(self, code: Code) -> None:
-        self._code, self._task = code, asyncio.current_task()
+        self._code = code
+        try:
+            self._task = asyncio.current_task()
+        except RuntimeError:  # a command that has no loop looks at what the plugin offers
+            self._task = None
 
     def __enter__(self) -> None:
         self._before = running.get(self._task)

@@ -24,7 +24,7 @@ from crust.host.context import InstanceTasks
 from crust.host.engine import Engine
 from crust.host.instance import Instance
 from crust.host.jobs import JobRunner
-from crust.host.states import LEASE, RESTARTS, STATES
+from crust.host.states import EVENTS, LEASE, RESTARTS, STATES
 from crust.host.store import Store
 from crust.log import Lease, Leases
 from crust.log.leases import LeaseLost
@@ -43,7 +43,6 @@ REASON_MAX = 500
 RESTART_S = 1.0  # between two looks whether an operator wants it to begin again
 ASKED = "an operator wanted it"
 PASSING = ("starting",)  # states that nobody has to be told of
-EVENTS = ("on_", "send_", "link_")  # how hooks begin that are called with events
 
 
 class Crash(Exception):

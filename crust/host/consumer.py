@@ -138,6 +138,13 @@ class Consumer(Protocol):
         """Called before dispatch begins, and begins anew: what `wants` has to know that is not in the events to come."""
         ...
 
+    async def missed(self, after: int, upto: int) -> None:
+        """Is told that it has been away for too long, and is not delivered the events after a position, up to another.
+
+        Called before that is stored, so it may be told again.
+        """
+        ...
+
     def wants(self, event: Event) -> Sequence[str]:
         """The lanes in which an event is to be delivered; none, if it is not wanted. Fast: it is asked about every event there is.
 

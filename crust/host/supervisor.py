@@ -1,7 +1,7 @@
 """Lets an instance live: under its lease, so in one process at a time; started again when it ends, given up when it does so too often.
 
 waiting      for its organisation, its lease, or for what it speaks to
-starting → running → (degraded: it says itself that something is wrong)
+starting → running → (degraded: something is wrong, as it says itself, or its jobs, its organisations or its deliveries show)
 restarting   it crashed, and is started again soon
 failed       it crashed five times in ten minutes, and rests until its process is started again, or an operator wants it to begin
 """

@@ -14,7 +14,8 @@ sweeping.py   removes what is old
 bridges.py    how bridges and their links are, for operators
 programs.py, refused.py   what programs send by RabbitMQ, and what of it cannot be
 eraser.py     takes out of all that what may quote a message that was removed
-watchdog.py   ends a process that a handler has stopped
+bounded.py    a plugin's code as a task of its own, with a name, a time and an end
+watchdog.py   names what stops everything else, and ends the process if that takes too long
 registration.py, kinds.py  which plugins there are, and what is wrong with those that cannot be at work
 plugins.py    all instances of a process; instance.py  one of them, as a consumer; context.py, chat.py  what it has
 chain.py      the filters, asked before something happens

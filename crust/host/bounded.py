@@ -80,7 +80,6 @@ async def _end(task: Caught, *, patient: bool) -> None:
     if patient:
         await end(task)
     else:
-        task.cancel()
         alone = asyncio.create_task(end(task))
         ending.add(alone)
         alone.add_done_callback(ending.discard)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from crust.errors import EventRefused
+from crust.errors import CrustError, EventRefused
 from crust.events.event import Event
 from crust.host.bridging import link_of
 from crust.host.carrying import Carrier
@@ -37,6 +37,7 @@ CARRIED = frozenset({
     ("message", "created"), ("message", "edited"), ("message", "removed"), ("reaction", "added"), ("reaction", "removed"),
     ("channel", "edited"), ("member", "joined"), ("member", "parted"),
 })  # fmt: skip
+MISSED = "The bridge to {network} was away for too long: what was said here meanwhile has not gone there, and does not."
 SAID = frozenset({"MESSAGE", "FILE"})  # types of messages that people write; the others tell of what is carried otherwise
 
 
@@ -99,6 +100,15 @@ class BridgeInstance(Instance):
 
     async def ready(self) -> None:
         self._know({each.id: list(lanes_of(each)) for each in await self._core.links.of_bridge(self.name)})
+
+    async def missed(self, after: int, upto: int) -> None:
+        bridge = self._core.links.bridges[self.name]
+        for link in await self._core.links.of_bridge(self.name):
+            if await self._goes_out_over(link):
+                try:
+                    await self._core.injects.say(bridge, link, MISSED.format(network=link.network))
+                except CrustError as error:
+                    log.warning("a channel could not be told", channel=link.channel_id, error=error.message)
 
     def _know(self, lanes: dict[int, list[Lane]]) -> None:
         self._lanes, self._of_channel = lanes, {}

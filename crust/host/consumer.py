@@ -81,7 +81,11 @@ class Running:
     __slots__ = ("_before", "_code", "_task")
 
     def __init__(self, code: Code) -> None:
-        self._code, self._task = code, asyncio.current_task()
+        self._code = code
+        try:
+            self._task = asyncio.current_task()
+        except RuntimeError:  # a command that has no loop looks at what the plugin offers
+            self._task = None
 
     def __enter__(self) -> None:
         self._before = running.get(self._task)
@@ -137,6 +141,13 @@ class Consumer(Protocol):
 
     async def ready(self) -> None:
         """Called before dispatch begins, and begins anew: what `wants` has to know that is not in the events to come."""
+        ...
+
+    async def missed(self, after: int, upto: int) -> None:
+        """Is told that it has been away for too long, and is not delivered the events after a position, up to another.
+
+        Called before that is stored, so it may be told again.
+        """
         ...
 
     def wants(self, event: Event) -> Sequence[str]:

@@ -176,6 +176,22 @@ class Desk:
             await self._noted("deliveries replayed", consumer=consumer, lane=lane, position=position, events=events, lanes=whole)
         return events, whole
 
+    async def begin(self, consumer: str, position: int | None = None, since: int = 0) -> int:
+        """Let a consumer that is not at work begin with the event at a position, or the first one from a time on; gives the position.
+
+        What it has been delivered already is not delivered again.
+
+        Args:
+            since: the time, in milliseconds since 1970.
+
+        Raises:
+            Conflict, Invalid: as in `Consumers.put`.
+        """
+        offset = await self._consumers.before(since) if position is None else position - 1
+        await self._consumers.put(consumer, offset)
+        await self._noted("consumer begins", consumer=consumer, position=offset + 1)
+        return offset + 1
+
     async def forget(self, consumer: str) -> None:
         """Be done with a consumer: its offset, and what is delivered to it. Its documents stay.
 

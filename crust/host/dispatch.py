@@ -92,6 +92,7 @@ class Dispatch:
                 f"it was away for {place.silent_ms / 3_600_000:.0f} h and has not heard of events {start + 1} to {head.position}; "
                 f"crust plugins restart {lease.name} takes note of that"
             )
+            await self._consumer.missed(start, head.position)
             start = head.position
         await self._consumers.move(lease, place.offset, start)
         await self._consumer.ready()

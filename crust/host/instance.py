@@ -76,6 +76,9 @@ class Instance:
     async def ready(self) -> None:
         pass
 
+    async def missed(self, after: int, upto: int) -> None:
+        pass
+
     async def listen(self) -> None:
         """Hear of what is no event, as long as it lives."""
         await asyncio.Event().wait()

@@ -11,6 +11,7 @@ STATES = "plugins"  # the collection
 RESTARTS = "restarts"  # the collection of what operators want to be begun again
 BRIDGES = "bridges"  # that of what bridges say of themselves, by instance, and by instance/link
 LEASE = "plugin/"  # before an instance's name: the lease under which it lives
+EVENTS = ("on_", "send_", "link_")  # how hooks begin that are called with events
 MOST = 65_536  # bytes of one
 
 

@@ -1,7 +1,7 @@
 """Lets an instance live: under its lease, so in one process at a time; started again when it ends, given up when it does so too often.
 
 waiting      for its organisation, its lease, or for what it speaks to
-starting → running → (degraded: it says itself that something is wrong)
+starting → running → (degraded: something is wrong, as it says itself, or its jobs, its organisations or its deliveries show)
 restarting   it crashed, and is started again soon
 failed       it crashed five times in ten minutes, and rests until its process is started again, or an operator wants it to begin
 """
@@ -24,7 +24,7 @@ from crust.host.context import InstanceTasks
 from crust.host.engine import Engine
 from crust.host.instance import Instance
 from crust.host.jobs import JobRunner
-from crust.host.states import LEASE, RESTARTS, STATES
+from crust.host.states import EVENTS, LEASE, RESTARTS, STATES
 from crust.host.store import Store
 from crust.log import Lease, Leases
 from crust.log.leases import LeaseLost
@@ -43,7 +43,6 @@ REASON_MAX = 500
 RESTART_S = 1.0  # between two looks whether an operator wants it to begin again
 ASKED = "an operator wanted it"
 PASSING = ("starting",)  # states that nobody has to be told of
-EVENTS = ("on_", "send_", "link_")  # how hooks begin that are called with events
 
 
 class Crash(Exception):

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from crust.errors import Conflict, NotFound
+from crust.errors import Conflict, Invalid, NotFound
 from crust.log.leases import NOW, Lease, LeaseLost, Leases
 from crust.models.database import Database
 
@@ -97,12 +97,38 @@ class Consumers:
             NotFound: there is none of that name.
             Conflict: a process has its lease, and would go on.
         """
-        lease = (await self._leases.all()).get(name)
-        if lease and lease["held"]:
-            raise Conflict(f"{name} is at work, in the process {lease['owner']}: take it out of the settings first.")
+        await self._check_at_rest(name, "take it out of the settings first")
         async with self._database.transaction():
             if not await self._database.execute("DELETE FROM consumer WHERE name = $1", name):
                 raise NotFound(f"There is no consumer {name}.")
+
+    async def put(self, name: str, offset: int) -> None:
+        """Let a consumer, whether it is there or not, go on after a position.
+
+        Raises:
+            Conflict: a process has its lease.
+            Invalid: the log does not go so far.
+        """
+        await self._check_at_rest(name, "stop it first, or disable it for as long")
+        sql = (
+            f"INSERT INTO consumer (name, position, at) VALUES ($1, $2, {self._now})"
+            " ON CONFLICT (name) DO UPDATE SET position = excluded.position, at = excluded.at"
+        )
+        async with self._database.transaction():
+            (head,) = await self._database.fetch("SELECT position FROM log WHERE id = 1")
+            if not 0 <= offset <= head["position"]:
+                raise Invalid(f"The log has the events 1 to {head['position']}; the next one is {head['position'] + 1}.")
+            await self._database.execute(sql, name, offset)
+
+    async def before(self, milliseconds: int) -> int:
+        """The position of the last event before a time in milliseconds since 1970; 0: the log has none."""
+        (row,) = await self._database.fetch("SELECT coalesce(max(position), 0) AS position FROM event WHERE at < $1", milliseconds)
+        return int(row["position"])
+
+    async def _check_at_rest(self, name: str, advice: str) -> None:
+        lease = (await self._leases.all()).get(name)
+        if lease and lease["held"]:
+            raise Conflict(f"{name} is at work, in the process {lease['owner']}: {advice}.")
 
     async def all(self) -> Sequence[ConsumerState]:
         """Every consumer with what is left for it to do."""

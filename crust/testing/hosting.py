@@ -14,8 +14,8 @@ from crust.host.desk import Desk
 from crust.host.engine import Engine
 from crust.host.plugins import PluginHost
 from crust.host.registration import Wanted
-from crust.host.states import STATES, states_of
-from crust.host.supervisor import EVENTS, Times
+from crust.host.states import EVENTS, STATES, states_of
+from crust.host.supervisor import Times
 from crust.log.tasks import first_to_end
 from crust.plugin import Channel, Link, Message, Plugin
 from crust.runtime import Node, opened

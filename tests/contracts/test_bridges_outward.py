@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -326,3 +326,24 @@ async def test_a_plugin_that_is_no_bridge_is_told_so(settings: Settings) -> None
     """`ctx.bridge` says which class it takes."""
     with pytest.raises(AttributeError, match=r"greeter is no bridge; its class has to derive from crust\.plugin\.Bridge"):
         await NoBridge("greeter").links()
+
+
+async def test_one_that_was_away_for_too_long_says_so(settings: Settings) -> None:
+    """It goes on with what is new; in its channels stands that what was said meanwhile has not gone out, once."""
+    async with toy_at(settings) as toy:
+        await toy.linked()
+        wanted = toy.at.host.instances[0].wanted.settings
+    async with opened(settings) as node:
+        await say(node, toy.ana, toy.room, "missed")
+        async with node.database.transaction():
+            await node.database.execute("UPDATE consumer SET at = at - $1", 30 * 3_600_000)
+    texts: list[str] = []
+    for text in ("new", "newer"):
+        async with hosted(settings, LOOPBACK.parent, {"toy": wanted}) as again:
+            await again.settled("toy")
+            await say(again.node, toy.ana, toy.room, text)
+            await again.settled("toy")
+            texts = await replace(toy, at=again).texts()
+    assert toy.network.said("#toy") == ["ana: new", "ana: newer"]
+    told = "The bridge to loop.example was away for too long: what was said here meanwhile has not gone there, and does not."
+    assert texts == ["missed", told, "new", "newer"]

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from crust.errors import Conflict, EventRefused, NotFound, TargetError
+from crust.errors import Conflict, EventRefused, Invalid, NotFound, TargetError
 from crust.host.consumer import Delivery
 from crust.host.desk import Desk
 from crust.host.engine import Engine
@@ -203,3 +203,36 @@ async def test_the_commands(place: Place, settings: Settings) -> None:
     assert await command(settings, "consumers", "forget", "echo") == "echo is forgotten\n"
     async with opened(settings) as node:
         assert await node.consumers.all() == []
+
+
+async def test_a_consumer_begins_with_older_events(place: Place) -> None:
+    """With that at a position, or the first one from a time on, once it is not at work; what it has been delivered it is not again."""
+    await place.say("old")
+    place.clock.advance(3600)
+    await place.say("older than none")
+    desk, listener, engine = desk_of(place), Listener(), engine_of(place.node)
+    async with delivering(engine, listener):
+        await place.say("new")
+        await engine.settled("echo")
+        with pytest.raises(Conflict, match="at work"):
+            await desk.begin("echo", 1)
+    head = (await place.node.log.head()).position
+    with pytest.raises(Invalid, match=f"the next one is {head + 1}"):
+        await desk.begin("echo", head + 2)
+    assert await desk.begin("echo", since=place.clock.now() - 1000) == head - 1
+    async with delivering(engine, listener):
+        await engine.settled("echo")
+    assert listener.texts == ["new", "older than none"]
+    assert await desk.begin("echo", 1) == 1
+    async with delivering(engine, listener):
+        await engine.settled("echo")
+    assert [listener.texts[2], listener.texts[-1]] == ["room", "old"], "what was before is from when the channels were made"
+
+
+async def test_the_command_to_begin(place: Place, settings: Settings) -> None:
+    """It takes a position or a time, of an instance that hears of events."""
+    (settings.data_dir.parent / "config.toml").write_text("[plugins.welcome]\n[plugins.wordfilter]\n")
+    assert await command(settings, "consumers", "begin", "welcome", "--from", "2") == "welcome begins with event 2\n"
+    assert await command(settings, "consumers", "begin", "welcome", "--from", "2001-01-01T00:00:00Z") == "welcome begins with event 1\n"
+    with pytest.raises(AssertionError, match="There is no instance wordfilter that hears of events"):
+        await command(settings, "consumers", "begin", "wordfilter", "--from", "1")

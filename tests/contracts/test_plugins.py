@@ -309,3 +309,24 @@ async def test_one_that_does_not_end_is_left_alone(settings: Settings, tmp_path:
         assert {"stubborn run", "stubborn task held", "stubborn shutdown"} <= {task.get_name() for task in abandoned}
         plugin.free = True
         await until(lambda: not abandoned)
+
+
+async def test_one_that_is_cancelled_by_what_it_waits_for_has_crashed(settings: Settings, tmp_path: Path) -> None:
+    """Its run() ends with the cancellation of another's work: that is its crash, and not the end of its life."""
+    source = """
+import asyncio
+class Confused(Plugin[PluginConfig]):
+    api = 1
+    runs = 0
+    @hookimpl
+    async def run(self):
+        self.runs += 1
+        raise asyncio.CancelledError
+"""
+    async with at_home(settings), hosted(settings, tmp_path, {"confused": instance(written(tmp_path, source))}) as at:
+        await until(lambda: at.plugin("confused").runs == 5)
+        async with asyncio.timeout(20):
+            while (await state_of(at, "confused"))[0] != "failed":
+                await asyncio.sleep(0.02)
+        assert at.plugin("confused").runs == 5
+        assert (await state_of(at, "confused"))[1] == "run() has ended: it was cancelled by something that it waited for"

@@ -48,6 +48,9 @@ class Listener:
     async def ready(self) -> None:
         pass
 
+    async def missed(self, after: int, upto: int) -> None:
+        pass
+
     def wants(self, event: Event) -> Sequence[str]:
         return [self.lane(event)] if (event.type, event.event) == ("message", "created") else []
 

@@ -290,3 +290,21 @@ async def test_commands_are_run_and_jobs_are_due() -> None:
         assert host.plugin().ticks == 1
         await host.advance(hours=1)
         assert host.plugin().ticks == 2
+
+
+class Guard(Plugin[PluginConfig]):
+    """Lets pass."""
+
+    api = 1
+
+    @hookimpl
+    async def filter_message_post(self, draft: MessageDraft) -> None: ...
+
+
+async def test_a_test_sees_what_the_host_counts_and_logs() -> None:
+    """In `host.node.metrics`, as a server does; and what the plugin may do is logged as it begins."""
+    async with hosted(Guard) as host:
+        await host.user("ana").says("#general", "hello")
+        assert host.node.metrics.filter_calls["guard", "filter_message_post", "passed"] == 1
+        [there] = [each for each in host.log if each["event"] == "a plugin is there"]
+        assert (there["plugin"], there["capabilities"]) == ("guard", ["read:public"])

@@ -171,6 +171,7 @@ class Fails(Plugin[PluginConfig]):
             return document.body
 
         first = await seen("running")
+        await at.host.jobs["fails"].settled()  # from here on it is known when the job is due
         clock.advance(601)
         failing = await seen("degraded")
         assert failing["reason"] == "the job tick failed: RuntimeError: no ticking"

@@ -245,12 +245,14 @@ async def test_a_name_that_is_taken_and_an_organisation_that_is_not_there(settin
     name = written(tmp_path, LISTENS.replace("{caps}", '{"read:public"}'))
     plugins = {"ben": instance(name), "later": instance(name, organisations=["Later"])}
     async with at_home(settings) as (ana, _, _), hosted(settings, tmp_path, plugins) as at:
-        await asyncio.sleep(0.2)
+        waits = states_of(at.node.database, at.clock).collection(STATES)
+        async with asyncio.timeout(20):
+            while len(await waits.find()) < 2:
+                await asyncio.sleep(0.02)
         state, reason = await state_of(at, "ben")
         assert state == "waiting"
         assert "The username ben is somebody's" in (reason or "")
         assert (await state_of(at, "later"))[1] == "There is no organisation 'Later'."
-        waits = states_of(at.node.database, at.clock).collection(STATES)
         before = await waits.get("later")
         await asyncio.sleep(0.1)
         assert await waits.get("later") == before, "it is not written anew while it waits"

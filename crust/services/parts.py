@@ -84,6 +84,7 @@ class Parts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._waited_for: dict[int, int] = {}  # link → the position of what was being sent over it, and took too long
 
     async def found(self, link_id: int, remote: str) -> Row | None:
         """The part of this id: its message, number, direction and revision. What can be no id is none's."""
@@ -94,16 +95,20 @@ class Parts:
         return rows[0] if rows else None
 
     async def awaited(self, instance: str, link_id: int, remote: str) -> Row | None:
-        """The same; while something is being sent over the link of a bridge's instance, which this may be, waits for it, 2 s at most."""
+        """The same; while something is being sent over the link of a bridge's instance, which this may be, waits for it.
+
+        2 s at most, and once for each thing that is sent: a target that is slow does not hold up what comes from it.
+        """
         sql, lane = SENDING.format(by=BY[self._database.dialect]), f"{LANE}{link_id}"
         first = await self._database.fetch(sql, instance, lane)
-        now = first
+        now = first if first and self._waited_for.get(link_id) != first[0]["position"] else []
         for seconds in PAUSES_S:
             part = await self.found(link_id, remote)
             if part is not None or not now or now[0]["position"] != first[0]["position"]:
                 return part
             await asyncio.sleep(seconds)
             now = await self._database.fetch(sql, instance, lane)
+        self._waited_for[link_id] = first[0]["position"]
         return await self.found(link_id, remote)
 
     async def of(self, link_id: int, message_id: int) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from crust.host.held import Held
 from crust.host.schedule import How
 from crust.host.store import holding
 from crust.models.database import Write
-from crust.strict_json import BAD_TEXT
+from crust.services.names import cleaned
 from crust.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -90,4 +90,4 @@ async def handled(consumer: Consumer, delivery: Delivery) -> Result:
 
 def kept(text: str | None) -> str | None:
     """A plugin's words as they are kept: what no database or encoding takes is replaced, and of long ones the end is left."""
-    return None if text is None else BAD_TEXT.sub("\N{REPLACEMENT CHARACTER}", text[-ERROR_MAX:])
+    return None if text is None else cleaned(text[-ERROR_MAX:])

@@ -17,7 +17,7 @@ from crust.services import incoming, injects, remotes
 from crust.services.core import Core
 from crust.services.incoming import Incoming
 from crust.services.links import RoomLink
-from crust.services.names import storable
+from crust.services.names import cleaned
 
 HOP = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?/[0-9]{1,19}")
 UNREADABLE = "unreadable/0"
@@ -128,13 +128,13 @@ class InstanceBridge:
             await self._core.injects.say(bridge, living, text)
 
     async def state(self, state: State, reason: str | None = None, *, link: Link | None = None) -> None:
-        await self._checkpoints.state(state, reason and storable(reason), None if link is None else number(link.id, "link"))
+        await self._checkpoints.state(state, reason and cleaned(reason), None if link is None else number(link.id, "link"))
 
     async def delivered(self, link: Link, remote_id: str) -> None:
         await self._confirmed(link, remote_id, "delivered", None)
 
     async def failed(self, link: Link, remote_id: str, reason: str) -> None:
-        await self._confirmed(link, remote_id, "failed", storable(reason))
+        await self._confirmed(link, remote_id, "failed", cleaned(reason))
 
     async def _confirmed(self, link: Link, remote_id: str, state: str, note: str | None) -> None:
         await self._checkpoints.confirm((await self._living(link)).id, remote_id, state, note)

@@ -211,7 +211,7 @@ class Ghosts:
             Conflict: they are linked with another person already.
             Forbidden: they are suspended.
         """
-        remote, said = checked(remote), hash_secret(names.storable(code.strip()))
+        remote, said = checked(remote), hash_secret(names.cleaned(code.strip()))
         async with self._log.change() as change:
             sql = "SELECT user_id FROM identity_code WHERE code_hash = $1 AND instance = $2 AND ends_at > $3"
             rows = await self._database.fetch(sql, said, instance, change.now)

@@ -13,7 +13,7 @@ from crust.log.leases import held
 from crust.log.way import HOPS_MAX
 from crust.models.database import Database
 from crust.services.links import Links, RoomLink
-from crust.services.names import storable
+from crust.services.names import cleaned
 from crust.services.remotes import Remote
 
 Verdict = Literal["verified", "unverified", "failed"]
@@ -101,7 +101,7 @@ def let_in(coming_in: Incoming) -> Incoming:
         raise Rejected(f"It has come through {len(coming_in.via)} links already: this looks like a loop.")
     if coming_in.refused:
         raise Forbidden(f"This link takes nothing of which it is not known who sent it: {trust}.")
-    return replace(coming_in, trust=replace(trust, how=storable(trust.how)[:HOW_MAX]))
+    return replace(coming_in, trust=replace(trust, how=cleaned(trust.how)[:HOW_MAX]))
 
 
 def not_forged(coming_in: Incoming) -> None:
@@ -113,4 +113,4 @@ def not_forged(coming_in: Incoming) -> None:
 def marked(coming_in: Incoming, contents: str) -> str:
     """What was said, as it is posted: marked, where they are known not to have said it, or the link says so and it is not known."""
     unsure = coming_in.trust.verdict == "failed" or (coming_in.link.trust == "mark" and not coming_in.verified)
-    return f"{MARK if unsure else ''}{storable(contents)}"
+    return f"{MARK if unsure else ''}{cleaned(contents)}"

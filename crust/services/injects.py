@@ -30,7 +30,7 @@ from crust.services.incoming import Incoming, Still, let_in, marked, not_forged
 from crust.services.keys import Key
 from crust.services.links import Bridge, Links, RoomLink
 from crust.services.messages import Messages
-from crust.services.names import storable
+from crust.services.names import cleaned
 from crust.services.parts import Part, Parts, remote_id
 from crust.services.remotes import client_of
 from crust.services.repeats import PAUSE_S, Repeats
@@ -153,7 +153,7 @@ class Injects:
     async def say(self, bridge: Bridge, link: RoomLink, text: str) -> None:
         """Say something of a link itself in its channel, as the bridge's bot; it does not go out over it."""
         bot = Actor(bridge.user_id, bridge.name, 0, client_of(bridge.name))
-        await self._messages.post(bot, link.channel_id, storable(text), reply_to=None, client_msg_id=None, key=None)
+        await self._messages.post(bot, link.channel_id, cleaned(text), reply_to=None, client_msg_id=None, key=None)
 
     # ---- changed, taken back, reacted to
 

@@ -122,7 +122,7 @@ def _plain(text: str, without: frozenset[str]) -> bool:
     return not any(character in without or unicodedata.category(character) in CONTROL for character in text)
 
 
-def storable(text: str) -> str:
+def cleaned(text: str) -> str:
     """A text as every database takes it: NUL and halves of surrogate pairs become U+FFFD."""
     return BAD_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
 

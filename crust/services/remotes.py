@@ -45,7 +45,7 @@ def checked(remote: Remote) -> Remote:
         )
     return Remote(
         id=remote.id, name=shown_name(remote.name) or shown_name(remote.id) or "Somebody", handle=remote.handle,
-        account=remote.account and names.storable(remote.account)[:REMOTE_MAX], avatar=safe_avatar(remote.avatar),
+        account=remote.account and names.cleaned(remote.account)[:REMOTE_MAX], avatar=safe_avatar(remote.avatar),
     )  # fmt: skip
 
 

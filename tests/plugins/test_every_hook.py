@@ -57,6 +57,7 @@ async def happens(host: Host) -> None:
     link = await do("POST", "/bridge/link", bridge="everything", channel_id=room.id, room="#there")
     await host.node.core.typing(await ben.actor(), int(room.id), "start")
     message = await ben.says(room, "hello")
+    await host.settle()  # what goes out late says what it says then, and no edit follows
     await ben.edits(message, "hello all")
     await ben.reacts(message, "👍")
     await ben.unreacts(message, "👍")

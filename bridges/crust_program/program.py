@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from crust.plugin import Bridge, PluginConfig
+from crust.plugin import Bridge, Crossings, PluginConfig
 
 
 class Config(PluginConfig):
@@ -21,6 +21,7 @@ class Program(Bridge[Config]):
 
     api = 1
     capabilities = frozenset({"read:public", "read:private", "bridge:inject", "bridge:ghosts"})
+    crossings = Crossings(file="dropped")
 
     @property
     def network(self) -> str:

@@ -128,9 +128,28 @@ EXAMPLES: dict[str, Example] = {
 """,
     ),
     "command": Example(
-        r'''curl -s "$CRUST/command/search?channel_id=$CHANNEL&query=re" -H "X-Session-ID: $SESSION"''',
+        r'''curl -s "$CRUST/command/search?channel_id=$CHANNEL&query=to" -H "X-Session-ID: $SESSION"''',
         """{
-  "response": [],
+  "response": [
+    {
+      "id": "1008",
+      "name": "/topic",
+      "usage": "/topic [topic…]",
+      "help": "Sets the channel's topic; without one, says what it is.",
+      "plugin": "commands",
+      "arguments": [
+        {
+          "name": "topic",
+          "expected": "text",
+          "required": false,
+          "several": false,
+          "rest": true,
+          "choices": [],
+          "help": ""
+        }
+      ]
+    }
+  ],
   "next": null
 }
 """,
@@ -143,7 +162,52 @@ EXAMPLES: dict[str, Example] = {
     "plugin": Example(
         r'''curl -s "$CRUST/plugin/search" -H "X-Session-ID: $SESSION"''',
         """{
-  "response": [],
+  "response": [
+    {
+      "id": "1000",
+      "name": "commands",
+      "plugin": "commands",
+      "enabled": true,
+      "state": "running",
+      "reason": null,
+      "node": "chat-1",
+      "since": "2026-11-27T00:47:15.591Z",
+      "organisations": [],
+      "capabilities": [
+        "read:public",
+        "user:act"
+      ],
+      "hooks": [
+        "register_commands"
+      ],
+      "commands": [
+        "/help",
+        "/invite",
+        "/me",
+        "/shrug",
+        "/topic"
+      ]
+    },
+    {
+      "id": "1001",
+      "name": "pager",
+      "plugin": "program",
+      "enabled": true,
+      "state": "running",
+      "reason": null,
+      "node": "chat-1",
+      "since": "2026-11-27T00:47:15.596Z",
+      "organisations": [],
+      "capabilities": [
+        "bridge:ghosts",
+        "bridge:inject",
+        "read:private",
+        "read:public"
+      ],
+      "hooks": [],
+      "commands": []
+    }
+  ],
   "next": null
 }
 """,
@@ -151,7 +215,29 @@ EXAMPLES: dict[str, Example] = {
     "bridge": Example(
         r'''curl -s "$CRUST/bridge/search" -H "X-Session-ID: $SESSION"''',
         """{
-  "response": [],
+  "response": [
+    {
+      "id": "29899972163928064",
+      "bridge": "pager",
+      "network": "pager.example",
+      "state": null,
+      "reason": null,
+      "crossings": {
+        "edit": "dropped",
+        "remove": "dropped",
+        "react": "dropped",
+        "reply": "dropped",
+        "thread": "dropped",
+        "file": "dropped",
+        "typing": "dropped",
+        "formatting": "dropped"
+      },
+      "characters": null,
+      "lines": null,
+      "file_bytes": null,
+      "links": []
+    }
+  ],
   "next": null
 }
 """,
@@ -161,22 +247,22 @@ EXAMPLES: dict[str, Example] = {
         """{
   "response": [
     {
-      "id": "29868027266727939",
+      "id": "29900030916689922",
       "user_id": null,
-      "username": "the command line",
+      "username": "the server",
       "client_id": "",
       "address": "",
       "act": "user created",
       "organisation_id": null,
-      "object": "29868027266727937",
+      "object": "29900030916689920",
       "details": {
-        "name": "ana",
-        "username": "ana"
+        "name": "pager",
+        "username": "pager"
       },
-      "at": "2026-11-26T16:19:30.486Z"
+      "at": "2026-11-27T00:48:11.545Z"
     }
   ],
-  "next": null
+  "next": "29900030916689922"
 }
 """,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from crust.web.examples import EXAMPLES
 from tests.support.server import Server, call
 
-VARIES = {"session_id": "SECRET", "client_id": "CLIENT"}
+VARIES = {"session_id": "SECRET", "client_id": "CLIENT", "node": "NODE"}
 NUMBER, TIME = re.compile(r"[0-9]{15,}"), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -23,6 +24,7 @@ NUMBER, TIME = re.compile(r"[0-9]{15,}"), re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d
 def server(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path)
     server.add_user("ana", "--admin")
+    (tmp_path / "config.toml").write_text('[plugins.commands]\n[plugins.pager]\nuse = "program"\nconfig = { network = "pager.example" }\n')
     server.start()
     yield server
     server.close()
@@ -31,11 +33,24 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def answers(server: Server) -> dict[str, str]:
     """What the commands print, by noun."""
     ana = server.sign_in("ana")
+    until_running(ana)
     channel = str(call(ana, "POST", "/channel/edit", name="plans", topic="")["id"])
     sent = ana.put("/message/attach", params={"channel_id": channel, "name": "plan.txt"}, content=b"Buy oats, and call Ben.\n")
     file = sent.json()["response"]["attachments"][0]["id"]
     known = {"CRUST": server.url, "SESSION": ana.headers["X-Session-ID"], "CHANNEL": channel, "FILE": file}
     return {noun: shell(each.command, {**server.environment, **known}) for noun, each in EXAMPLES.items()}
+
+
+def until_running(client: httpx.Client) -> None:
+    """Wait for the plugins, which begin beside the server."""
+    end = time.monotonic() + 20
+    while {each["state"] for each in plugins(client)} != {"running"}:
+        assert time.monotonic() < end, plugins(client)
+        time.sleep(0.1)
+
+
+def plugins(client: httpx.Client) -> Any:
+    return call(client, "GET", "/plugin/search")
 
 
 def shell(command: str, environment: dict[str, str]) -> str:

@@ -24,4 +24,4 @@ def serve(
     """Migrate the database, then serve the API and the websocket until SIGTERM or SIGINT."""
     settings = load(config, host=host, port=port, server=server)
     configure(settings.log.level, settings.log.format)
-    loops.run(run(settings, strict=strict), loops.loop_factory(settings))
+    loops.run(lambda: run(settings, strict=strict), settings)

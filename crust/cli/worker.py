@@ -21,4 +21,4 @@ def worker(
     """Let plugins handle events here, beside servers over the same PostgreSQL and RabbitMQ, until SIGTERM or SIGINT."""
     settings = load(config)
     configure(settings.log.level, settings.log.format)
-    loops.run(work(settings, strict=strict), loops.loop_factory(settings))
+    loops.run(lambda: work(settings, strict=strict), settings)

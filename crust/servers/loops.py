@@ -42,10 +42,14 @@ def running() -> str:
     return type(asyncio.get_running_loop()).__module__.partition(".")[0]
 
 
-def run(work: Coroutine[Any, Any, None], factory: LoopFactory | None) -> None:
-    """Run a process' work in a loop of its own. What does not end with it, such as a plugin's code, is named in the log and left."""
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(work)
+def run(work: Callable[[], Coroutine[Any, Any, None]], settings: Settings) -> None:
+    """Run a process' work in a loop of its own. What does not end with it, such as a plugin's code, is named in the log and left.
+
+    Raises:
+        SettingsError: as in `loop_factory`.
+    """
+    with asyncio.Runner(loop_factory=loop_factory(settings)) as runner:
+        runner.run(work())
         if left := runner.run(_unending()):
             log.error("the process ends without waiting for what does not end", tasks=left)
             sys.stdout.flush()

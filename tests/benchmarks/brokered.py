@@ -114,7 +114,7 @@ async def travel(sitting: Sitting, folder: Path, people: list[Person], url: str)
         senders = await speakers(process.port, people, place)
         await relayed(process.port)
         async with reading(url) as receiver:
-            await volley(senders, [receiver], WARM_UP, rate=20)
+            await volley(senders, [receiver], sitting.of(WARM_UP), rate=20)
             figures = await volley(senders, [receiver], sitting.of(400), rate=20)
             if not figures.sound:
                 raise SystemExit(f"{figures.faults} messages were lost, doubled or out of order on RabbitMQ")
@@ -227,7 +227,7 @@ async def carried(sitting: Sitting, folder: Path, environment: dict[str, str], g
         for process, group in zip(processes, groups, strict=True):
             ears += await stack.enter_async_context(listening(process.port, group))
         await relayed(processes[0].port)
-        await volley(senders, ears, WARM_UP)
+        await volley(senders, ears, sitting.of(WARM_UP))
         messages, before = sitting.of(1500), [process.cpu_s() for process in processes]
         figures = await volley(senders, ears, messages)
         if not figures.sound:

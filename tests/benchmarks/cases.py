@@ -169,7 +169,7 @@ async def crust_fan_out(sitting: Sitting, folder: Path, everybody: list[Person],
         senders = await speakers(process.port, people[:SENDERS], channel)
         async with listening(process.port, people, batch=batch) as ears:
             await asyncio.sleep(1)
-            await volley(senders, ears, WARM_UP)
+            await volley(senders, ears, sitting.of(WARM_UP))
             return sound(await volley(senders, ears, sitting.of(messages)))
 
 
@@ -182,7 +182,7 @@ async def pace(sitting: Sitting) -> list[Row]:
         channel = await channel_of(process.port, people[:10])
         senders = await speakers(process.port, people[:10], channel)
         async with listening(process.port, people[:10]) as receivers:
-            await volley(senders, receivers, WARM_UP, rate=20)
+            await volley(senders, receivers, sitting.of(WARM_UP), rate=20)
             figures = [sound(await volley(senders, receivers, sitting.of(400), rate=20)) for _ in range(sitting.rounds)]
     p50, p99 = median([each.end_to_end[0] for each in figures]), median([each.end_to_end[1] for each in figures])
     return [
@@ -311,7 +311,7 @@ async def silent(sitting: Sitting) -> list[Row]:
         channel = await channel_of(process.port, people)
         senders = await speakers(process.port, people[:SENDERS], channel)
         async with listening(process.port, people[: -sitting.of(200)]) as receivers:
-            await volley(senders, receivers, WARM_UP)
+            await volley(senders, receivers, sitting.of(WARM_UP))
             before = sound(await volley(senders, receivers, sitting.of(800), rate=RATE))
             descriptors = process.descriptors()
             deaf = [await opened(process.port, person, lambda _: None) for person in people[-sitting.of(200) :]]

@@ -27,11 +27,3 @@ def run(*cases: str) -> None:
 def test_every_benchmark_of_one_server_prints_its_rows() -> None:
     """And loses nothing."""
     run(*(case for case in CASES if case not in WITH_RABBITMQ))
-
-
-@pytest.mark.rabbit
-@pytest.mark.postgres
-@pytest.mark.timeout(500)
-def test_every_benchmark_with_rabbitmq_prints_its_rows() -> None:
-    """The same, over a RabbitMQ that it starts and stops."""
-    run(*WITH_RABBITMQ)

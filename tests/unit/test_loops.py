@@ -8,6 +8,7 @@ import sys
 STUBBORN = """
 import asyncio
 from crust.servers import loops
+from crust.settings import Settings
 
 async def stubborn():
     while True:
@@ -21,7 +22,7 @@ async def work():
     await asyncio.sleep(0.1)
     print("done")
 
-loops.run(work(), None)
+loops.run(work, Settings())
 """
 
 

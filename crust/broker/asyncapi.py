@@ -15,9 +15,10 @@ SCHEMAS = "#/components/schemas/"
 ID = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 VISIBILITIES = ["public", "private", "direct", "none"]
 DESCRIPTION = (
-    "Every change of what people share, in the order of its commit. Positions are contiguous: keep the last that you have dealt with, pass"
-    " over what is not above it, and take a hole as a sign that you have missed something. A message may come twice and is never held back"
-    " for long; what was lost on the way (a queue that was full or not there yet) is in the server's log. Another `epoch` means that the"
+    "Every change of what people share, in the order of its commit. Keep the last position that you have"
+    " dealt with, and pass over what is not above it: a message may come twice. Whoever is granted everything sees positions without holes,"
+    " and a hole is a sign that something was missed; who is granted a part sees holes. What a queue had no place for, or was said"
+    " before it was there, is read by the HTTP API. Another `epoch` means that the"
     " server was restored: positions begin anew. Believe only messages whose `user_id` is the server's account, which RabbitMQ verifies."
     " Bind a queue whose name begins with your account's name and a dot to `o.<organisation>.<visibility>.#`, as far as you were granted."
     " Numbers beyond 2^53 occur: ids in the envelope are integers of 63 bits; those in the body are decimal strings."
@@ -127,7 +128,7 @@ def message(name: str, type_: str, event: str, body: dict[str, Any]) -> dict[str
         "contentType": "application/json",
         "headers": {"$ref": f"{SCHEMAS}Headers"},
         "payload": envelope(type_, event, body),
-        "bindings": {"amqp": {"contentEncoding": "utf-8", "messageType": f"{type_}.{event}", "bindingVersion": "0.3.0"}},
+        "bindings": {"amqp": {"messageType": f"{type_}.{event}", "bindingVersion": "0.3.0"}},
     }
 
 

@@ -69,8 +69,6 @@ class KeptConnection:
             try:
                 await self._once()
                 reason = "its session ended"
-            except ChannelPreconditionFailed as error:
-                reason = f"{error}; crust broker repair mends what is there with other arguments"
             except (BrokerTrouble, CrustError, *TROUBLE) as error:
                 reason = str(error) or type(error).__name__
             except Exception as error:
@@ -127,18 +125,26 @@ async def declare(channel: AbstractChannel, topology: Topology, timeout: float) 
     """Make everything that is not there yet.
 
     Raises:
-        AMQPError: it is there with other arguments, or the account may not.
+        BrokerTrouble: it is there with other arguments.
+        AMQPError: the account may not.
         TimeoutError: nothing within `timeout` seconds; a queue without a leader, for instance.
     """
-    async with asyncio.timeout(timeout):
-        for exchange in topology.exchanges:
-            await channel.exchange_declare(exchange.name, exchange_type=exchange.type, durable=True)
-        for queue in topology.queues:
-            await channel.queue_declare(
-                queue.name, durable=queue.durable, exclusive=queue.exclusive, auto_delete=queue.exclusive, arguments=dict(queue.arguments)
-            )
-        for binding in topology.bindings:
-            await channel.queue_bind(binding.queue, binding.exchange, routing_key=binding.key)
+    try:
+        async with asyncio.timeout(timeout):
+            await _declare(channel, topology)
+    except ChannelPreconditionFailed as error:
+        raise BrokerTrouble(f"{error}; crust broker repair mends what is there with other arguments") from error
+
+
+async def _declare(channel: AbstractChannel, topology: Topology) -> None:
+    for exchange in topology.exchanges:
+        await channel.exchange_declare(exchange.name, exchange_type=exchange.type, durable=True)
+    for queue in topology.queues:
+        await channel.queue_declare(
+            queue.name, durable=queue.durable, exclusive=queue.exclusive, auto_delete=queue.exclusive, arguments=dict(queue.arguments)
+        )
+    for binding in topology.bindings:
+        await channel.queue_bind(binding.queue, binding.exchange, routing_key=binding.key)
 
 
 async def blocked(connection: aiormq.Connection) -> bool:

@@ -20,6 +20,10 @@ SILENCE_S = 1.0  # the longest that an event of another process can stay unseen
 BATCH = 500
 
 
+class LogWentBack(RuntimeError):
+    """The log is another than it was, or shorter: an old database was put back. Who goes on would pass over what is written now."""
+
+
 class Follower:
     """Gives every event of the log once, in order, from a position on.
 
@@ -32,19 +36,25 @@ class Follower:
     def __init__(self, log: Log, broker: Broker, after: int) -> None:
         self._log, self._broker = log, broker
         self.offset = after
+        self._epoch = ""
 
     async def events(self) -> AsyncIterator[Sequence[Event]]:
-        """Batches without holes; never ends by itself. A database that is away delays, and nothing more."""
+        """Batches without holes; never ends by itself. A database that is away delays, and nothing more.
+
+        Raises:
+            LogWentBack: see there.
+        """
         subscription = self._broker.subscribe()
+        received: Sequence[Event] = ()  # first a look at what is there
         try:
             while True:
-                received = await subscription.receive(SILENCE_S)
                 try:
                     async for batch in self._healed(received):
                         self.offset = batch[-1].position
                         yield batch
                 except Unavailable:
                     log.warning("the log cannot be read; trying again", after=self.offset)
+                received = await subscription.receive(SILENCE_S)
         finally:
             subscription.close()
 
@@ -52,7 +62,7 @@ class Follower:
         """What was received, with what lies between; where that is nothing new, whatever the log has."""
         new = sorted((event for event in received if event.position > self.offset), key=lambda event: event.position)
         if not new:
-            async for batch in self._upto((await self._log.head()).position):
+            async for batch in self._upto(await self._head()):
                 yield batch
             return
         run: list[Event] = []
@@ -71,9 +81,15 @@ class Follower:
             yield run
 
     async def _before(self, position: int) -> AsyncIterator[Sequence[Event]]:
-        head = await self._log.head()
-        async for batch in self._upto(min(position - 1, head.position)):
+        async for batch in self._upto(min(position - 1, await self._head())):
             yield batch
+
+    async def _head(self) -> int:
+        head = await self._log.head()
+        self._epoch = self._epoch or head.epoch
+        if head.position < self.offset or head.epoch != self._epoch:
+            raise LogWentBack(f"The log ends at {head.position}, and {self.offset} was read of it: was an old database put back?")
+        return head.position
 
     async def _upto(self, position: int) -> AsyncIterator[Sequence[Event]]:
         """What the log holds from the offset up to a position that it has reached. (What retention has removed is gone: go on after it.)"""

@@ -33,6 +33,7 @@ log = get_logger(__name__)
 
 PREFETCH = 1000  # messages that RabbitMQ hands over before it hears of any
 ACKNOWLEDGED_EVERY = 200
+ACKNOWLEDGED_S = 5.0  # at the latest: RabbitMQ closes a channel that leaves a message unacknowledged for half an hour
 FRAMES = 2000  # of AMQP, that may wait between aiormq's tasks, which with its 10 take turns for every message: 73 us for each, not 119
 TOLD_MAX = 1000  # control messages that wait for the connection; older ones are lost, as they may be
 
@@ -153,11 +154,12 @@ class RabbitBroker:
         cancelled = asyncio.Event()
         channel.on_consumer_cancel_callbacks.add(lambda *_: cancelled.set())
         await channel.basic_qos(prefetch_count=PREFETCH, timeout=timeout)
-        await channel.basic_consume(queue, Reader(self, channel).take, timeout=timeout)
+        reader = Reader(self, channel)
+        await channel.basic_consume(queue, reader.take, timeout=timeout)
         self._reads = True
         self._arrived.nudge()  # what was committed before the queue was there is in the log
         try:
-            await first_to_end(_gone(cancelled), self._bound_no_more(), until_closed(channel))
+            await first_to_end(_gone(cancelled), self._bound_no_more(), reader.acknowledge_always(), until_closed(channel))
         finally:
             self._reads = False
             self._arrived.nudge()
@@ -202,14 +204,24 @@ class Reader:
 
     def __init__(self, broker: RabbitBroker, channel: AbstractChannel) -> None:
         self._broker, self._channel = broker, channel
-        self._unacknowledged = 0
+        self._unacknowledged, self._last = 0, 0
 
     async def take(self, message: DeliveredMessage) -> None:
         self._broker.arrived(message)
-        self._unacknowledged += 1
-        if self._unacknowledged >= ACKNOWLEDGED_EVERY and message.delivery_tag is not None:
-            self._unacknowledged = 0
-            await self._channel.basic_ack(message.delivery_tag, multiple=True, wait=False)
+        self._unacknowledged, self._last = self._unacknowledged + 1, message.delivery_tag or self._last
+        if self._unacknowledged >= ACKNOWLEDGED_EVERY:
+            await self._acknowledge()
+
+    async def acknowledge_always(self) -> None:
+        """What few messages there are, too."""
+        while True:
+            await asyncio.sleep(ACKNOWLEDGED_S)
+            if self._unacknowledged:
+                await self._acknowledge()
+
+    async def _acknowledge(self) -> None:
+        self._unacknowledged = 0
+        await self._channel.basic_ack(self._last, multiple=True, wait=False)
 
 
 async def _gone(cancelled: asyncio.Event) -> None:

@@ -2,7 +2,8 @@
 
 It publishes in the log's order, without waiting for one confirm before the next message: up to `broker.window` may be outstanding. Its
 offset is the last position below which all are confirmed; after any trouble it goes on from there, over another connection. So RabbitMQ
-may get an event twice, and never misses one.
+may get an event twice, and never misses one. What it refuses again it has refused for one queue: another program's, that is full and was
+made so that it refuses. The others have it; nobody's queue holds up everybody else's.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import aiormq
 import msgspec
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
+from aiormq.exceptions import DeliveryError
 from pamqp.base import Frame
 from pamqp.body import ContentBody
 from pamqp.commands import Basic
@@ -37,6 +39,7 @@ log = get_logger(__name__)
 
 NAME = "relay"
 SAVE_S = 0.5  # between two writes of the offset: each is a commit of its own, and what is published again after a crash does no harm
+REFUSED_S = 60.0  # for so long after a refusal another one is no accident
 TOGETHER = 64  # messages that are handed to the connection at once
 
 
@@ -59,6 +62,19 @@ class Relay:
         self.log, self.consumers, self.committed = log, consumers, committed
         self.account, self.settings, self.clock, self.metrics = account, settings, clock, metrics
         self.at_work = False
+        self._refused_at = float("-inf")
+
+    def refused(self) -> None:
+        """RabbitMQ has refused an event. The first time, it is published again, over another connection.
+
+        Raises:
+            BrokerTrouble: it is the first time for a while.
+        """
+        before, self._refused_at = self._refused_at, asyncio.get_running_loop().time()
+        self.metrics.broker_refused[()] += 1
+        if self._refused_at - before > REFUSED_S:
+            log.warning("RabbitMQ has refused an event: is a queue full that was made to refuse? crust broker check names it")
+            raise BrokerTrouble("an event was refused")
 
     async def work(self, connection: aiormq.Connection, lease: Lease) -> None:
         """Publish what the log says, until something fails.
@@ -161,7 +177,10 @@ class Run:
                 if not await blocked(self._connection):
                     raise BrokerTrouble(f"nothing was confirmed for {self._relay.settings.publish_timeout_s:g} s")
                 await self._connection.ready()
-        confirm.result()
+        try:
+            confirm.result()
+        except DeliveryError:
+            self._relay.refused()
 
     async def _save(self) -> None:
         if self._confirmed > self._saved:

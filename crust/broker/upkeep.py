@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiormq
-from aiormq.exceptions import AMQPError
+from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
 
 from crust.broker import topology
 from crust.broker.connection import BrokerTrouble
@@ -54,8 +54,10 @@ class Upkeep:
         """
         if await self._api.get("vhosts", self._api.vhost) is None:
             return [Problem(f"there is no vhost {self._api.vhost}", self._make_vhost)]
+        if own := await self._plain(self._api.account, topology.core_permissions()):
+            return own  # without these there is no looking at the rest
         found = [*await self._permissions(), *await self._exchanges(), *await self._queues(), *await self._bindings()]
-        return [*found, *await self._policies()]
+        return [*found, *await self._policies(), *await self._refusing()]
 
     async def _make_vhost(self) -> None:
         await self._api.put("vhosts", self._api.vhost, body={})
@@ -79,8 +81,10 @@ class Upkeep:
                 try:
                     there["messages"] = await self._waiting(queue.name)
                 except BrokerTrouble as trouble:
-                    mend = self._replacing("queues", queue.name, wanted, even_full=True)
-                    found.append(Problem(f"the queue {queue.name} does not answer: {trouble}", mend))
+                    waits = there.get("messages")  # as the management API remembers
+                    mend = None if waits else self._replacing("queues", queue.name, wanted, even_full=True)
+                    left = f"; {waits} messages waited in it, so it is left alone" if waits else ""
+                    found.append(Problem(f"the queue {queue.name} does not answer: {trouble}{left}", mend))
                     continue
             found += self._compared("queues", queue.name, wanted, there)
         return found
@@ -89,8 +93,8 @@ class Upkeep:
         """How many messages wait in a queue: asked over AMQP, because the management API tells what it remembers.
 
         Raises:
-            BrokerTrouble: it cannot be used.
-            ManagementError: there is no way to RabbitMQ at all.
+            BrokerTrouble: it does not answer, or its node is away.
+            ManagementError: there is no way to RabbitMQ, or it ended on the way: that says nothing of the queue.
         """
         connection = await self._connected()
         try:
@@ -99,8 +103,10 @@ class Upkeep:
                 return (await channel.queue_declare(queue, passive=True)).message_count or 0
         except TimeoutError:
             raise BrokerTrouble(f"nothing for {PROBE_S:g} s; it may have no leader") from None
-        except AMQPError as error:
-            raise BrokerTrouble(str(error) or type(error).__name__) from None
+        except ChannelNotFoundEntity as error:
+            raise BrokerTrouble(str(error)) from None
+        except (AMQPError, OSError) as error:
+            raise ManagementError(f"RabbitMQ cannot be asked over AMQP: {str(error) or type(error).__name__}") from None
         finally:
             await connection.close(timeout=PROBE_S)
 
@@ -156,7 +162,7 @@ class Upkeep:
     # ---- who may do what
 
     async def _permissions(self) -> list[Problem]:
-        found = await self._account(self._api.account, topology.core_permissions())
+        found = await self._topics(self._api.account, topology.core_permissions())
         for account, grants in sorted(self._granted.items()):
             if account == self._api.account:
                 found.append(Problem(f"broker.grants names {account}, the account of broker_url, which may do everything anyhow"))
@@ -167,26 +173,32 @@ class Upkeep:
         return [*found, *await self._not_granted()]
 
     async def _account(self, account: str, wanted: topology.Permissions) -> list[Problem]:
+        return [*await self._plain(account, wanted), *await self._topics(account, wanted)]
+
+    async def _plain(self, account: str, wanted: topology.Permissions) -> list[Problem]:
         vhost = self._api.vhost
         plain = {"configure": wanted.configure, "write": wanted.write, "read": wanted.read}
-        topics = {"exchange": topology.EVENTS, "write": ".*" if account == self._api.account else NOTHING, "read": wanted.topics}
-        found = []
         there = await self._api.get("permissions", vhost, account) or {}
-        if any(there.get(key) != value for key, value in plain.items()):
+        if all(there.get(key) == value for key, value in plain.items()):
+            return []
 
-            async def permit() -> None:
-                await self._api.put("permissions", vhost, account, body=plain)
+        async def permit() -> None:
+            await self._api.put("permissions", vhost, account, body=plain)
 
-            found.append(Problem(f"the account {account} has other permissions than it should", permit))
+        return [Problem(f"the account {account} has other permissions than it should", permit)]
+
+    async def _topics(self, account: str, wanted: topology.Permissions) -> list[Problem]:
+        vhost = self._api.vhost
+        topics = {"exchange": topology.EVENTS, "write": ".*" if account == self._api.account else NOTHING, "read": wanted.topics}
         rules = await self._api.get("topic-permissions", vhost, account) or []
-        if [{key: rule.get(key) for key in topics} for rule in rules if rule.get("exchange") == topology.EVENTS] != [topics]:
+        if [{key: rule.get(key) for key in topics} for rule in rules if rule.get("exchange") == topology.EVENTS] == [topics]:
+            return []
 
-            async def grant() -> None:
-                await self._api.put("topic-permissions", vhost, account, body=topics)
+        async def grant() -> None:
+            await self._api.put("topic-permissions", vhost, account, body=topics)
 
-            what = ", ".join(self._granted.get(account, ["everything"]))
-            found.append(Problem(f"the account {account} does not have the topic permission for {what}", grant))
-        return found
+        what = ", ".join(self._granted.get(account, ["everything"])) or "nothing"
+        return [Problem(f"the account {account} does not have the topic permission for {what}", grant)]
 
     async def _not_granted(self) -> list[Problem]:
         """Accounts that may read events and are in no grant, RabbitMQ's administrators left out: they may grant themselves anything."""
@@ -210,6 +222,14 @@ class Upkeep:
             await self._api.put("topic-permissions", self._api.vhost, account, body=body)
 
         return Problem(f"the account {account} may read events and is in no grant of broker.grants", withdraw)
+
+    async def _refusing(self) -> list[Problem]:
+        """Queues of others that refuse what they have no place for; each refusal is one of the event, as the relay hears it."""
+        return [
+            Problem(f"the queue {each['name']} refuses events when it is full: {each['arguments']['x-overflow']}")
+            for each in await self._api.get("queues", self._api.vhost) or []
+            if str((each.get("arguments") or {}).get("x-overflow", "")).startswith("reject")
+        ]
 
     # ---- policies
 

@@ -182,9 +182,10 @@ class Leases:
             await asyncio.sleep(pause)
             asked = loop.time()
             try:
-                await self.renew(lease)
+                async with asyncio.timeout_at(held_until):
+                    await self.renew(lease)
                 held_until, pause = asked + TAKEN_AFTER_S, HEARTBEAT_S
-            except Unavailable:
+            except (Unavailable, TimeoutError):
                 log.warning("a lease could not be renewed", name=lease.name)
                 pause = AGAIN_S
             if loop.time() >= held_until:

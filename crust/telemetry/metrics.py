@@ -120,6 +120,9 @@ class Metrics:
         self.broker_dropped = Counter(
             "crust_broker_dropped", "Messages of RabbitMQ that were passed over: foreign (another account), epoch, unreadable", "why"
         )
+        self.broker_refused = Counter(
+            "crust_broker_refused", "Events that RabbitMQ has refused for a queue, or taken back, as the relay has heard"
+        )
         self.relayed = Counter("crust_relay_events", "Events that RabbitMQ has confirmed to this node's relay")
         self.relay_seconds = Histogram("crust_relay_seconds", "Age of an event when RabbitMQ had confirmed it", bounds=FAN_OUT_S)
         self.consumer_lag = Gauges(

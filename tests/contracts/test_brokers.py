@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from crust.broker.base import Broker, Subscription
-from crust.broker.follower import Follower
+from crust.broker.follower import Follower, LogWentBack
 from crust.broker.local import LocalBroker
 from crust.broker.rabbit import RabbitBroker
 from crust.events.control import Control, SessionEnded, Typing
@@ -215,3 +215,23 @@ def forge(broker: Broker) -> Callable[[Sequence[Event]], None]:
     """What puts events before the readers of this process, as if they had come by the broker."""
     inner = broker._arrived if isinstance(broker, RabbitBroker) else broker
     return inner.publish
+
+
+async def test_a_log_that_goes_back_is_not_followed(stack: Settings) -> None:
+    """An older state of the database under a server that runs: it says so, and does not pass over what is written then."""
+    async with opened(stack) as node:
+        ana = await person(node, "ana", is_admin=True)
+        room = await channel(node, ana)
+        follower = Follower(node.log, node.broker, await position(node))
+
+        async def follow() -> None:
+            async for _events in follower.events():
+                pass
+
+        following = asyncio.create_task(follow())
+        await asyncio.sleep(0.1)
+        async with node.database.transaction():
+            await node.database.execute("UPDATE log SET position = position - 2")
+        with pytest.raises(LogWentBack, match="was an old database put back"):
+            await asyncio.wait_for(following, SOON_S)
+        assert room

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,6 +87,80 @@ async def test_a_vhost_that_is_missing_is_made(crust: Crust, management: Managem
         assert crust("broker", "check", CRUST_BROKER_URL=url)[0] == 0
     finally:
         management.call("DELETE", "vhosts", other)
+
+
+async def test_a_connection_that_breaks_says_nothing_of_a_queue(crust: Crust, rabbit_url: str, management: Management, vhost: str) -> None:
+    """What waits in it is not removed for that, though it cannot be asked."""
+    assert crust("broker", "repair")[0] == 0
+    connection = await aiormq.connect(rabbit_url)
+    channel = await connection.channel()
+    await channel.basic_publish(b"somebody waits for this", routing_key=topology.INJECT)
+    await connection.close()
+    parts = urlsplit(rabbit_url)
+    assert parts.port
+    for bytes_ in (600, 800, 900, 1000, 1200):
+        async with breaking(parts.port, bytes_) as port:
+            url = rabbit_url.replace(f":{parts.port}", f":{port}")
+            settings = {"CRUST_BROKER_URL": url, "CRUST_BROKER__MANAGEMENT_URL": f"http://127.0.0.1:{parts.port + 10_000}"}
+            await asyncio.to_thread(crust, "broker", "repair", **settings)
+    connection = await aiormq.connect(rabbit_url)
+    declared = await (await connection.channel()).queue_declare(topology.INJECT, passive=True)
+    await connection.close()
+    assert declared.message_count == 1
+
+
+@asynccontextmanager
+async def breaking(port: int, most: int) -> AsyncIterator[int]:
+    """A proxy that resets each connection after so many bytes of its answers; gives its port."""
+
+    passing: set[asyncio.Task[None]] = set()
+
+    async def out(reader: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            back.write(data)
+        back.close()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        passing.add(asyncio.current_task())  # type: ignore[arg-type]  # it runs in one
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        going, left = asyncio.create_task(out(reader, back)), most
+        while left > 0 and (data := await there.read(left)):
+            left -= len(data)
+            writer.write(data)
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)
+        writer.transport.abort()
+        back.close()
+
+    server = await asyncio.start_server(pass_on, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.gather(*passing, return_exceptions=True)
+
+
+async def test_an_account_without_permissions_gets_them(
+    crust: Crust, account: str, management: Management, vhost: str, rabbit_url: str
+) -> None:
+    """The core's own, though the queue is there already: these first, then the rest can be looked at."""
+    assert crust("broker", "repair")[0] == 0
+    management.call("PUT", "users", account, body={"password": "made-up", "tags": "administrator"})
+    url = rabbit_url.replace("guest:guest", f"{account}:made-up")
+    status, said = crust("broker", "check", CRUST_BROKER_URL=url)
+    assert (status, said) == (1, f"the account {account} has other permissions than it should\n")
+    status, said = crust("broker", "repair", CRUST_BROKER_URL=url)
+    assert (status, crust("broker", "check", CRUST_BROKER_URL=url)[0]) == (0, 0), said
+
+
+async def test_a_queue_that_refuses_is_named(crust: Crust, rabbit_url: str) -> None:
+    """Each refusal of it is one of the event, as the relay hears it."""
+    assert crust("broker", "repair")[0] == 0
+    connection = await aiormq.connect(rabbit_url)
+    await (await connection.channel()).queue_declare("reports.all", arguments={"x-overflow": "reject-publish"})
+    await connection.close()
+    status, said = await asyncio.to_thread(crust, "broker", "check")
+    assert (status, "the queue reports.all refuses events when it is full: reject-publish" in said) == (1, True)
 
 
 async def test_what_is_of_another_kind_is_replaced(crust: Crust, management: Management, vhost: str, rabbit_url: str) -> None:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from aiormq.exceptions import AMQPError
 
-from crust.broker import topology
+from crust.broker import rabbit, topology
 from crust.broker.rabbit import RabbitBroker
 from crust.log import Consumers, Leases, Way, coming
 from crust.runtime import opened
@@ -77,6 +77,45 @@ async def test_an_event_that_came_through_what_has_a_long_name_stops_nothing(tmp
         messages = await program.until(2)
         assert json.loads(messages[0].body)["via"] == ["x" * 200_000] * 9
         assert (messages[0].header.properties.headers or {})["via"] == ["x" * 280] * 3
+
+
+async def test_a_queue_that_refuses_holds_up_nobody(tmp_path: Path, rabbit_url: str) -> None:
+    """Another program's, full and made so: the others have every event, in order, and the offset goes on."""
+    connection = await aiormq.connect(rabbit_url)
+    refusing = await connection.channel()
+    await refusing.queue_declare("refusing", exclusive=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+    try:
+        async with talking(tmp_path, rabbit_url) as talk, outsider(rabbit_url) as program:
+            head = await talk.at_the_head()
+            await refusing.queue_bind("refusing", topology.EVENTS, "#")
+            program.messages.clear()
+            await talk.say(30)
+            async with asyncio.timeout(20):
+                while head + 30 not in program.positions:
+                    await asyncio.sleep(0.05)
+            assert list(dict.fromkeys(program.positions)) == list(range(head + 1, head + 31))
+            await until(lambda: talk.events[-1].position == head + 30)
+            assert talk.node.metrics.broker_refused[()] >= 29
+            assert talk.node.metrics.broker_troubles["publishing"] == 1
+    finally:
+        await connection.close()
+
+
+async def test_what_is_read_is_acknowledged_soon(tmp_path: Path, rabbit_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few messages, too: RabbitMQ ends a channel that leaves one unacknowledged for long."""
+    monkeypatch.setattr(rabbit, "ACKNOWLEDGED_S", 0.1)
+    management, vhost = Management(rabbit_url), urlsplit(rabbit_url).path.lstrip("/")
+
+    def unacknowledged() -> list[int]:
+        queues = management.call("GET", "queues", vhost)
+        return [each.get("messages_unacknowledged", -1) for each in queues if each["name"].startswith(topology.NODE)]
+
+    async with talking(tmp_path, rabbit_url) as talk:
+        await talk.say(3)
+        await talk.at_the_head()
+        async with asyncio.timeout(20):
+            while await asyncio.to_thread(unacknowledged) != [0]:
+                await asyncio.sleep(0.2)
 
 
 # ---- what is not ours

@@ -1,7 +1,8 @@
 """Who is there: what people chose to say, and whether any socket of theirs is open, on any node.
 
 State, not log: the last writer wins, and a node that missed a change learns the next one. Each node tells the others who comes and goes on
-its sockets, and all of them every 10 s; a node that was not heard of for 30 s is gone, and its people with it.
+its sockets, and all of them every 10 s; a node that was not heard of for 30 s is gone, and its people with it. Heard of again, it is back,
+with them. A node that stood still itself judges nobody by what it has not heard meanwhile.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class PresenceService:
         self._online: set[int] = set()
         self._leaving: dict[int, asyncio.TimerHandle] = {}
         self._others: dict[str, OtherNode] = {}
+        self._gone: set[str] = set()  # nodes that were not heard of for long
+        self._telling: set[asyncio.Task[None]] = set()
 
     def of(self, row: Row) -> Presence:
         """How reachable a user is; `row` has the presence columns and the id."""
@@ -107,11 +110,15 @@ class PresenceService:
         known = self._is_elsewhere(user_id)
         self._online.add(user_id)
         self._tell(Reachable(self._node, user_id, online=True))
-        if known:
-            return
+        if not known:
+            await self._tell_back([user_id])
+
+    async def _tell_back(self, users: Iterable[int]) -> None:
+        """Tell of people who are there again how reachable they say that they are."""
         sql = 'SELECT id, presence_status, presence_text, presence_until FROM "user" WHERE id = $1'
-        for row in await self._database.fetch(sql, user_id):
-            await self._tell_others(user_id, self.of(row))
+        for user_id in users:
+            for row in await self._database.fetch(sql, user_id):
+                await self._tell_others(user_id, self.of(row))
 
     def disconnected(self, user_id: int, channels: Iterable[int]) -> None:
         """The last socket of a user on this node has closed; told to those in these channels after a minute's grace."""
@@ -138,8 +145,11 @@ class PresenceService:
         asks = True
         while True:
             self._tell_who_is_here(asks=asks)
-            asks = False
+            before = self._clock.monotonic()
             await asyncio.sleep(HEARTBEAT_S)
+            asks = self._clock.monotonic() - before > 2 * HEARTBEAT_S  # it stood still: what it was told meanwhile waits to be read
+            if asks:
+                self._others = {node: OtherNode(self._clock.monotonic(), other.users) for node, other in self._others.items()}
             await self._forget_the_gone()
 
     def _tell_who_is_here(self, *, asks: bool = False) -> None:
@@ -150,15 +160,31 @@ class PresenceService:
         now = self._clock.monotonic()
         for node in [node for node, other in self._others.items() if now - other.heard > GONE_AFTER_S]:
             users = self._others.pop(node).users
+            self._gone.add(node)
             log.warning("a node was not heard of for long", node=node, people=len(users))
             for user_id in users:
                 if not self._is_online(user_id):
                     await self._tell_others(user_id, OFFLINE)
 
+    def _tell_soon(self, users: Iterable[int]) -> None:
+        async def told() -> None:
+            try:
+                await self._tell_back(users)
+            except Unavailable:
+                log.warning("it could not be told who is back")
+
+        task = asyncio.get_running_loop().create_task(told(), name="presence")
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
     def control(self, message: Control) -> None:
         """A control message of any node."""
         if isinstance(message, NodeOnline) and message.node != self._node:
+            back = [each for each in message.users if not self._is_online(each)] if message.node in self._gone else []
+            self._gone.discard(message.node)
             self._others[message.node] = OtherNode(self._clock.monotonic(), set(message.users))
+            if back:
+                self._tell_soon(back)
             if message.asks:
                 self._tell_who_is_here()
         elif isinstance(message, Reachable) and message.node != self._node:

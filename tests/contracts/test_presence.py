@@ -1,0 +1,61 @@
+"""Presence over several nodes: who is told what when a node is not heard of for a while."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from crust.clock import ManualClock
+from crust.events.control import Control, NodeOnline, PresenceChanged
+from crust.runtime import opened
+from crust.services import presence
+from crust.services.presence import GONE_AFTER_S, PresenceService
+from crust.settings import Settings
+from tests.support.people import channel, person
+
+pytestmark = pytest.mark.asyncio
+
+
+async def test_people_of_a_node_that_comes_back_are_back(settings: Settings) -> None:
+    """Told offline when it was not heard of for long, and what they chose when it is heard of again; once."""
+    clock, told = ManualClock(), list[Control]()
+    async with opened(settings, clock) as node:
+        ana = await person(node, "ana")
+        room = await channel(node, ana)
+        await node.core.presence.choose(ana, "dnd", "in a meeting", None)
+        here = PresenceService(node.database, node.log, clock, "here", told.append)
+        online = NodeOnline("there", (ana.user_id,))
+        here.control(online)
+        assert told == [], "who is there when it is first heard of tells of itself"
+        clock.advance(GONE_AFTER_S + 1)
+        await here._forget_the_gone()
+        for _ in range(2):
+            here.control(online)
+            async with asyncio.timeout(5):
+                while here._telling:
+                    await asyncio.sleep(0.01)
+        changes = [(each.user_id, each.presence.status, each.channels) for each in told if isinstance(each, PresenceChanged)]
+        assert [(user, status) for user, status, _ in changes] == [(ana.user_id, "offline"), (ana.user_id, "dnd")]
+        assert all(room in channels for _, _, channels in changes)
+
+
+async def test_who_stood_still_judges_nobody(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a node was not told while it was frozen is no sign that others are gone: it asks them."""
+    monkeypatch.setattr(presence, "HEARTBEAT_S", 0.05)
+    clock, told = ManualClock(), list[Control]()
+    async with opened(settings, clock) as node:
+        ana = await person(node, "ana")
+        await channel(node, ana)
+        here = PresenceService(node.database, node.log, clock, "here", told.append)
+        here.control(NodeOnline("there", (ana.user_id,)))
+        telling = asyncio.create_task(here.tell_always())
+        await asyncio.sleep(0.02)
+        clock.advance(GONE_AFTER_S + 30)
+        async with asyncio.timeout(5):
+            while len(told) < 2:
+                await asyncio.sleep(0.01)
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+        assert [each.asks for each in told if isinstance(each, NodeOnline)][:2] == [True, True]
+        assert not [each for each in told if isinstance(each, PresenceChanged)]

@@ -6,7 +6,6 @@
     crust.v1.control            fanout exchange: what nodes tell each other beside the log
     crust.v1.inject             direct exchange and durable queue: programs inject messages
     crust.v1.node.<id>          exclusive, auto-delete, bounded: a node's fan-out; bound to all events and to control
-    crust.v1.plugin.<instance>  durable, bounded: a plugin's or bridge's
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ EVENTS = "crust.v1.events"
 CONTROL = "crust.v1.control"
 INJECT = "crust.v1.inject"
 NODE = "crust.v1.node."
-PLUGIN = "crust.v1.plugin."
 EVERYTHING = "#"  # the binding of who reads all events
 
 OURS = r"crust\.v1\."  # every name above, as RabbitMQ's regular expressions have it

@@ -10,6 +10,7 @@ from tests.e2e.test_benchmarks import WITH_RABBITMQ, run
 @pytest.mark.rabbit
 @pytest.mark.postgres
 @pytest.mark.timeout(500)
-def test_every_benchmark_with_rabbitmq_prints_its_rows() -> None:
+@pytest.mark.parametrize("case", WITH_RABBITMQ)
+def test_a_benchmark_with_rabbitmq_prints_its_rows(case: str) -> None:
     """The same, over a RabbitMQ that it starts and stops."""
-    run(*WITH_RABBITMQ)
+    run(case)

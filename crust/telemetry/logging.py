@@ -27,6 +27,10 @@ Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["auto", "console", "json"]
 
 
+PROCESSORS: list[Any] = []
+"""One list for the life of the process: loggers that have been used keep it, and what is configured anew holds for them, too."""
+
+
 def configure(level: Level = "info", format: Format = "auto") -> None:
     """Send the logs of Crust, and those of the libraries below it, to standard error.
 
@@ -41,8 +45,9 @@ def configure(level: Level = "info", format: Format = "auto") -> None:
     logging.captureWarnings(True)
     for name in ("asyncio", "hypercorn.access", "hypercorn.error", "quart.app", "tortoise", "uvicorn.error"):
         _route(logging.getLogger(name))
+    PROCESSORS[:] = [structlog.stdlib.filter_by_level, *_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *_shared(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=PROCESSORS,
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,

@@ -9,12 +9,11 @@ from aiormq.abc import DeliveredMessage
 from pamqp.commands import Basic
 
 from crust.events.control import Control
-from crust.events.event import Event
+from crust.events.event import HOP_MAX, Event
 from crust.log.way import HOPS_MAX
 
 JSON = "application/json"
 TRANSIENT, PERSISTENT = 1, 2  # AMQP's delivery modes
-HOP_MAX = 280  # characters of one in a header: RabbitMQ ends the connection where all headers together are longer than a frame
 EVENT = msgspec.json.Decoder(Event)
 CONTROL: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
@@ -33,7 +32,8 @@ def event_properties(event: Event, epoch: str, account: str) -> Basic.Properties
             "position": event.position,
             "organisation": event.organisation,
             "channel": event.channel,
-            "via": [hop[:HOP_MAX] for hop in event.via[:HOPS_MAX]],  # the body has it whole
+            # Bounded whatever the log has, as the body has it whole: RabbitMQ ends a connection whose headers are longer than a frame.
+            "via": [hop[:HOP_MAX] for hop in event.via[:HOPS_MAX]],
         },
     )
 

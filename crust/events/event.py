@@ -7,7 +7,8 @@ from msgspec import Raw, Struct
 BROUGHT_INTO_VIEW = ("moved", "unarchived", "merged")
 """What happens to a channel after which its members are shown it anew."""
 
-HOP = "[!-~]{1,280}"
+HOP_MAX = 280  # characters of what names such a link
+HOP = f"[!-~]{{1,{HOP_MAX}}}"
 """What names a link that something came through: its server and channel (`irc.example.org/1`), or one of this server's links (`irc#1`)."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from crust.broker.injecting import NAME, Asked
 from crust.clock import Clock
@@ -59,21 +59,24 @@ class Refused:
         """The newest first."""
         return await self._collection.find(descending=True, limit=KEPT + 50)
 
-    async def shown(self, *, account: str | None = None, number: int | None = None, since: int = 0) -> list[dict[str, Any]]:
-        """As rows of what is parked: those of an account, of one number, or since a time in milliseconds since 1970."""
-        rows = [shown(each.key, each.body) for each in await self.all()]
+    async def those(self, *, account: str | None = None, number: int | None = None, since: int = 0) -> list[Document]:
+        """The newest first: those of an account, of one number, or since a time in milliseconds since 1970."""
         return [
-            row for row in rows if account in (None, row["lane"]) and number in (None, row["position"]) and row["made_at"] >= since
+            each for each in await self.all()
+            if account in (None, each.body["account"]) and number in (None, int(each.key)) and cast("int", each.body["at"]) >= since
         ]  # fmt: skip
 
+    async def shown(self, **which: Any) -> list[dict[str, Any]]:
+        """The same, as rows of what is parked."""
+        return [shown(each.key, each.body) for each in await self.those(**which)]
+
     async def again(self, **which: Any) -> int:
-        """Have done again what `shown` gives and was kept whole; gives how many."""
-        numbers = {row["position"] for row in await self.shown(**which) if row["whole"]}
-        for each in await self.all():
-            if int(each.key) in numbers:
-                body: Mapping[str, Any] = {**each.body, "again": True}
-                await self._collection.put(each.key, body, ttl=86_400.0 * float(body["days"]))
-        return len(numbers)
+        """Have done again what `those` gives and was kept whole; gives how many."""
+        found = [each for each in await self.those(**which) if each.body["whole"]]
+        for each in found:
+            body: Mapping[str, Any] = {**each.body, "again": True}
+            await self._collection.put(each.key, body, ttl=86_400.0 * float(body["days"]))
+        return len(found)
 
     async def wanted(self) -> list[Wanted]:
         """What is to be done again, the oldest first."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from crust.errors import Forbidden, Gone, Invalid, Rejected, Unavailable
-from crust.events.event import HOP
+from crust.events.event import HOP, HOP_MAX
 from crust.log import Lease
 from crust.log.leases import held
 from crust.log.way import HOPS_MAX
@@ -92,7 +92,9 @@ def let_in(coming_in: Incoming) -> Incoming:
         raise Invalid(f"What is known of who sent it is one of {', '.join(get_args(Verdict))}, not {trust.verdict!r:.40}.", field="trust")
     for hop in coming_in.via:
         if not IS_HOP.fullmatch(hop):
-            raise Invalid(f"What it came through is named by 1 to 280 visible ASCII characters each; {hop!r:.60} is not.", field="via")
+            raise Invalid(
+                f"What it came through is named by 1 to {HOP_MAX} visible ASCII characters each; {hop!r:.60} is not.", field="via"
+            )
     if link.direction == "out":
         raise Forbidden("This link lets nothing in: its direction is out.")
     if link.ended_position is not None:

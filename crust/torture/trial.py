@@ -20,6 +20,7 @@ from crust.torture.ledger import (
     compare_stored,
     compare_taken,
 )
+from crust.torture.nodes import Reader
 from crust.torture.plan import Plan
 from crust.torture.stage import POLL_S, Stage
 from crust.torture.stores import Away
@@ -31,6 +32,7 @@ LOGGED_OF_AUTHORS = (  # without what plugins have said
 )
 GIVEN_UP_S = 90.0  # until then it is waited for, to say how long it took
 BEFORE_S, AFTER_S = 1.5, 0.5  # of talk around a fault
+COMING_S = 10.0  # without anything new, and RabbitMQ has brought what it will bring
 DONE_S = 120.0  # the longest that a fault may take beyond what it is to last
 
 
@@ -228,6 +230,22 @@ async def _reckon_reader(stage: Stage, fault: Fault, mark: Mark, outcome: Outcom
     compare_taken(outcome.wrongs, events, [(position, event) for position, event, _ in found])
     outcome.healed = sum(healed for _, _, healed in found)
     if fault.keeps:
-        sql = "SELECT position FROM came WHERE number > ? AND position > ? ORDER BY number"
-        came = await stage.reader.rows(sql, mark.came, mark.position)
-        compare_came(outcome.wrongs, events, [position for [position] in came])
+        compare_came(outcome.wrongs, events, await _came(stage.reader, mark, events[-1][0] if events else 0))
+
+
+async def _came(reader: Reader, mark: Mark, last: int) -> list[int]:
+    """What has come by RabbitMQ, once the last of it has, or nothing more comes: whoever reads the log is at the head before its queue is
+    empty, if the relay had to catch up."""
+    loop = asyncio.get_running_loop()
+    came, grown_at = await _came_so_far(reader, mark), loop.time()
+    while last not in came and loop.time() < grown_at + COMING_S:
+        await asyncio.sleep(POLL_S)
+        before, came = len(came), await _came_so_far(reader, mark)
+        if len(came) > before:
+            grown_at = loop.time()
+    return came
+
+
+async def _came_so_far(reader: Reader, mark: Mark) -> list[int]:
+    sql = "SELECT position FROM came WHERE number > ? AND position > ? ORDER BY number"
+    return [position for [position] in await reader.rows(sql, mark.came, mark.position)]

@@ -12,7 +12,7 @@ import logging
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 import aiormq
@@ -24,14 +24,14 @@ from crust import settings
 from crust.broker.topology import Topology
 from crust.errors import CrustError
 from crust.log.tasks import first_to_end
-from crust.telemetry import get_logger
-from crust.telemetry.metrics import Counter
+from crust.telemetry import Metrics, get_logger
 
 log = get_logger(__name__)
 logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # what it has to say is said here, once, and without the URL
 
 HEARTBEAT_S = 5  # aiormq gives a silent connection up after three, and a little
 CLOSE_S = 3.0
+BLOCKED_S = 1.0  # between two looks whether RabbitMQ takes messages
 RETRY_MIN_S = 0.2
 GOOD_S = 10.0  # after which a session counts as one that went well
 TROUBLE = (AMQPError, OSError, TimeoutError, RuntimeError, ValueError)
@@ -51,17 +51,39 @@ class KeptConnection:
         purpose: what it is for, as RabbitMQ lists it and metrics count it.
         url: with the account and the vhost.
         settings: `broker.*`.
-        session: what is done on each connection; its end is trouble.
-        troubles: counts them, by purpose.
+        session: what is done on each connection; its end is trouble. It says `declared` once everything is there.
+        metrics: tell whether there is a connection, and count troubles, by purpose.
     """
 
-    def __init__(self, purpose: str, url: str, settings: settings.Broker, session: Session, troubles: Counter) -> None:
-        self._purpose, self._settings, self._session, self._troubles = purpose, settings, session, troubles
+    def __init__(self, purpose: str, url: str, settings: settings.Broker, session: Session, metrics: Metrics) -> None:
+        self._purpose, self._settings, self._session, self._metrics = purpose, settings, session, metrics
         self._url = URL(url).update_query(heartbeat=HEARTBEAT_S, name=f"crust {purpose}")
         self.connected = False
 
+    def declared(self) -> None:
+        """From now on the connection does what it is for."""
+        self._now(connected=True)
+        log.info("connected to RabbitMQ", purpose=self._purpose)
+
+    def ended(self) -> None:
+        """It does so no more."""
+        self._now(connected=False)
+
+    def _now(self, *, connected: bool) -> None:
+        self.connected = connected
+        self._metrics.broker_connected.values[self._purpose] = float(connected)
+        self._metrics.broker_blocked.values[self._purpose] = 0.0
+
     async def run(self) -> None:
         """Connect, again and again, until cancelled."""
+        self.ended()
+        try:
+            await self._always()
+        finally:
+            for gauges in (self._metrics.broker_connected, self._metrics.broker_blocked):
+                gauges.values.pop(self._purpose, None)
+
+    async def _always(self) -> NoReturn:
         loop = asyncio.get_running_loop()
         pause = RETRY_MIN_S
         while True:
@@ -74,7 +96,7 @@ class KeptConnection:
             except Exception as error:
                 reason = repr(error)
                 log.exception("a session on RabbitMQ has failed", purpose=self._purpose)
-            self._troubles[self._purpose] += 1
+            self._metrics.broker_troubles[self._purpose] += 1
             if loop.time() - began > GOOD_S:
                 pause = RETRY_MIN_S
             log.warning("RabbitMQ is away, or in trouble; connecting again", purpose=self._purpose, reason=reason)
@@ -86,12 +108,15 @@ class KeptConnection:
         try:
             async with asyncio.timeout(self._settings.connect_timeout_s):
                 await connection.connect()
-            self.connected = True
-            log.info("connected to RabbitMQ", purpose=self._purpose)
-            await first_to_end(self._session(connection), _closed(connection))
+            await first_to_end(self._session(connection), self._look(connection), _closed(connection))
         finally:
-            self.connected = False
+            self.ended()
             await _close(connection)
+
+    async def _look(self, connection: aiormq.Connection) -> None:
+        while True:
+            await asyncio.sleep(BLOCKED_S)
+            self._metrics.broker_blocked.values[self._purpose] = float(await blocked(connection))
 
 
 async def _closed(connection: aiormq.Connection) -> None:

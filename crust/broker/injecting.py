@@ -75,7 +75,7 @@ class Injecting:
 
     def __init__(self, settings: Settings, leases: Leases, answering: Answering, metrics: Metrics) -> None:
         self._settings, self._leases, self._answering = settings, leases, answering
-        self._connection = KeptConnection("injecting", settings.broker_url, settings.broker, self._session, metrics.broker_troubles)
+        self._connection = KeptConnection("injecting", settings.broker_url, settings.broker, self._session, metrics)
 
     async def always(self) -> None:
         """Read, whenever no other process does, until cancelled."""
@@ -101,6 +101,7 @@ class Injecting:
         reader = Reader(self, connection, channel, ended)
         await channel.basic_qos(prefetch_count=PREFETCH, timeout=limits.connect_timeout_s)
         await channel.basic_consume(topology.INJECT, reader.take, timeout=limits.connect_timeout_s)
+        self._connection.declared()
         try:
             await first_to_end(waited(ended), until_closed(channel))
         finally:

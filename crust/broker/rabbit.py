@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import aiormq
 import msgspec
@@ -22,7 +23,7 @@ from crust.broker.local import LocalBroker
 from crust.broker.message import control_of, control_properties, event_of, header
 from crust.broker.relay import NAME, Relay
 from crust.clock import Clock
-from crust.events.control import Committed, Control
+from crust.events.control import Committed, Connected, Control
 from crust.events.event import Event
 from crust.log import Consumers, Leases, Log
 from crust.log.tasks import first_to_end
@@ -33,6 +34,7 @@ log = get_logger(__name__)
 
 PREFETCH = 1000  # messages that RabbitMQ hands over before it hears of any
 ACKNOWLEDGED_EVERY = 200
+DECLARED_S = 5.0  # between two times that everything is declared
 ACKNOWLEDGED_S = 5.0  # at the latest: RabbitMQ closes a channel that leaves a message unacknowledged for half an hour
 FRAMES = 2000  # of AMQP, that may wait between aiormq's tasks, which with its 10 take turns for every message: 73 us for each, not 119
 TOLD_MAX = 1000  # control messages that wait for the connection; older ones are lost, as they may be
@@ -62,13 +64,9 @@ class RabbitBroker:
         self._to_tell = asyncio.Event()
         self._growth_told = True
         self._epoch = ""
-        self._reads = False
         self._queues = 0
-        self._sessions = 0  # of the publishing connection
-        self._declared = asyncio.Event()  # anew, by it
-        troubles = metrics.broker_troubles
-        self._publishing = KeptConnection("publishing", settings.broker_url, settings.broker, self._publish_session, troubles)
-        self._reading = KeptConnection("reading", settings.broker_url, settings.broker, self._read_session, troubles)
+        self._publishing = KeptConnection("publishing", settings.broker_url, settings.broker, self._publish_session, metrics)
+        self._reading = KeptConnection("reading", settings.broker_url, settings.broker, self._read_session, metrics)
         self._tasks: list[asyncio.Task[None]] = []
 
     # ---- the broker
@@ -77,11 +75,7 @@ class RabbitBroker:
         """Begin to connect. Nobody waits for it to succeed."""
         self._epoch = (await self._log.head()).epoch
         await self._consumers.begin(NAME)
-        self._metrics.broker_connected.read = self._connected
         self._tasks = [asyncio.create_task(each.run(), name="RabbitMQ") for each in (self._publishing, self._reading)]
-
-    def _connected(self) -> Mapping[str, float]:
-        return {"publishing": float(self._publishing.connected), "reading": float(self._reading.connected)}
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -90,7 +84,7 @@ class RabbitBroker:
 
     def publish(self, events: Sequence[Event]) -> None:
         self._committed.publish(events)
-        if not self._reads:
+        if not self._reading.connected:
             self._arrived.publish(events)
         if not self._relay.at_work:
             self._growth_told = False
@@ -113,10 +107,9 @@ class RabbitBroker:
     async def _publish_session(self, connection: aiormq.Connection) -> None:
         channel = await connection.channel(publisher_confirms=False)
         await declare(channel, topology.base(self._settings.queue_type), self._settings.connect_timeout_s)
-        self._sessions += 1
-        if self._sessions > 1:
-            self._declared.set()
         self._told.clear()  # what is old news by now
+        self._publishing.declared()
+        self._again()
         await first_to_end(
             self._tell_always(connection, channel),
             self._leases.keep(NAME, lambda lease: self._relay.work(connection, lease)),
@@ -146,8 +139,6 @@ class RabbitBroker:
         self._epoch = (await self._log.head()).epoch
         channel = await connection.channel(publisher_confirms=False, frame_buffer_size=FRAMES)
         timeout = self._settings.connect_timeout_s
-        await declare(channel, topology.base(self._settings.queue_type), timeout)
-        self._declared.clear()
         self._queues += 1  # another name each time: the queue of a connection that RabbitMQ has not missed yet is locked
         queue = f"{topology.NODE}{self._node}.{self._queues}"
         await declare(channel, topology.node(queue, self._settings.queue_length), timeout)
@@ -156,18 +147,25 @@ class RabbitBroker:
         await channel.basic_qos(prefetch_count=PREFETCH, timeout=timeout)
         reader = Reader(self, channel)
         await channel.basic_consume(queue, reader.take, timeout=timeout)
-        self._reads = True
+        self._reading.declared()
+        self._again()
         self._arrived.nudge()  # what was committed before the queue was there is in the log
         try:
-            await first_to_end(_gone(cancelled), self._bound_no_more(), reader.acknowledge_always(), until_closed(channel))
+            await first_to_end(_gone(cancelled), self._declare_always(channel, queue), reader.acknowledge_always(), until_closed(channel))
         finally:
-            self._reads = False
+            self._reading.ended()
             self._arrived.nudge()
 
-    async def _bound_no_more(self) -> None:
-        """Until the exchanges may have been made anew, without the bindings of the queue."""
-        await self._declared.wait()
-        raise BrokerTrouble("the exchanges were declared anew")
+    async def _declare_always(self, channel: AbstractChannel, queue: str) -> NoReturn:
+        """An exchange that is deleted takes the bindings to it along, and RabbitMQ tells nobody."""
+        while True:
+            await asyncio.sleep(DECLARED_S)
+            await declare(channel, topology.node(queue, self._settings.queue_length), self._settings.connect_timeout_s)
+
+    def _again(self) -> None:
+        """Once both connections are there, whoever keeps what the others tell has to ask them: what they told meanwhile did not come."""
+        if self._publishing.connected and self._reading.connected:
+            self._arrived.tell(Connected())
 
     def arrived(self, message: DeliveredMessage) -> None:
         """A message from the node's queue."""

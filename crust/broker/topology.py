@@ -70,21 +70,25 @@ class Topology:
     bindings: tuple[Binding, ...] = ()
 
 
+READ = (Exchange(EVENTS, "topic"), Exchange(CONTROL, "fanout"))  # by nodes
+
+
 def base(queue_type: QueueType) -> Topology:
     """What all nodes share and none of them removes."""
     return Topology(
-        (Exchange(EVENTS, "topic"), Exchange(CONTROL, "fanout"), Exchange(INJECT, "direct")),
+        (*READ, Exchange(INJECT, "direct")),
         (Queue(INJECT, arguments={"x-queue-type": queue_type}),),
         (Binding(INJECT, INJECT, INJECT),),
     )
 
 
 def node(queue: str, length: int) -> Topology:
-    """A node's own queue: lossy on purpose, because what is missing is read from the log."""
+    """A node's own queue, and what it is bound to: lossy on purpose, because what is missing is read from the log."""
     arguments = {"x-queue-type": "classic", "x-max-length": length, "x-max-length-bytes": NODE_BYTES, "x-overflow": "drop-head"}
     return Topology(
-        queues=(Queue(queue, exclusive=True, arguments=arguments),),
-        bindings=(Binding(EVENTS, queue, EVERYTHING), Binding(CONTROL, queue, "")),
+        READ,
+        (Queue(queue, exclusive=True, arguments=arguments),),
+        (Binding(EVENTS, queue, EVERYTHING), Binding(CONTROL, queue, "")),
     )
 
 

@@ -56,11 +56,15 @@ class Reachable(Struct, frozen=True, tag="reachable"):
 
 
 class NodeOnline(Struct, frozen=True, tag="node"):
-    """A node lives, and these are all who have a socket there; `asks`: it has just begun, and wants to know the same of the others."""
+    """A node lives, and these are all who have a socket there; `asks`: it wants to know the same of the others."""
 
     node: str
     users: tuple[int, ...]
     asks: bool = False
 
 
-Control = Typing | PresenceChanged | MarkMoved | SessionEnded | Committed | Reachable | NodeOnline
+class Connected(Struct, frozen=True, tag="connected"):
+    """This node hears and is heard, for the first time or again; it tells itself alone."""
+
+
+Control = Typing | PresenceChanged | MarkMoved | SessionEnded | Committed | Reachable | NodeOnline | Connected

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from crust.clock import Clock, rfc3339_or_none
 from crust.errors import Invalid, Unavailable
-from crust.events.control import Control, NodeOnline, PresenceChanged, Reachable
+from crust.events.control import Connected, Control, NodeOnline, PresenceChanged, Reachable
 from crust.events.objects import Presence
 from crust.log import Log
 from crust.models.database import Database, Row
@@ -141,8 +141,8 @@ class PresenceService:
     # ---- other nodes
 
     async def tell_always(self) -> None:
-        """Tell the other nodes every 10 s who is here, and ask once who is there; for ever."""
-        asks = True
+        """Tell the other nodes every 10 s who is here, for ever."""
+        asks = False
         while True:
             self._tell_who_is_here(asks=asks)
             before = self._clock.monotonic()
@@ -179,7 +179,9 @@ class PresenceService:
 
     def control(self, message: Control) -> None:
         """A control message of any node."""
-        if isinstance(message, NodeOnline) and message.node != self._node:
+        if isinstance(message, Connected):
+            self._tell_who_is_here(asks=True)
+        elif isinstance(message, NodeOnline) and message.node != self._node:
             back = [each for each in message.users if not self._is_online(each)] if message.node in self._gone else []
             self._gone.discard(message.node)
             self._others[message.node] = OtherNode(self._clock.monotonic(), set(message.users))

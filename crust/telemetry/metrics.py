@@ -81,7 +81,8 @@ class Gauges:
 
     def __init__(self, name: str, help: str, *labels: str) -> None:
         self.name, self.help, self.labels = name, help, labels
-        self.read: Callable[[], Mapping[Any, float]] = dict  # by `Labels`; a mapping's type takes no other key that is one of them
+        self.values: dict[Any, float] = {}  # by `Labels`; a mapping's type takes no other key that is one of them
+        self.read: Callable[[], Mapping[Any, float]] = lambda: self.values
 
 
 Metric = Counter | Histogram | Gauge | Gauges
@@ -115,7 +116,12 @@ class Metrics:
         )
         self.database_unavailable = Counter("crust_database_unavailable", "Times that the database did not do what it was asked")
         # ---- RabbitMQ, and who reads the log beside the fan-out
-        self.broker_connected = Gauges("crust_broker_connected", "Whether this node has its connections to RabbitMQ", "connection")
+        self.broker_connected = Gauges(
+            "crust_broker_connected", "Whether a connection to RabbitMQ is there, with everything declared", "connection"
+        )
+        self.broker_blocked = Gauges(
+            "crust_broker_blocked", "Whether RabbitMQ takes nothing from a connection: its memory or disk is full", "connection"
+        )
         self.broker_troubles = Counter("crust_broker_troubles", "Connections to RabbitMQ that failed or ended", "connection")
         self.broker_dropped = Counter(
             "crust_broker_dropped", "Messages of RabbitMQ that were passed over: foreign (another account), epoch, unreadable", "why"

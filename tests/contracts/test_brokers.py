@@ -133,6 +133,7 @@ async def test_control_messages_come_to_this_process_once(stack: Settings) -> No
     async with opened(stack, connected=True) as node:
         end = node.broker.on_control(heard.append)
         await asyncio.sleep(1)  # connected by now, if there is anything to connect to
+        heard.clear()  # which it says
         node.broker.tell(Typing(1, 2, "start"))
         node.broker.tell(SessionEnded(3))
         await asyncio.sleep(0.5)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from crust.clock import ManualClock
-from crust.events.control import Control, NodeOnline, PresenceChanged
+from crust.events.control import Connected, Control, NodeOnline, PresenceChanged
 from crust.runtime import opened
 from crust.services import presence
 from crust.services.presence import GONE_AFTER_S, PresenceService
@@ -40,6 +40,17 @@ async def test_people_of_a_node_that_comes_back_are_back(settings: Settings) -> 
         assert all(room in channels for _, _, channels in changes)
 
 
+async def test_who_is_heard_again_asks(settings: Settings) -> None:
+    """Whoever has a way to the others, for the first time or again, tells them who is here and asks them the same."""
+    told = list[Control]()
+    async with opened(settings) as node:
+        here = PresenceService(node.database, node.log, node.clock, "here", told.append)
+        await here.connected(7)
+        told.clear()
+        here.control(Connected())
+        assert told == [NodeOnline("here", (7,), asks=True)]
+
+
 async def test_who_stood_still_judges_nobody(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a node was not told while it was frozen is no sign that others are gone: it asks them."""
     monkeypatch.setattr(presence, "HEARTBEAT_S", 0.05)
@@ -57,5 +68,5 @@ async def test_who_stood_still_judges_nobody(settings: Settings, monkeypatch: py
                 await asyncio.sleep(0.01)
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)
-        assert [each.asks for each in told if isinstance(each, NodeOnline)][:2] == [True, True]
+        assert [each.asks for each in told if isinstance(each, NodeOnline)][:2] == [False, True]
         assert not [each for each in told if isinstance(each, PresenceChanged)]

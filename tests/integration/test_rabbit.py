@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -16,6 +18,7 @@ from aiormq.exceptions import AMQPError
 
 from crust.broker import rabbit, topology
 from crust.broker.rabbit import RabbitBroker
+from crust.events.control import Connected, Control, Typing
 from crust.log import Consumers, Leases, Way, coming
 from crust.runtime import opened
 from crust.settings import Settings
@@ -95,7 +98,7 @@ async def test_a_queue_that_refuses_holds_up_nobody(tmp_path: Path, rabbit_url: 
                     await asyncio.sleep(0.05)
             assert list(dict.fromkeys(program.positions)) == list(range(head + 1, head + 31))
             await until(lambda: talk.events[-1].position == head + 30)
-            assert talk.node.metrics.broker_refused[()] >= 29
+            await until(lambda: talk.node.metrics.broker_refused[()] >= 29)
             assert talk.node.metrics.broker_troubles["publishing"] == 1
     finally:
         await connection.close()
@@ -161,7 +164,6 @@ async def test_what_another_account_says_is_dropped(tmp_path: Path, rabbit_url: 
 async def test_connections_that_are_closed_come_back(tmp_path: Path, rabbit_url: str) -> None:
     """An operator closes all connections under load; outsiders miss nothing either."""
     async with talking(tmp_path, rabbit_url) as talk:
-        management, vhost = Management(rabbit_url), urlsplit(rabbit_url).path.lstrip("/")
         connection = await aiormq.connect(rabbit_url)
         channel = await connection.channel()
         await channel.queue_declare("kept", durable=True)
@@ -170,18 +172,24 @@ async def test_connections_that_are_closed_come_back(tmp_path: Path, rabbit_url:
         head = await talk.at_the_head()
         for _ in range(3):
             speaking = asyncio.create_task(talk.say(40))
-            closed: list[str] = []
-            async with asyncio.timeout(15):
-                while not closed:  # the list of connections is a second late
-                    for each in management.call("GET", "vhosts", vhost, "connections"):
-                        closed.append(each["name"])
-                        management.call("DELETE", "connections", each["name"])
-                    await asyncio.sleep(0.1)
+            await close_connections(rabbit_url)
             await speaking
             await talk.connected()
         last = await talk.at_the_head()
         assert talk.node.metrics.broker_troubles["publishing"] >= 1
         assert set(await drained(rabbit_url, "kept")) >= set(range(head + 1, last + 1))
+
+
+async def close_connections(url: str, named: str = "") -> None:
+    """As an operator: all, or all of one purpose."""
+    management, closed = Management(url), 0
+    async with asyncio.timeout(15):
+        while not closed:  # the list of connections is a second late
+            for each in management.call("GET", "vhosts", urlsplit(url).path.lstrip("/"), "connections"):
+                if each.get("user_provided_name", "").endswith(named):
+                    management.call("DELETE", "connections", each["name"])
+                    closed += 1
+            await asyncio.sleep(0.1)
 
 
 async def drained(url: str, queue: str) -> list[int]:
@@ -210,48 +218,82 @@ async def test_a_channel_error_ends_the_connection_and_nothing_else(tmp_path: Pa
             await program.until(5)
 
 
+async def test_deleted_exchanges_are_bound_to_again(tmp_path: Path, rabbit_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the exchanges go the bindings of a node that publishes nothing: soon it gets by its queue again what others write and tell."""
+    monkeypatch.setattr(rabbit, "DECLARED_S", 0.2)
+    async with talking(tmp_path, rabbit_url) as talk, second_node(talk) as second:
+        heard: list[Control] = []
+        second.on_control(heard.append)
+        management, vhost = Management(rabbit_url), urlsplit(rabbit_url).path.lstrip("/")
+        for name in (topology.EVENTS, topology.CONTROL):
+            management.call("DELETE", "exchanges", vhost, name)
+        await asyncio.sleep(1)
+        await talk.connected()
+        subscription, typing = second.subscribe(), Typing(talk.room, talk.ana.user_id, "start")
+        await talk.say()
+        async with asyncio.timeout(10):
+            while not await subscription.receive(1):  # of the queue alone: nobody looks into the log here
+                await talk.say()
+            while typing not in heard:
+                talk.broker.tell(typing)
+                await asyncio.sleep(0.1)
+
+
+async def test_whoever_can_be_told_again_says_so(tmp_path: Path, rabbit_url: str) -> None:
+    """Once both connections are there, and whenever one of them has come back."""
+    async with talking(tmp_path, rabbit_url) as talk, second_node(talk) as second:
+        heard: list[Control] = []
+        second.on_control(heard.append)
+        for purpose in ("publishing", "reading"):
+            await until(lambda: second._publishing.connected and second._reading.connected)
+            heard.clear()
+            await close_connections(rabbit_url, purpose)
+            await until(lambda: Connected() in heard)
+
+
 async def test_the_relay_is_one_node_and_then_another(tmp_path: Path, rabbit_url: str) -> None:
     """While one holds the lease the other waits; when the first stops, the second goes on where it was."""
-    async with talking(tmp_path, rabbit_url) as talk, outsider(rabbit_url) as program:
+    async with talking(tmp_path, rabbit_url) as talk, outsider(rabbit_url) as program, second_node(talk) as second:
         node = talk.node
-        leases = Leases(node.database, "second")
-        second = RabbitBroker(node.settings, "second", node.clock, node.log, Consumers(node.database, leases), leases, Metrics())
-        await second.start()
-        try:
-            await talk.say(5)
-            head = await talk.at_the_head()
-            assert [each.owner for each in await node.consumers.all()] == [node.name]
-            program.messages.clear()
-            await node.broker.stop()
-            await until(lambda: second._relay.at_work)
-            await talk.say(20)
-            await program.until(20)
-            assert program.positions == list(range(head + 1, head + 21))
-            assert [(each.owner, each.generation) for each in await node.consumers.all()] == [("second", 2)]
-        finally:
-            await second.stop()
+        await talk.say(5)
+        head = await talk.at_the_head()
+        assert [each.owner for each in await node.consumers.all()] == [node.name]
+        program.messages.clear()
+        await node.broker.stop()
+        await until(lambda: second._relay.at_work)
+        await talk.say(20)
+        await program.until(20)
+        assert program.positions == list(range(head + 1, head + 21))
+        assert [(each.owner, each.generation) for each in await node.consumers.all()] == [("second", 2)]
 
 
 async def test_another_nodes_events_reach_the_relay_at_once(tmp_path: Path, rabbit_url: str) -> None:
     """A node that is not the relay says that it has written; nobody waits for the second of silence."""
-    async with talking(tmp_path, rabbit_url) as talk:
-        node, leases = talk.node, Leases(talk.node.database, "second")
-        second = RabbitBroker(node.settings, "second", node.clock, node.log, Consumers(node.database, leases), leases, Metrics())
-        await second.start()
-        try:
-            await until(lambda: second._reads)
-            await talk.at_the_head()
-            node.broker.publish = second.publish  # type: ignore[method-assign]  # as if the second node had committed it
-            ages = []
-            for _ in range(20):
-                began, head = time.monotonic(), await position(node)
-                await talk.say()
-                await until(lambda head=head: talk.events[-1].position > head)
-                ages.append(time.monotonic() - began)
-                await asyncio.sleep(0.05)
-            assert sorted(ages)[10] < 0.5
-        finally:
-            await second.stop()
+    async with talking(tmp_path, rabbit_url) as talk, second_node(talk) as second:
+        node = talk.node
+        await talk.at_the_head()
+        node.broker.publish = second.publish  # type: ignore[method-assign]  # as if the second node had committed it
+        ages = []
+        for _ in range(20):
+            began, head = time.monotonic(), await position(node)
+            await talk.say()
+            await until(lambda head=head: talk.events[-1].position > head)
+            ages.append(time.monotonic() - began)
+            await asyncio.sleep(0.05)
+        assert sorted(ages)[10] < 0.5
+
+
+@asynccontextmanager
+async def second_node(talk: Talk) -> AsyncIterator[RabbitBroker]:
+    """Another node's broker over the same database."""
+    node, leases = talk.node, Leases(talk.node.database, "second")
+    second = RabbitBroker(node.settings, "second", node.clock, node.log, Consumers(node.database, leases), leases, Metrics())
+    await second.start()
+    try:
+        await until(lambda: second._publishing.connected and second._reading.connected)
+        yield second
+    finally:
+        await second.stop()
 
 
 # ---- a broker that goes away
@@ -287,7 +329,7 @@ async def test_the_broker_goes_and_comes_back(tmp_path: Path, own_rabbit: Rabbit
         head = await position(talk.node)
         await until(lambda: talk.events[-1].position == head, 5)
         assert time.monotonic() - began < 10
-        assert talk.node.broker._connected() == {"publishing": 0.0, "reading": 0.0}  # type: ignore[attr-defined]
+        assert talk.node.metrics.broker_connected.read() == {"publishing": 0.0, "reading": 0.0}
         if how == "wiped":
             own_rabbit.wipe()
         await asyncio.to_thread(own_rabbit.start)
@@ -324,10 +366,12 @@ async def test_a_blocked_connection_waits(tmp_path: Path, own_rabbit: RabbitServ
             await talk.say(30)
             await asyncio.sleep(4)  # several times the publish timeout
             assert await talk.node.consumers.offset("relay") == before
+            assert talk.node.metrics.broker_blocked.read() == {"publishing": 1.0, "reading": 0.0}
         finally:
             await asyncio.to_thread(own_rabbit.control, "set_vm_memory_high_watermark", "absolute", "1GB")
         await talk.at_the_head()
         assert dict(talk.node.metrics.broker_troubles) == troubles
+        await until(lambda: talk.node.metrics.broker_blocked.read()["publishing"] == 0.0)
 
 
 async def test_a_broker_that_was_never_there(tmp_path: Path, rabbit_url: str) -> None:

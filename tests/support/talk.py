@@ -41,7 +41,7 @@ class Talk:
 
     async def connected(self, within: float = RETURN_S) -> None:
         """Until both connections are there and the queue is read."""
-        await until(lambda: self.broker._reads and self.broker._relay.at_work, within)
+        await until(lambda: self.broker._reading.connected and self.broker._relay.at_work, within)
 
     async def at_the_head(self, within: float = RETURN_S) -> int:
         """Until the relay has published everything and the fan-out has it; then that has everything once and in order."""

@@ -36,7 +36,7 @@ async def torture(
     nodes: Annotated[int, Parameter(help="How many, over PostgreSQL.", validator=Number(gte=1, lte=20))] = 2,
     rate: Annotated[float, Parameter(help="Messages a second.", validator=Number(gt=0))] = 30.0,
     listeners: Annotated[int, Parameter(help="Websockets that listen all the time.", validator=Number(gte=1))] = 8,
-    crowd: Annotated[int, Parameter(help="Sockets, where a fault is about many.", validator=Number(gte=5))] = 200,
+    crowd: Annotated[int, Parameter(help="Sockets, where a fault is about many.", validator=Number(gte=5))] = 1000,
     scale: Annotated[float, Parameter(help="How long faults last, as a share of their full length.", validator=Number(gt=0, lte=10))] = 1.0,
     folder: Annotated[str, Parameter(help="Keep logs and data in this folder, which is not there yet.")] = "",
     json: Json = False,
@@ -67,8 +67,12 @@ async def torture(
                     _tell_outcome(outcome)
     except (ProcessFailed, Away, LookupError) as error:
         sys.exit(f"crust: {error.args[0]}")
+    reached = {outcome.fault for outcome in outcomes}
+    not_reached = sorted(each.name for each in chosen(plan, names) if each.name not in reached)
+    if not_reached:
+        _tell(f"not reached: {', '.join(not_reached)}")
     if json:
-        print_json(report.as_json(plan, outcomes))
+        print_json(report.as_json(plan, outcomes, not_reached))
     else:
         print(f"{report.heading(plan)}\n\n{report.table(outcomes)}")
     sys.exit(0 if outcomes and all(outcome.passed for outcome in outcomes) else 1)

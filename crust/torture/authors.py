@@ -1,4 +1,7 @@
-"""People who talk, over HTTP and over websockets, and repeat what was not acknowledged, under the same key."""
+"""People who talk, over HTTP and over websockets, and repeat what was not acknowledged, under the same key.
+
+Who talks over HTTP also edits some of it, and puts reactions on it.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,22 @@ import itertools
 import json
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
 
 from crust.log.tasks import first_to_end
 from crust.torture.accounts import Account
-from crust.torture.ledger import Said
+from crust.torture.ledger import Changed, Said
 from crust.torture.wire import AWAY, socket
 
 POST_S = 8.0  # for an answer; then it is asked again, perhaps of another node
 AGAIN_S = 0.1
+EDITED, REACTED = 0.2, 0.2  # of what is said over HTTP
+EMOJI = "👍"
 PIPELINED = 8  # messages of one websocket that wait for their answer
 OK, LATER, UNAVAILABLE = 200, 503, "unavailable"  # answers; one that is not there yet may be stored or not, and is asked for again
 
@@ -33,10 +38,22 @@ class Post:
     """A message that is not acknowledged yet."""
 
     channel: int
-    text: str
-    key: str
+    said: str
+    tail: str
     began: int
     wires: list[int] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return self.said + self.tail
+
+    @property
+    def key(self) -> str:
+        return f"key {self.said}"
+
+
+class Refused(Exception):
+    """An answer that nobody should get; says which."""
 
 
 class Author:
@@ -57,6 +74,7 @@ class Author:
         self._due = 0.0
         self.talking = asyncio.Event()
         self.said: list[Said] = []
+        self.changed: list[Changed] = []
         self.refused: list[str] = []
         self.repeats = self.retries = 0
         self.pace = 1.0
@@ -76,8 +94,8 @@ class Author:
             if self.talking.is_set():
                 break
         self.open += 1
-        text = f"trial {self.name} {next(self._numbers)}{self.tail()}"
-        return Post(self._chance.choice(self._channels), text, f"key {text}", next(self._ticks))
+        said = f"trial {self.name} {next(self._numbers)}"
+        return Post(self._chance.choice(self._channels), said, self.tail(), next(self._ticks))
 
     def _acknowledged(self, post: Post, message: dict[str, Any]) -> None:
         self.repeats += bool(message.get("duplicate"))
@@ -86,7 +104,7 @@ class Author:
         self.open -= 1
 
     def _refused(self, post: Post, why: object) -> None:
-        """An answer that nobody should get; the message counts as never said."""
+        """An answer that nobody should get; the message, or what was to be done with it, counts as never said."""
         self.refused.append(f"{post.text}: {why}")
         self.open -= 1
 
@@ -96,7 +114,7 @@ class Author:
 
 
 class HttpAuthor(Author):
-    """Posts one message after another."""
+    """Posts one message after another; once it is acknowledged it may be edited, and get a reaction."""
 
     async def live(self) -> None:
         """Talk, until cancelled."""
@@ -105,16 +123,47 @@ class HttpAuthor(Author):
                 await self._say(session, await self._next())
 
     async def _say(self, session: aiohttp.ClientSession, post: Post) -> None:
+        try:
+            message = await self._answer(session, "/message/edit", self._fields(post))
+        except Refused as refused:
+            self._refused(post, refused)
+            return
+        self._acknowledged(post, message)
+        self.open += 1  # what is done with it, too, is waited for
+        try:
+            await self._change(session, post, message["id"])
+        except Refused as refused:
+            self._refused(post, refused)
+        else:
+            self.open -= 1
+
+    async def _change(self, session: aiohttp.ClientSession, post: Post, message: str) -> None:
+        if self._chance.random() < EDITED:
+            text = f"{post.said}!{post.tail}"
+            await self._answer(session, "/message/edit", {"id": message, "contents": text, "client_msg_id": f"edit {post.key}"})
+            self.said[-1] = replace(self.said[-1], text=text)
+            self.changed.append(Changed(int(message), "message", "edited"))
+        if self._chance.random() < REACTED:
+            await self._answer(session, "/message/react", {"id": message, "emoji": EMOJI})
+            self.changed.append(Changed(int(message), "reaction", "added"))
+
+    async def _answer(self, session: aiohttp.ClientSession, path: str, fields: Mapping[str, str]) -> dict[str, Any]:
+        """Ask, of one node or another, until there is an answer.
+
+        Raises:
+            Refused: it is one that nobody should get.
+        """
         while True:
             try:
-                async with session.post(self._choose() + "/message/edit", data=self._fields(post)) as answer:
+                async with session.post(self._choose() + path, data=fields) as answer:
                     status, body = answer.status, await answer.read()
             except AWAY:
                 status, body = LATER, b""
             if status == OK:
-                return self._acknowledged(post, json.loads(body)["response"])
+                found: dict[str, Any] = json.loads(body).get("response", {})
+                return found
             if status != LATER:
-                return self._refused(post, f"{status} {body.decode(errors='replace')[:300]}")
+                raise Refused(f"{status} {body.decode(errors='replace')[:300]}")
             self.retries += 1
             await asyncio.sleep(AGAIN_S)
 

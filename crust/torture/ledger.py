@@ -31,6 +31,14 @@ class Said:
     wire: int = 0
 
 
+class Changed(NamedTuple):
+    """What was acknowledged that was done to a message: type and event, as the log has it."""
+
+    message: int
+    type: str
+    event: str
+
+
 class Stored(NamedTuple):
     """A message as the database has it."""
 
@@ -40,7 +48,7 @@ class Stored(NamedTuple):
 
 
 class Logged(NamedTuple):
-    """A `message created` of the log."""
+    """An event of the log that is about a message."""
 
     position: int
     message: int
@@ -48,7 +56,7 @@ class Logged(NamedTuple):
 
 @dataclass(slots=True)
 class Heard:
-    """What came to one who listens: (position, message) of each `message created`; the other positions count for the order only.
+    """What came to one who listens: of messages and reactions which it was; the other positions count for the order only.
 
     Args:
         since: the position after which everything has to come.
@@ -56,7 +64,7 @@ class Heard:
 
     name: str
     since: int
-    created: list[Logged] = field(default_factory=list)
+    events: list[Logged] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
 
 
@@ -78,7 +86,7 @@ class Handled(NamedTuple):
 
 WRONGS = (
     "lost", "stored twice", "out of order", "from nowhere", "not in the log",
-    "not received", "received twice", "received out of order", "started afresh",
+    "not received", "received twice", "received out of order", "started afresh", "served though deaf",
     "missed by the reader", "taken twice", "taken out of order", "never came by RabbitMQ", "refused", "never acknowledged",
     "not handled", "innocents parked", "poison not parked", "effects not once", "acted too often", "handled out of order",
 )  # fmt: skip
@@ -162,13 +170,25 @@ def _compare_log(wrongs: Wrongs, stored: Iterable[Stored], logged: Iterable[Logg
         wrongs.note("not in the log", f"message {message} is in the log and not stored")
 
 
+def compare_changed(wrongs: Wrongs, changed: Iterable[Changed], logged: Iterable[Changed]) -> None:
+    """Everything that was acknowledged as done to a message is in the log, once; and nothing else is."""
+    done, told = set(changed), Counter(logged)
+    for each in done - told.keys():
+        wrongs.note("lost", f"{each.type} {each.event}, of message {each.message}")
+    for each, times in told.items():
+        if each not in done:
+            wrongs.note("from nowhere", f"{each.type} {each.event}, of message {each.message}", times)
+        elif times > 1:
+            wrongs.note("stored twice", f"{each.type} {each.event}, of message {each.message}: {times} times", times - 1)
+
+
 # ---- those who listen
 
 
 def compare_heard(wrongs: Wrongs, logged: Sequence[Logged], heard: Heard) -> None:
     """Everything after its start has come to a listener, once, in order."""
     due = {each for each in logged if each.position > heard.since}
-    missing = due - set(heard.created)
+    missing = due - set(heard.events)
     if missing:
         wrongs.note("not received", f"{heard.name} missed {len(missing)}, the first at {min(missing).position}", len(missing))
     twice = _repeated(heard.positions)

@@ -17,9 +17,9 @@ from crust.torture.ledger import Heard, Logged
 from crust.torture.wire import AWAY, socket
 
 AGAIN_S = 0.2
+ABOUT = {"message": "id", "reaction": "message_id"}  # type → where it says which message it is about
 NARROW = 4096  # bytes that the kernel takes in for who reads nothing
 OPEN_S = 10.0
-ESTABLISHED = 1  # of Linux's states of a TCP connection
 UPGRADE = (
     "GET /websocket/client HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Session-ID: {session}\r\nX-Client-ID: {client}\r\n\r\n"
@@ -68,8 +68,8 @@ class Listener:
         elif "position" in frame:
             self.position = frame["position"]
             self.heard.positions.append(self.position)
-            if (frame["type"], frame["event"]) == ("message", "CREATED"):
-                self.heard.created.append(Logged(self.position, int(frame["data"]["id"])))
+            if frame["type"] in ABOUT:
+                self.heard.events.append(Logged(self.position, int(frame["data"][ABOUT[frame["type"]]])))
 
     def _hello(self, hello: Mapping[str, Any]) -> None:
         if hello["resumed"]:
@@ -88,7 +88,7 @@ class Listener:
 
 
 class Deaf:
-    """A websocket that is opened and never read. The server is to hang up, and nobody else to notice."""
+    """A websocket that is opened and never read. The server is to give it up, and nobody else to notice."""
 
     def __init__(self, account: Account, port: int) -> None:
         self._account, self._port = account, port
@@ -106,11 +106,6 @@ class Deaf:
             answer = await loop.sock_recv(self._socket, 12)
         if not answer.startswith(b"HTTP/1.1 101"):
             raise OSError(f"the upgrade was answered {answer!r}")
-
-    @property
-    def hung_up(self) -> bool:
-        """Whether the server has ended the connection, by the kernel's word."""
-        return self._socket.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, 1)[0] != ESTABLISHED
 
     def close(self) -> None:
         self._socket.close()

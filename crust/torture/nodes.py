@@ -54,6 +54,15 @@ class Node:
                 raise ProcessFailed(f"{self.name} is not ready after {START_S:g} s: {self.process.log()}")
             await asyncio.sleep(0.05)
 
+    async def metric(self, name: str) -> float:
+        """What `/metrics` says of one, labels included."""
+        page = await asyncio.to_thread(self._page, "/metrics")
+        return next(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(f"{name} "))
+
+    def _page(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=START_S) as answer:
+            return str(answer.read(), "utf-8")
+
     def _ready(self) -> bool:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ready", timeout=LOOK_S) as answer:

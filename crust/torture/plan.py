@@ -32,7 +32,7 @@ class Plan:
     socket_authors: int = 2
     listeners: int = 8
     channels: int = 4
-    crowd: int = 200
+    crowd: int = 1000
     scale: float = 1.0
     folder: str = ""
 

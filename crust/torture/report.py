@@ -16,6 +16,7 @@ GROUPS = {
     "sockets: lost": ("not received", "started afresh"),
     "twice ": ("received twice",),
     "disorder ": ("received out of order",),
+    "deaf": ("served though deaf",),
     "reader: lost": ("missed by the reader", "never came by RabbitMQ"),
     "twice  ": ("taken twice",),
     "disorder  ": ("taken out of order",),
@@ -83,10 +84,11 @@ def reasons(outcome: Outcome) -> list[str]:
     return [] if outcome.passed else found
 
 
-def as_json(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """All of it."""
+def as_json(plan: Plan, outcomes: Sequence[Outcome], not_reached: Sequence[str]) -> dict[str, Any]:
+    """All of it, with the faults that were wanted and not begun."""
     return {
         "seed": plan.seed,
+        "not_reached": not_reached,
         "passed": bool(outcomes) and all(outcome.passed for outcome in outcomes),
         "outcomes": [
             {

@@ -166,7 +166,7 @@ class Stage:
 
     async def last_message(self, head: int) -> int:
         """The newest position up to there that goes to all who listen."""
-        sql = "SELECT coalesce(max(position), 0) FROM event WHERE type = 'message' AND event = 'created' AND position <= $1"
+        sql = "SELECT coalesce(max(position), 0) FROM event WHERE type IN ('message', 'reaction') AND position <= $1"
         [[position]] = await self.store.rows(sql, head)
         return int(position)
 

@@ -11,11 +11,13 @@ from crust.torture import killing, links, poison, services  # noqa: F401  # they
 from crust.torture.building import staged
 from crust.torture.faults import HEAD_S, Fault, chosen
 from crust.torture.ledger import (
+    Changed,
     Logged,
     Said,
     Stored,
     Wrongs,
     compare_came,
+    compare_changed,
     compare_heard,
     compare_stored,
     compare_taken,
@@ -25,7 +27,8 @@ from crust.torture.plan import Plan
 from crust.torture.stage import POLL_S, Stage
 from crust.torture.stores import Away
 
-LOGGED = "SELECT position, object FROM event WHERE position > $1 AND type = 'message' AND event = 'created' ORDER BY position"
+LOGGED = "SELECT position, object FROM event WHERE position > $1 AND type IN ('message', 'reaction') ORDER BY position"
+CHANGED = "SELECT object, type, event FROM event WHERE position > $1 AND (type = 'reaction' OR type = 'message' AND event <> 'created')"
 LOGGED_OF_AUTHORS = (  # without what plugins have said
     "SELECT e.position, e.object FROM event e LEFT JOIN message m ON m.id = e.object WHERE e.position > $1 AND e.type = 'message'"
     " AND e.event = 'created' AND (m.contents IS NULL OR m.contents LIKE 'trial %') ORDER BY e.position"
@@ -102,9 +105,9 @@ async def run(
         LookupError: there is no such fault, or what it needs is not there.
     """
     loop = asyncio.get_running_loop()
-    until = None if minutes is None else loop.time() + 60 * minutes
     todo, order, number = chosen(plan, faults), random.Random(f"{plan.seed} order"), 0
     async with staged(plan, tell) as stage:
+        until = None if minutes is None else loop.time() + 60 * minutes
         while repeats is None or number < repeats:
             for each in order.sample(todo, len(todo)):
                 if until is not None and loop.time() >= until:
@@ -150,7 +153,7 @@ async def _mark(stage: Stage) -> Mark:
     for listener in stage.listeners:
         listener.begin()
     for author in stage.authors:
-        author.said, author.refused = [], []
+        author.said, author.changed, author.refused = [], [], []
         author.repeats = author.retries = 0
     [[message]] = await stage.store.rows("SELECT coalesce(max(id), 0) FROM message")
     came = await stage.reader.rows("SELECT coalesce(max(number), 0) FROM came") if stage.reader else [[0]]
@@ -199,6 +202,10 @@ async def _reckon(stage: Stage, fault: Fault, mark: Mark, outcome: Outcome) -> N
     stored = await _stored(stage, mark)
     logged = await _logged(stage, mark)
     compare_stored(wrongs, said, stored, await _logged(stage, mark, LOGGED_OF_AUTHORS))
+    compare_changed(
+        wrongs, [each for author in stage.authors for each in author.changed],
+        [Changed(*row) for row in await stage.store.rows(CHANGED, mark.position)],
+    )  # fmt: skip
     for author in stage.authors:
         for why in author.refused:
             wrongs.note("refused", why)

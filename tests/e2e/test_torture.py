@@ -114,7 +114,7 @@ async def hide_an_event(stage: Stage) -> str:
 async def deafen_a_listener(stage: Stage) -> str:
     """A client loses what it has heard."""
     await asyncio.sleep(1)
-    stage.listeners[0].heard.created.pop()
+    stage.listeners[0].heard.events.pop()
     return "one"
 
 
@@ -195,6 +195,14 @@ async def test_what_cannot_be_done_is_said() -> None:
     process = command("--list", "--json")
     out, _ = process.communicate(timeout=60)
     assert {each["fault"] for each in json.loads(out)} == set(REGISTRY)
+
+
+async def test_what_was_not_reached_is_said() -> None:
+    """The minutes are over before a fault's turn: it is named, so that nobody takes it for passed."""
+    process = command("--broker-url", "none", "--faults", "storm,clients-delay", "--minutes", "0", "--json")
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(out)["not_reached"]) == (1, ["clients-delay", "storm"])
+    assert "not reached: clients-delay, storm" in errors
 
 
 async def test_the_commands_of_the_readme_are_understood() -> None:

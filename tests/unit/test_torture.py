@@ -11,6 +11,7 @@ from crust.torture import killing, links, poison, services
 from crust.torture.faults import REGISTRY, chosen
 from crust.torture.ledger import (
     WRONGS,
+    Changed,
     Handled,
     Heard,
     Logged,
@@ -18,6 +19,7 @@ from crust.torture.ledger import (
     Stored,
     Wrongs,
     compare_came,
+    compare_changed,
     compare_handled,
     compare_heard,
     compare_stored,
@@ -90,6 +92,21 @@ def test_the_log() -> None:
     assert stored(logged=LOGGED[1:]) == {"not in the log": 1}
     assert stored(logged=[*LOGGED, Logged(90, SAID[0].id)]) == {"not in the log": 1}
     assert stored(logged=[*LOGGED, Logged(90, 555)]) == {"not in the log": 1}
+
+
+def test_changes() -> None:
+    """Each edit and each reaction is in the log once, as it was acknowledged."""
+    done = [Changed(101, "message", "edited"), Changed(102, "reaction", "added")]
+
+    def changes(logged: list[Changed]) -> dict[str, int]:
+        wrongs = Wrongs()
+        compare_changed(wrongs, done, logged)
+        return found(wrongs)
+
+    assert changes(done) == {}
+    assert changes(done[1:]) == {"lost": 1}
+    assert changes([*done, done[0]]) == {"stored twice": 1}
+    assert changes([*done, Changed(103, "message", "removed")]) == {"from nowhere": 1}
 
 
 def heard(positions: list[int], since: int = 0, created: list[Logged] = LOGGED) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A tenth of `crust torture`, with a fixed seed; and the proof that it would find what it looks for."""
+"""`crust torture` does what it says, shown with some of its faults (.ci/run has a tenth of all); and it would find what it looks for."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def must_pass(found: Sequence[Outcome], *faults: str) -> None:
 async def test_two_nodes_survive(folder: Path) -> None:
     """Two nodes over PostgreSQL and a RabbitMQ of the trial's own: nothing is lost, doubled or out of order, all is at the head soon."""
     plan = replace(SHORT, database=POSTGRES_URL, broker="rabbit", folder=str(folder))
-    faults = ("kill-node", "kill-broker", "deliveries", "broker-cut", "postgres-terminate", "clients-reset")
+    faults = ("kill-broker", "deliveries", "clients-reset")
     found = await outcomes(plan, *faults)
     must_pass(found, *faults)
     by_name = {outcome.fault: outcome for outcome in found}

@@ -284,8 +284,8 @@ def collect_seldom() -> None:
 
 async def _invite_the_first(node: Node) -> None:
     """On an empty server, print the link that makes the first administrator."""
-    if await node.core.accounts.empty():
-        link = f"{node.settings.effective_public_url}/setup?token={node.core.accounts.new_setup_token()}"
+    if token := await node.core.accounts.new_setup_token():
+        link = f"{node.settings.effective_public_url}/setup?token={token}"
         print(f"There is no account yet. Make the first administrator here, once:\n{link}", flush=True)  # noqa: T201  # for the person at the terminal, not for the log
 
 

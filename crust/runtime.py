@@ -174,12 +174,11 @@ async def serve(
     with listening(settings.host, settings.port) as listener:
         port: int = listener.getsockname()[1]
         settings = settings.model_copy(update={"port": port})
-        async with opened(settings, clock, connected=True, filters=chain) as node:
-            with serving(node.database):
-                collect_seldom()
-                seen = node if through is None else replace(node, broker=through(node.broker))
-                async with hosting(seen, wanted, chain, "serve", strict=strict) as plugins:
-                    await _serve(seen, plugins, run, listener, stop)
+        async with serving(settings), opened(settings, clock, connected=True, filters=chain) as node:
+            collect_seldom()
+            seen = node if through is None else replace(node, broker=through(node.broker))
+            async with hosting(seen, wanted, chain, "serve", strict=strict) as plugins:
+                await _serve(seen, plugins, run, listener, stop)
 
 
 def asked_to_stop() -> asyncio.Event:

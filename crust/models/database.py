@@ -245,21 +245,14 @@ class Database:
         engine = "crust.models.asyncpg_engine"
         size = own.pool_size
         reading = {"default_transaction_read_only": "on", "statement_timeout": f"{own.statement_timeout_s * 1000:.0f}"}
+        migrating = {**self._writer_settings(), "statement_timeout": "0"}
         return {
             self._writer: {
                 "engine": engine,
                 "credentials": {**common, "minsize": 1, "maxsize": 3, "server_settings": self._writer_settings()},
             },
             self._reader: {"engine": engine, "credentials": {**common, "minsize": 1, "maxsize": size, "server_settings": reading}},
-            self._migrator: {
-                "engine": engine,
-                "credentials": {
-                    **unlimited,
-                    "minsize": 1,
-                    "maxsize": 1,
-                    "server_settings": {**self._writer_settings(), "statement_timeout": "0"},
-                },
-            },
+            self._migrator: {"engine": engine, "credentials": {**unlimited, "minsize": 1, "maxsize": 1, "server_settings": migrating}},
         }
 
     def _writer_settings(self) -> dict[str, str]:

@@ -139,7 +139,7 @@ async def serving(settings: Settings) -> AsyncIterator[None]:
     (PostgreSQL's nodes may be upgraded one by one.)
 
     Raises:
-        StartRefused: as in `migrate`, or somebody is migrating right now.
+        StartRefused: as in `migrate`, or somebody migrates or replaces it for long.
     """
     path = settings.sqlite_path
     if path is None:
@@ -148,8 +148,12 @@ async def serving(settings: Settings) -> AsyncIterator[None]:
     async with Database(settings).opened() as database:
         await migrate(database)
     with lock_file(path).open("a") as file:
-        if not _try_lock(file, fcntl.LOCK_SH):
-            raise StartRefused(f"{path} is being migrated by another process")
+        for _ in range(round(LOCK_WAIT_S / 0.1)):
+            if _try_lock(file, fcntl.LOCK_SH):
+                break
+            await asyncio.sleep(0.1)  # a command that was started at the same moment looks whether there is something to migrate
+        else:
+            raise StartRefused(f"another process has been migrating or replacing {path} for {LOCK_WAIT_S:.0f} s")
         yield
 
 

@@ -85,8 +85,9 @@ async def test_nobody_migrates_under_a_running_server(tmp_path: Path, monkeypatc
             await migrate(database)
 
 
-async def test_a_server_opens_nothing_that_is_replaced_meanwhile(tmp_path: Path) -> None:
-    """It migrates an empty folder, and holds the lock before it opens the database for good; while somebody else has that, it refuses."""
+async def test_a_server_opens_nothing_that_is_replaced_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It migrates an empty folder, and holds the lock before it opens the database for good; while somebody else has that, it waits."""
+    monkeypatch.setattr("crust.models.migrate.LOCK_WAIT_S", 0.3)
     settings = Settings(data_dir=tmp_path)
     path = tmp_path / "crust.db"
     async with serving(settings):
@@ -94,7 +95,7 @@ async def test_a_server_opens_nothing_that_is_replaced_meanwhile(tmp_path: Path)
             pass
         async with Database(settings).opened() as database:
             assert await applied(database) == shipped()
-    with alone(path), pytest.raises(StartRefused, match="by another process"):
+    with alone(path), pytest.raises(StartRefused, match="migrating or replacing"):
         async with serving(settings):
             pass
 

@@ -174,12 +174,11 @@ async def serve(
     with listening(settings.host, settings.port) as listener:
         port: int = listener.getsockname()[1]
         settings = settings.model_copy(update={"port": port})
-        async with opened(settings, clock, connected=True, filters=chain) as node:
-            with serving(node.database):
-                collect_seldom()
-                seen = node if through is None else replace(node, broker=through(node.broker))
-                async with hosting(seen, wanted, chain, "serve", strict=strict) as plugins:
-                    await _serve(seen, plugins, run, listener, stop)
+        async with serving(settings), opened(settings, clock, connected=True, filters=chain) as node:
+            collect_seldom()
+            seen = node if through is None else replace(node, broker=through(node.broker))
+            async with hosting(seen, wanted, chain, "serve", strict=strict) as plugins:
+                await _serve(seen, plugins, run, listener, stop)
 
 
 def asked_to_stop() -> asyncio.Event:
@@ -284,8 +283,8 @@ def collect_seldom() -> None:
 
 async def _invite_the_first(node: Node) -> None:
     """On an empty server, print the link that makes the first administrator."""
-    if await node.core.accounts.empty():
-        link = f"{node.settings.effective_public_url}/setup?token={node.core.accounts.new_setup_token()}"
+    if token := await node.core.accounts.new_setup_token():
+        link = f"{node.settings.effective_public_url}/setup?token={token}"
         print(f"There is no account yet. Make the first administrator here, once:\n{link}", flush=True)  # noqa: T201  # for the person at the terminal, not for the log
 
 

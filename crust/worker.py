@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from crust.clock import Clock, SystemClock
 from crust.host.chain import FilterChain
 from crust.log.tasks import first_to_end
-from crust.models.migrate import serving
 from crust.runtime import asked_to_stop, hosting, opened, plugins_of
 from crust.settings import Settings, SettingsError
 from crust.telemetry import get_logger
@@ -32,12 +31,13 @@ async def work(settings: Settings, clock: Clock | None = None, *, strict: bool =
     wanted = plugins_of(settings, strict=strict)
     if not wanted:
         log.warning("no plugin is configured and enabled: there is nothing to do")
-    async with opened(settings, clock, connected=True, filters=chain) as node:
-        with serving(node.database):
-            async with hosting(node, wanted, chain, "worker", strict=strict) as plugins:
-                log.info("working", plugins=[each.name for each in wanted if each.settings.run_in != "serve"])
-                await (first_to_end(plugins.run(), stop.wait()) if wanted else stop.wait())
-                log.info("stopping")
+    async with (
+        opened(settings, clock, connected=True, filters=chain) as node,
+        hosting(node, wanted, chain, "worker", strict=strict) as plugins,
+    ):
+        log.info("working", plugins=[each.name for each in wanted if each.settings.run_in != "serve"])
+        await (first_to_end(plugins.run(), stop.wait()) if wanted else stop.wait())
+        log.info("stopping")
 
 
 def missing(settings: Settings) -> Iterator[str]:

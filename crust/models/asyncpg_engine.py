@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
@@ -47,7 +47,7 @@ class PooledContext(TransactionContextPooled):
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
-            async with asyncio.timeout(END_S):
+            async with asyncio.timeout(END_S if kind is not None else cast("PooledClient", self.client._parent).commit_s):
                 if kind is None:
                     await self.client.commit()
                 else:
@@ -71,6 +71,11 @@ class PooledClient(AsyncpgDBClient):
     """A pool of connections."""
 
     connection_class = Unchanged  # type: ignore[assignment]  # the same, of rows of any class
+
+    @property
+    def commit_s(self) -> float | None:
+        """Within which a commit has to be done; None where statements have no limit either."""
+        return END_S if "command_timeout" in self.extra else None
 
     def _in_transaction(self) -> TransactionContext:
         return PooledContext(TransactionWrapper(self), self._pool_init_lock)

@@ -2,7 +2,7 @@
 
 Models use the reading connection's name. Outside a transaction that is the reading one, which the database itself keeps from writing;
 inside `Database.transaction()` it is the open transaction, for the task that opened it and for whoever it lends it to (`Database.using`).
-So nothing can be written past the gate by mistake.
+So nothing can be written past the gate by mistake. (A third connection is there while migrations run.)
 
 Statements are written with `$1`, `$2` …; SQLite is given `?1`, `?2` ….
 """
@@ -141,7 +141,7 @@ class Database:
         self._failures = (metrics or Metrics()).database_unavailable
         self.dialect: Literal["sqlite", "postgres"] = "sqlite" if settings.sqlite_path else "postgres"
         # Tortoise keeps prepared statements by these names for the whole process, whichever the database.
-        self._reader, self._writer = f"{self.dialect} reader", f"{self.dialect} writer"
+        self._reader, self._writer, self._migrator = (f"{self.dialect} {name}" for name in ("reader", "writer", "migrator"))
         self._context = TortoiseContext()
 
     # ---- open and close
@@ -211,9 +211,11 @@ class Database:
             "cache_size": -32768,
         }
         engine = "crust.models.sqlite_engine"
+        writer = {"engine": engine, "credentials": {**common, "journal_size_limit": 67108864}}
         return {
-            self._writer: {"engine": engine, "credentials": {**common, "journal_size_limit": 67108864}},
+            self._writer: writer,
             self._reader: {"engine": engine, "credentials": {**common, "journal_size_limit": 67108864, "query_only": "ON"}},
+            self._migrator: writer,
         }
 
     @property
@@ -237,17 +239,20 @@ class Database:
 
     def _postgres_connections(self) -> dict[str, Any]:
         own = self._settings.database
+        unlimited = {**self.postgres_address(), "application_name": APPLICATION}
         # A little more than the server's own limit: this one is for when the server, or the way to it, does not answer at all.
-        common = {**self.postgres_address(), "application_name": APPLICATION, "command_timeout": own.statement_timeout_s + 1}
+        common = {**unlimited, "command_timeout": own.statement_timeout_s + 1}
         engine = "crust.models.asyncpg_engine"
         size = own.pool_size
         reading = {"default_transaction_read_only": "on", "statement_timeout": f"{own.statement_timeout_s * 1000:.0f}"}
+        migrating = {**self._writer_settings(), "statement_timeout": "0"}
         return {
             self._writer: {
                 "engine": engine,
                 "credentials": {**common, "minsize": 1, "maxsize": 3, "server_settings": self._writer_settings()},
             },
             self._reader: {"engine": engine, "credentials": {**common, "minsize": 1, "maxsize": size, "server_settings": reading}},
+            self._migrator: {"engine": engine, "credentials": {**unlimited, "minsize": 1, "maxsize": 1, "server_settings": migrating}},
         }
 
     def _writer_settings(self) -> dict[str, str]:
@@ -350,6 +355,21 @@ class Database:
             async with self.writer._in_transaction() as transaction:
                 with self.using(transaction):
                     yield transaction
+
+    @asynccontextmanager
+    async def migrating(self) -> AsyncIterator[TransactionalDBClient]:
+        """The same, for statements that take as long as they need: they may rewrite a large table.
+
+        They wait no longer for a lock than others do, since whoever wants the same table, be it only to read it, waits behind them.
+        """
+        client = self._context.connections.get(self._migrator)
+        try:
+            with unavailable(self._failures):
+                async with client._in_transaction() as transaction:
+                    with self.using(transaction):
+                        yield transaction
+        finally:
+            await client.close()
 
     @asynccontextmanager
     async def transaction_with(self, query: str) -> AsyncIterator[tuple[TransactionalDBClient, Sequence[Row]]]:

@@ -18,8 +18,10 @@ import asyncpg
 from tortoise.migrations.executor import MigrationExecutor, MigrationTarget
 from tortoise.migrations.recorder import MigrationRecorder
 
+from crust.errors import Unavailable
 from crust.models import migrations
 from crust.models.database import Database, StartRefused
+from crust.settings import Settings
 
 LOCK_WAIT_S = 30.0  # another process is migrating; more than that, and a person should look
 ADVISORY_LOCK = 0x63727573  # "crus": any number will do, if all use the same
@@ -47,7 +49,7 @@ async def migrate(database: Database, upto: str | None = None) -> list[str]:
         upto: the last one to apply; left out, all.
 
     Raises:
-        StartRefused: a server runs on this SQLite file, or somebody else holds the lock for long.
+        StartRefused: a server runs on this SQLite file, somebody else holds the lock for long, or a table is in use.
     """
     if not await pending(database):
         return []
@@ -62,10 +64,24 @@ async def _apply(database: Database, targets: list[MigrationTarget] | None) -> N
     outside = MigrationExecutor(database.writer, database.tortoise_apps)
     # Outside the transaction: on PostgreSQL a look at a table that is not there would abort it.
     await MigrationRecorder(database.writer).ensure_schema(outside._schema_editor(atomic=False))
-    async with database.transaction() as transaction:
-        await MigrationExecutor(transaction, database.tortoise_apps).migrate(targets, direction="forward")
-        sql = "INSERT INTO log (id, epoch, position, last_id) SELECT 1, $1, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM log)"
-        await database.execute(sql, new_epoch())
+    with _tables_in_use():
+        async with database.migrating() as transaction:
+            await MigrationExecutor(transaction, database.tortoise_apps).migrate(targets, direction="forward")
+            sql = "INSERT INTO log (id, epoch, position, last_id) SELECT 1, $1, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM log)"
+            await database.execute(sql, new_epoch())
+
+
+@contextmanager
+def _tables_in_use() -> Iterator[None]:
+    """Say what a migration waits for in vain. (A node that froze is not it: PostgreSQL ends its transaction before that.)"""
+    try:
+        yield
+    except Unavailable as error:
+        if isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+            raise StartRefused(
+                "a table that has to be migrated is in use, as by a backup or an export: start again when that is done"
+            ) from error
+        raise
 
 
 def new_epoch() -> str:
@@ -88,7 +104,9 @@ async def _postgres_lock(database: Database) -> AsyncIterator[None]:
         try:
             await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK, timeout=LOCK_WAIT_S)
         except TimeoutError:
-            raise StartRefused(f"another process has been migrating this database for {LOCK_WAIT_S:.0f} s") from None
+            raise StartRefused(
+                f"another process has been migrating this database for {LOCK_WAIT_S:.0f} s: start again when it is done"
+            ) from None
         yield
     finally:
         await connection.close()
@@ -114,19 +132,28 @@ async def _file_lock(database: Database) -> AsyncIterator[None]:
         yield
 
 
-@contextmanager
-def serving(database: Database) -> Iterator[None]:
-    """Held by a server as long as it runs, so that nobody migrates under it. (PostgreSQL's nodes may be upgraded one by one.)
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[None]:
+    """Held by a server from before it opens its database, so that nobody migrates or replaces it meanwhile; it is migrated first.
+
+    (PostgreSQL's nodes may be upgraded one by one.)
 
     Raises:
-        StartRefused: somebody is migrating right now.
+        StartRefused: as in `migrate`, or somebody migrates or replaces it for long.
     """
-    if database.dialect == "postgres":
+    path = settings.sqlite_path
+    if path is None:
         yield
         return
-    with lock_file(database.sqlite_path).open("a") as file:
-        if not _try_lock(file, fcntl.LOCK_SH):
-            raise StartRefused(f"{database.sqlite_path} is being migrated by another process")
+    async with Database(settings).opened() as database:
+        await migrate(database)
+    with lock_file(path).open("a") as file:
+        for _ in range(round(LOCK_WAIT_S / 0.1)):
+            if _try_lock(file, fcntl.LOCK_SH):
+                break
+            await asyncio.sleep(0.1)  # a command that was started at the same moment looks whether there is something to migrate
+        else:
+            raise StartRefused(f"another process has been migrating or replacing {path} for {LOCK_WAIT_S:.0f} s")
         yield
 
 

@@ -158,7 +158,10 @@ class Session(Model):
 
 
 class Invitation(Model):
-    """A link by which people come into an organisation; `token_hash` is SHA-256 of the secret in it."""
+    """A link by which people come into an organisation; `token_hash` is SHA-256 of the secret in it.
+
+    `organisation_id` is 0 for one that makes the first administrator of an empty server.
+    """
 
     id = IdField(primary_key=True)
     token_hash = text(64, unique=True)

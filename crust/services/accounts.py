@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import NamedTuple
 
 import msgspec
 
 from crust import settings
+from crust.clock import Clock
 from crust.errors import Conflict, Gone, NotFound
 from crust.events import objects
 from crust.ids import hash_secret, new_secret
 from crust.log import Change, Log, NewEvent
 from crust.models.database import Database
-from crust.models.tables import Organisation, OrganisationMember, User
+from crust.models.tables import Invitation, Organisation, OrganisationMember, User
 from crust.services import keys, names, views
 from crust.services.actor import Actor
 from crust.services.keys import Key
@@ -23,8 +23,10 @@ from crust.services.paging import Part
 from crust.services.passwords import Passwords
 from crust.services.presence import PresenceService
 from crust.services.rights import may_administer
-from crust.services.sessions import Sessions
+from crust.services.sessions import DAY_MS, Sessions
 
+NOWHERE = 0  # the organisation that a link for the first administrator leads into: there is none yet
+USED = "This link has been used: the server has an administrator."
 LISTED = f"""
 SELECT {views.USER_COLUMNS}, u.email, u.is_admin FROM "user" u WHERE u.kind <> 'ghost' ORDER BY u.id
 """
@@ -66,18 +68,17 @@ class Accounts:
     """See the module.
 
     Args:
-        home_name: what the home organisation of an empty server is called.
+        organisations: what the home organisation of an empty server is called, and for how many days a link holds.
     """
 
     def __init__(
-        self, database: Database, log: Log, members: Members, passwords: Passwords, presence: PresenceService, sessions: Sessions,
-        organisations: settings.Organisations,
+        self, database: Database, log: Log, clock: Clock, members: Members, passwords: Passwords, presence: PresenceService,
+        sessions: Sessions, organisations: settings.Organisations,
     ) -> None:  # fmt: skip
-        self._database, self._log, self._members = database, log, members
+        self._database, self._log, self._clock, self._members = database, log, clock, members
         self._passwords, self._presence, self._sessions = passwords, presence, sessions
-        self._home_name = organisations.home_name
+        self._home_name, self._link_days = organisations.home_name, organisations.invitation_days
         self.lookalikes = Lookalikes(database, members)
-        self._setup_token: str | None = None
 
     # ---- adding
 
@@ -104,7 +105,7 @@ class Accounts:
         checked = await self._checked(username, name, email, password)
         async with self._log.change() as change:
             if only_if_empty and not await self.empty():
-                raise Gone("This link has been used: the server has an administrator.")
+                raise Gone(USED)
             return await self.enrol(change, *checked, is_admin=is_admin, kind="bot" if bot else "person")
 
     async def add_by(
@@ -207,21 +208,33 @@ class Accounts:
         """Whether nobody has an account yet."""
         return not await User.exists()
 
-    def new_setup_token(self) -> str:
-        """The secret of the one-time link that makes the first administrator; a new one ends the one before."""
+    async def new_setup_token(self) -> str | None:
+        """The secret of a link that makes the first administrator, on any node; None where somebody has an account already.
+
+        It is an invitation, but for what it leads into. Those made before hold on: another node may have just printed one.
+        """
+        if not await self.empty():
+            return None
         token = new_secret()
-        self._setup_token = hash_secret(token)
+        async with self._log.change() as change:
+            await Invitation.create(
+                id=change.next_id(), token_hash=hash_secret(token), organisation_id=NOWHERE, role="owner", uses_left=1, invited_by=0,
+                created_at=change.now, ends_at=change.now + self._link_days * DAY_MS,
+            )  # fmt: skip
         return token
 
     async def create_first(self, token: str, username: str, name: str, email: str, password: str) -> objects.User:
         """Make the first administrator of an empty server.
 
         Raises:
-            NotFound: the token is not the one that was printed.
-            Gone: the link was used, or an account was made otherwise.
+            Gone: a link was used, or an account was made otherwise.
+            NotFound: the token was never printed, or too long ago.
         """
-        if self._setup_token is None or not secrets.compare_digest(hash_secret(token), self._setup_token):
-            raise NotFound("This link is wrong, or belongs to an earlier start of the server.")
+        if not await self.empty():
+            raise Gone(USED)
+        links = Invitation.filter(token_hash=hash_secret(token), organisation_id=NOWHERE, ends_at__gt=self._clock.now())
+        if not await links.exists():
+            raise NotFound("This link is wrong, or has expired.")
         return await self.add(username, name=name or None, email=email, password=password, is_admin=True, only_if_empty=True)
 
     # ---- for operators

@@ -96,7 +96,7 @@ class Core:
         self.presence = PresenceService(database, log, clock, node, tell)
         self.sessions = Sessions(database, log, clock, settings.sessions, self.passwords, throttle, known, tell, filters)
         self.tokens = Tokens(database, log, self.sessions)
-        self.accounts = Accounts(database, log, members, self.passwords, self.presence, self.sessions, settings.organisations)
+        self.accounts = Accounts(database, log, clock, members, self.passwords, self.presence, self.sessions, settings.organisations)
         organisations = settings.organisations
         self.bots = Bots(database, log, self.accounts, members)
         self.links = Links(database, log, members)

@@ -177,7 +177,7 @@ class Database(Section):
 
     pool_size: int = Field(default=5, ge=1, le=1000, description="Most PostgreSQL connections of this process")
     lock_timeout_s: Seconds = Field(default=5.0, description="Seconds that a change waits for the log's lock")
-    statement_timeout_s: Seconds = Field(default=5.0, description="Seconds that one statement may take")
+    statement_timeout_s: Seconds = Field(default=5.0, description="Seconds that one statement may take, but in a migration")
     idle_in_transaction_timeout_s: Seconds = Field(
         default=4.0,
         description="Seconds after which PostgreSQL ends a transaction that says nothing; below lock_timeout_s, so that a node"

@@ -9,8 +9,12 @@ import pytest
 from crust.clock import ManualClock
 from crust.errors import Conflict, Gone, Invalid, NotFound, RateLimited, Unauthenticated
 from crust.events.control import SessionEnded
+from crust.events.objects import User
 from crust.models.tables import Session
 from crust.runtime import Node, opened
+from crust.services.accounts import Accounts
+from crust.services.core import Core
+from crust.services.limits import LoginThrottle
 from crust.services.paging import Part
 from crust.services.sessions import SignedIn
 from crust.settings import Settings
@@ -24,6 +28,17 @@ async def sign_in(
     node: Node, name: str = "ana", password: str = PASSWORD, client: str | None = "laptop", address: str = "127.0.0.1"
 ) -> SignedIn:
     return await node.core.sessions.sign_in(name, password, client, address, "test")
+
+
+def another(node: Node) -> Accounts:
+    """The accounts as another node over the same database has them."""
+    throttle = LoginThrottle(node.settings.limits, node.clock)
+    return Core(node.settings, node.clock, node.database, node.log, node.core.known, throttle, "another", node.broker.tell).accounts
+
+
+async def first(accounts: Accounts, token: str | None, name: str = "ana", password: str = PASSWORD) -> User:
+    """Follow a link that makes the first administrator."""
+    return await accounts.create_first(str(token), name, name.title(), f"{name}@example.org", password)
 
 
 async def test_the_first_administrator_owns_home_and_later_ones_are_its_admins(settings: Settings) -> None:
@@ -182,15 +197,59 @@ async def test_guessing_is_throttled(settings: Settings) -> None:
         assert caught.value.retry_after
 
 
-async def test_the_setup_link_works_once_and_only_while_nobody_is_there(settings: Settings) -> None:
-    """A wrong token is not found; after the first account the link is gone."""
+async def test_a_setup_link_works_once_on_any_node_and_only_while_nobody_is_there(settings: Settings) -> None:
+    """Each of two nodes takes the link that the other printed; a wrong token is not found; after the first account no link is good."""
     async with opened(settings) as node:
-        token = node.core.accounts.new_setup_token()
-        with pytest.raises(NotFound):
-            await node.core.accounts.create_first("x" * 43, "ana", "Ana", "ana@example.org", PASSWORD)
-        with pytest.raises(Invalid):
-            await node.core.accounts.create_first(token, "ana", "Ana", "ana@example.org", "short")
-        await node.core.accounts.create_first(token, "ana", "Ana", "ana@example.org", PASSWORD)
-        with pytest.raises(Gone):
-            await node.core.accounts.create_first(token, "eve", "Eve", "eve@example.org", PASSWORD)
+        nodes = node.core.accounts, another(node)
+        tokens = [await accounts.new_setup_token() for accounts in nodes]
+        for accounts, token in zip(nodes, reversed(tokens), strict=True):
+            with pytest.raises(NotFound):
+                await first(accounts, "x" * 43)
+            with pytest.raises(Invalid):
+                await first(accounts, token, password="short")
+        await first(nodes[0], tokens[1])
+        for accounts in nodes:
+            for token in tokens:
+                with pytest.raises(Gone):
+                    await first(accounts, token, "eve")
+            assert await accounts.new_setup_token() is None
         assert (await node.core.accounts.all())[0]["is_admin"] is True
+
+
+async def test_of_two_setup_links_followed_at_once_one_makes_an_account(settings: Settings) -> None:
+    """The other is told that the server has an administrator by now."""
+    async with opened(settings) as node:
+        nodes = node.core.accounts, another(node)
+        tokens = [await accounts.new_setup_token() for accounts in nodes]
+        following = (first(accounts, token, name) for accounts, token, name in zip(nodes, tokens, ("ana", "eve"), strict=True))
+        results = await asyncio.gather(*following, return_exceptions=True)
+        assert [type(result) for result in results].count(Gone) == 1, results
+        assert len(await node.core.accounts.all()) == 1
+
+
+async def test_a_setup_link_outlives_its_server_for_some_days(settings: Settings) -> None:
+    """After a restart the link is as good as before, until it has expired; its secret is stored nowhere."""
+    clock = ManualClock()
+    async with opened(settings, clock) as node:
+        early = await node.core.accounts.new_setup_token()
+        clock.advance(DAY_S)
+        late = await node.core.accounts.new_setup_token()
+        assert not {early, late} & {
+            str(value) for row in await node.database.fetch("SELECT * FROM invitation") for value in dict(row).values()
+        }
+    clock.advance((settings.organisations.invitation_days - 1) * DAY_S)
+    async with opened(settings, clock) as node:
+        with pytest.raises(NotFound):
+            await first(node.core.accounts, early)
+        await first(node.core.accounts, late)
+
+
+async def test_an_account_made_otherwise_ends_setup_links(settings: Settings) -> None:
+    """As by the command line; nor does a link lead into the organisation that there is then."""
+    async with opened(settings) as node:
+        token = str(await node.core.accounts.new_setup_token())
+        await node.core.accounts.add("ana", password=PASSWORD)
+        with pytest.raises(Gone):
+            await first(node.core.accounts, token, "eve")
+        with pytest.raises(Gone):
+            await node.core.invitations.organisation(token)

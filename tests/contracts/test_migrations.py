@@ -12,7 +12,9 @@ from tortoise.migrations.executor import MigrationExecutor
 from crust.errors import Unavailable
 from crust.models.database import Database, StartRefused
 from crust.models.draft_migration import detector
-from crust.models.migrate import migrate, pending, serving
+from crust.models.migrate import alone, applied, migrate, serving, shipped
+from crust.models.snapshot import snapshot
+from crust.settings import Database as DatabaseSettings
 from crust.settings import Settings
 
 pytestmark = pytest.mark.asyncio
@@ -73,12 +75,63 @@ async def test_processes_that_migrate_at_once_do_it_once(empty_settings: Setting
 async def test_nobody_migrates_under_a_running_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server holds a shared lock beside its SQLite file: other commands work, but one that would have to migrate refuses and says so."""
     monkeypatch.setattr("crust.models.migrate.LOCK_WAIT_S", 0.3)
-    async with Database(Settings(data_dir=tmp_path)).opened() as database:
-        with serving(database):
-            with pytest.raises(StartRefused, match="stop it first"):
+    settings = Settings(data_dir=tmp_path)
+    async with serving(settings), Database(settings).opened() as database:
+        async with serving(settings):
+            assert await migrate(database) == [], "two servers may share the lock"
+        async with database.transaction():
+            await database.execute("DELETE FROM tortoise_migrations WHERE name = $1", shipped()[-1])
+        with pytest.raises(StartRefused, match="stop it first"):
+            await migrate(database)
+
+
+async def test_a_server_opens_nothing_that_is_replaced_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It migrates an empty folder, and holds the lock before it opens the database for good; while somebody else has that, it waits."""
+    monkeypatch.setattr("crust.models.migrate.LOCK_WAIT_S", 0.3)
+    settings = Settings(data_dir=tmp_path)
+    path = tmp_path / "crust.db"
+    async with serving(settings):
+        with pytest.raises(StartRefused), alone(path):
+            pass
+        async with Database(settings).opened() as database:
+            assert await applied(database) == shipped()
+    with alone(path), pytest.raises(StartRefused, match="migrating or replacing"):
+        async with serving(settings):
+            pass
+
+
+@pytest.fixture
+def hasty(tmp_path: Path, postgres_url: str) -> Settings:
+    """Settings over an empty PostgreSQL database, with limits that a test can wait for."""
+    limits = DatabaseSettings(statement_timeout_s=1, lock_timeout_s=2, idle_in_transaction_timeout_s=1.5)
+    return Settings(data_dir=tmp_path, database_url=postgres_url, database=limits)
+
+
+@pytest.mark.postgres
+async def test_a_migration_takes_as_long_as_it_needs(hasty: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its statements have no limit, neither PostgreSQL's nor that of the way to it; those of a change have theirs."""
+    original, slow = MigrationExecutor.migrate, "SELECT pg_sleep(3)"
+
+    async def long(self: MigrationExecutor, targets: None, *, direction: str) -> None:
+        await original(self, targets, direction=direction)
+        await self.connection.execute_query(slow)
+
+    monkeypatch.setattr(MigrationExecutor, "migrate", long)
+    async with Database(hasty).opened() as database:
+        assert await migrate(database) == shipped()
+        assert await applied(database) == shipped()
+        with pytest.raises(Unavailable):
+            async with database.transaction():
+                await database.fetch(slow)
+
+
+@pytest.mark.postgres
+async def test_a_migration_waits_for_no_table_for_long(hasty: Settings) -> None:
+    """While a backup, say, reads a table that it alters, it gives up and says so: whoever wants the table waits behind it."""
+    async with Database(hasty).opened() as database:
+        await migrate(database, upto="0014_what_comes_in")
+        async with snapshot(database) as taken:
+            assert await taken.count("SELECT count(*) AS n FROM room_link") == 0
+            with pytest.raises(StartRefused, match="in use"):
                 await migrate(database)
-            with serving(database):
-                assert await pending(database), "two servers may share the lock"
-        assert await migrate(database)
-        with serving(database):
-            assert await migrate(database) == []
+        assert "0015_link_history" in await migrate(database)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from crust.telemetry.exposition import Exposition
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 VARIABLE = re.compile(r"\$\{(\w+)(?::-(.*?))?(?::\?.*?)?\}")
+SECRET = "0123456789abcdef"  # what a variable holds that has no default
 
 
 def compose() -> dict[str, Any]:
     """The compose file with its variables filled in."""
-    text = VARIABLE.sub(lambda match: match[2] or "secret", (DEPLOY / "compose.yaml").read_text())
+    text = VARIABLE.sub(lambda match: match[2] or SECRET, (DEPLOY / "compose.yaml").read_text())
     found: dict[str, Any] = yaml.safe_load(text)
     return found
 
@@ -37,6 +39,7 @@ def test_nodes_get_settings_that_there_are(monkeypatch: pytest.MonkeyPatch, tmp_
         assert settings.broker_url == f"amqp://crust:{services['rabbitmq']['environment']['RABBITMQ_DEFAULT_PASS']}@rabbitmq/"
         subnet = compose()["networks"]["default"]["ipam"]["config"][0]["subnet"]
         assert [str(each) for each in settings.trusted_proxies] == [subnet]
+        assert settings.metrics.token == SECRET
         assert settings.effective_public_url == f"http://localhost:{services['nginx']['ports'][0].partition(':')[0]}"
 
 
@@ -45,6 +48,42 @@ def test_nginx_knows_the_nodes() -> None:
     services = compose()["services"]
     servers = re.findall(r"^ +server (\S+):(\d+) ", (DEPLOY / "nginx.conf").read_text(), re.MULTILINE)
     assert servers == [(name, services[name]["environment"]["CRUST_PORT"]) for name in services if name.startswith("node")]
+
+
+def test_nginx_finds_the_nodes_where_they_stay() -> None:
+    """Each has an address of its own, which nginx knows, and which Docker gives to nobody else."""
+    services = compose()["services"]
+    nodes = {name: services[name]["networks"]["default"]["ipv4_address"] for name in services if name.startswith("node")}
+    assert dict(host.split(":") for host in services["nginx"]["extra_hosts"]) == nodes
+    network = compose()["networks"]["default"]["ipam"]["config"][0]
+    for address in map(ip_address, nodes.values()):
+        assert address in ip_network(network["subnet"])
+        assert address not in ip_network(network["ip_range"])
+
+
+def test_prometheus_may_read_what_the_nodes_count() -> None:
+    """It asks each of them, with the token that they are given; and Grafana asks it, for what the dashboard shows."""
+    whole, text = compose(), (DEPLOY / "compose.yaml").read_text()
+    services = whole["services"]
+    (scrape,) = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]
+    nodes = [f"{name}:{services[name]['environment']['CRUST_PORT']}" for name in services if name.startswith("node")]
+    assert [each["targets"] for each in scrape["static_configs"]] == [nodes]
+    (secret,) = services["prometheus"]["secrets"]
+    assert scrape["authorization"] == {"credentials_file": f"/run/secrets/{secret}"}
+    assert f"CRUST_METRICS__TOKEN: ${{{whole['secrets'][secret]['environment']}:-}}" in text
+    source, dashboards = (yaml.safe_load(whole["configs"][each["source"]]["content"]) for each in services["grafana"]["configs"])
+    assert [each["url"] for each in source["datasources"]] == ["http://prometheus:9090"]
+    folder = dashboards["providers"][0]["options"]["path"]
+    assert f"./grafana.json:{folder}/crust.json:ro" in services["grafana"]["volumes"]
+
+
+def test_what_containers_are_given_is_there() -> None:
+    """Each file of this folder that is mounted; and whatever has no default is in the .env that is made first."""
+    services, text = compose()["services"].values(), (DEPLOY / "compose.yaml").read_text()
+    mounted = [volume.partition(":")[0] for service in services for volume in service.get("volumes", ()) if volume.startswith("./")]
+    assert [name for name in mounted if not (DEPLOY / name).is_file()] == []
+    made = re.findall(r"^#.* for name in ([A-Z_ ]+);", text, re.MULTILINE)[0].split()
+    assert {match[1] for match in VARIABLE.finditer(text) if not match[2]} == {*made}
 
 
 def test_the_dashboard_shows_metrics_that_there_are() -> None:

@@ -19,6 +19,7 @@ from crust.cli.main import app
 from crust.cli.torture import torture
 from crust.torture.faults import REGISTRY, Deed, fault
 from crust.torture.plan import Plan
+from crust.torture.proxy import Weather
 from crust.torture.stage import Stage
 from crust.torture.trial import Outcome, run
 from tests.conftest import POSTGRES_URL
@@ -127,9 +128,12 @@ BROKEN: dict[Deed, str] = {
 
 
 async def skip_some(stage: Stage) -> str:
-    """The relay's offset is moved on behind its back, past events that it has not published."""
-    await stage.store.rows("UPDATE consumer SET position = position + 40 WHERE name = 'relay'")
-    return "up to 40"
+    """The relay's offset is moved on behind its back, past events that it could not publish."""
+    with stage.weather("broker", Weather(refusing=True)):
+        stage.reset("broker")
+        await asyncio.sleep(2)
+        await stage.store.rows("UPDATE consumer SET position = (SELECT position FROM log) WHERE name = 'relay'")
+    return "what was said in two seconds"
 
 
 @pytest.fixture

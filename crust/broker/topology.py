@@ -26,7 +26,8 @@ OURS = r"crust\.v1\."  # every name above, as RabbitMQ's regular expressions hav
 NODE_BYTES = 67_108_864  # most that waits in a node's queue; older messages are dropped, and read from the log
 OUTSIDE_LENGTH = 100_000  # the same for queues of other programs, which nobody may ever read
 OUTSIDE_BYTES = 268_435_456
-POLICY = "crust.v1.outside"
+INJECT_LENGTH = 100_000  # most that waits for a node to read it; what comes then is refused, and its program keeps it
+INJECT_BYTES = 67_108_864
 
 QueueType = Literal["classic", "quorum"]
 
@@ -155,11 +156,32 @@ def granted(grants: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def outside_policy() -> dict[str, Any]:
-    """Bounds what waits in queues of other programs: one that is never read would fill RabbitMQ's memory and stop all who publish."""
-    return {
-        "pattern": rf"^(?!{OURS})",
-        "apply-to": "queues",
-        "priority": 0,
-        "definition": {"max-length": OUTSIDE_LENGTH, "max-length-bytes": OUTSIDE_BYTES, "overflow": "drop-head"},
-    }
+# ---- policies
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Bounds what waits in queues whose names fit; of several, one holds for a queue: that of the highest priority."""
+
+    name: str
+    bounds: str  # in words
+    pattern: str
+    priority: int
+    definition: Mapping[str, Any]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"pattern": self.pattern, "apply-to": "queues", "priority": self.priority, "definition": dict(self.definition)}
+
+
+# A queue that is never read would fill RabbitMQ's memory and stop all who publish. In the queues of other programs the oldest goes; of what
+# programs say nothing does: RabbitMQ refuses it, and they keep it. A policy, because the arguments of a queue can never be changed.
+OUTSIDE_POLICY = Policy(
+    "crust.v1.outside", "the queues of other programs", rf"^(?!{OURS})", 0,
+    {"max-length": OUTSIDE_LENGTH, "max-length-bytes": OUTSIDE_BYTES, "overflow": "drop-head"},
+)  # fmt: skip
+INJECT_POLICY = Policy(
+    "crust.v1.inject", f"the queue {INJECT}", rf"^{OURS}inject$", 1,
+    {"max-length": INJECT_LENGTH, "max-length-bytes": INJECT_BYTES, "overflow": "reject-publish"},
+)  # fmt: skip
+POLICIES = (OUTSIDE_POLICY, INJECT_POLICY)

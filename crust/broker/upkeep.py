@@ -7,12 +7,14 @@ are not looked at; they come and go with them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import aiormq
 from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
+from pamqp.commands import Queue
 
 from crust.broker import topology
 from crust.broker.connection import BrokerTrouble
@@ -25,10 +27,11 @@ PROBE_S = 5.0  # for a queue to answer; one without a leader never does
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, in words, and what mends it; None where only a person can."""
+    """What is wrong, in words, and what mends it; None where only a person can. `passing`: a server that starts may end it."""
 
     text: str
     mend: Callable[[], Awaitable[None]] | None = None
+    passing: bool = False
 
 
 class Upkeep:
@@ -79,18 +82,27 @@ class Upkeep:
             there = await self._api.get("queues", self._api.vhost, queue.name)
             if there is not None:
                 try:
-                    there["messages"] = await self._waiting(queue.name)
+                    counted = await self._counted(queue.name)
                 except BrokerTrouble as trouble:
                     waits = there.get("messages")  # as the management API remembers
                     mend = None if waits else self._replacing("queues", queue.name, wanted, even_full=True)
                     left = f"; {waits} messages waited in it, so it is left alone" if waits else ""
                     found.append(Problem(f"the queue {queue.name} does not answer: {trouble}{left}", mend))
                     continue
+                there["messages"] = counted.message_count
+                found += self._unread(queue.name, counted)
             found += self._compared("queues", queue.name, wanted, there)
         return found
 
-    async def _waiting(self, queue: str) -> int:
-        """How many messages wait in a queue: asked over AMQP, because the management API tells what it remembers.
+    def _unread(self, queue: str, counted: Queue.DeclareOk) -> list[Problem]:
+        """Whether what programs have sent waits for nobody."""
+        if not counted.message_count or counted.consumer_count:
+            return []
+        why = "no server or worker with plugins reads it now" if self._settings.broker.injects else "broker.injects names no program"
+        return [Problem(f"nobody reads the queue {queue}, in which {counted.message_count} messages wait: {why}", passing=True)]
+
+    async def _counted(self, queue: str) -> Queue.DeclareOk:
+        """How many messages wait in a queue, and who reads it: asked over AMQP, because the management API tells what it remembers.
 
         Raises:
             BrokerTrouble: it does not answer, or its node is away.
@@ -100,7 +112,7 @@ class Upkeep:
         try:
             async with asyncio.timeout(PROBE_S):
                 channel = await connection.channel()
-                return (await channel.queue_declare(queue, passive=True)).message_count or 0
+                return await channel.queue_declare(queue, passive=True)
         except TimeoutError:
             raise BrokerTrouble(f"nothing for {PROBE_S:g} s; it may have no leader") from None
         except ChannelNotFoundEntity as error:
@@ -234,15 +246,39 @@ class Upkeep:
     # ---- policies
 
     async def _policies(self) -> list[Problem]:
-        wanted = topology.outside_policy()
-        there = await self._api.get("policies", self._api.vhost, topology.POLICY) or {}
-        if {key: there.get(key) for key in wanted} == wanted:
-            return []
+        there = {each["name"]: each for each in await self._api.get("policies", self._api.vhost) or []}
+        found = []
+        for policy in topology.POLICIES:
+            body, other = policy.body, there.get(policy.name, {})
+            if {key: other.get(key) for key in body} != body:
+                found.append(
+                    Problem(f"the policy {policy.name}, which bounds {policy.bounds}, is missing or another", self._setting(policy))
+                )
+        return [*found, *self._overruled(there.values())]
 
+    def _overruled(self, there: Iterable[dict[str, Any]]) -> list[Problem]:
+        """Somebody else's policies that hold for the queue of programs in the place of ours, and may not bound it."""
+        ours = topology.INJECT_POLICY
+        return [
+            Problem(
+                f"the policy {each['name']} may hold for {ours.bounds}, which {ours.name} bounds: give it a priority below {ours.priority}"
+            )
+            for each in there
+            if each["name"] != ours.name and each["priority"] >= ours.priority and _fits(each, topology.INJECT)
+        ]
+
+    def _setting(self, policy: topology.Policy) -> Callable[[], Awaitable[None]]:
         async def set_policy() -> None:
-            await self._api.put("policies", self._api.vhost, topology.POLICY, body=wanted)
+            await self._api.put("policies", self._api.vhost, policy.name, body=policy.body)
 
-        return [Problem(f"the policy {topology.POLICY}, which bounds the queues of other programs, is missing or another", set_policy)]
+        return set_policy
+
+
+def _fits(policy: dict[str, Any], queue: str) -> bool:
+    try:
+        return policy["apply-to"] != "exchanges" and re.search(policy["pattern"], queue) is not None
+    except re.error:  # RabbitMQ's expressions know more than Python's
+        return False
 
 
 async def repaired(upkeep: Upkeep) -> tuple[list[str], list[Problem]]:
@@ -260,4 +296,4 @@ async def repaired(upkeep: Upkeep) -> tuple[list[str], list[Problem]]:
             assert problem.mend is not None
             await problem.mend()
             mended.append(problem.text)
-    return mended, await upkeep.check()
+    return mended, [problem for problem in await upkeep.check() if not problem.passing]

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 import aiormq
 import pytest
-from aiormq.exceptions import ChannelAccessRefused
+from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import ChannelAccessRefused, DeliveryError
 
 from crust.broker import topology
 from tests.support.outsider import outsider
@@ -21,6 +22,7 @@ from tests.support.rabbit import Management
 from tests.support.server import Server
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.rabbit]
+UNREAD = "nobody reads the queue crust.v1.inject, in which {} messages wait"
 
 
 @pytest.fixture
@@ -67,11 +69,12 @@ async def test_repair_makes_everything_and_check_is_content(crust: Crust, manage
     assert crust("broker", "repair") == (0, "there was nothing to mend\n")
     management.call("DELETE", "queues", vhost, topology.INJECT)
     management.call("DELETE", "exchanges", vhost, topology.CONTROL)
-    management.call("DELETE", "policies", vhost, topology.POLICY)
+    for policy in topology.POLICIES:
+        management.call("DELETE", "policies", vhost, policy.name)
     status, said = crust("broker", "check", "--json")
-    assert (status, len(json.loads(said))) == (1, 4), said
+    assert (status, len(json.loads(said))) == (1, 5), said
     status, said = crust("broker", "repair")
-    assert (status, said.count("mended:")) == (0, 4), said
+    assert (status, said.count("mended:")) == (0, 5), said
     assert crust("broker", "check")[0] == 0
     names = {each["name"]: each["type"] for each in management.call("GET", "exchanges", vhost)}
     assert [names[name] for name in (topology.EVENTS, topology.CONTROL, topology.INJECT)] == ["topic", "fanout", "direct"]
@@ -161,6 +164,44 @@ async def test_a_queue_that_refuses_is_named(crust: Crust, rabbit_url: str) -> N
     await connection.close()
     status, said = await asyncio.to_thread(crust, "broker", "check")
     assert (status, "the queue reports.all refuses events when it is full: reject-publish" in said) == (1, True)
+
+
+async def test_what_nobody_reads_is_bounded(crust: Crust, rabbit_url: str) -> None:
+    """Whoever publishes to inject with confirms hears that it is refused; what was taken is all there; check says that nobody reads it."""
+    assert crust("broker", "repair")[0] == 0
+    connection = await aiormq.connect(rabbit_url)
+    channel = await connection.channel()
+    taken, long = 0, bytes(1_048_576)
+    with pytest.raises(DeliveryError):
+        while taken * len(long) <= 2 * topology.INJECT_BYTES:
+            await channel.basic_publish(long, exchange=topology.INJECT, routing_key=topology.INJECT)
+            taken += 1
+    declared = await channel.queue_declare(topology.INJECT, passive=True)
+    assert declared.message_count == taken >= topology.INJECT_BYTES // len(long)
+    status, said = await asyncio.to_thread(crust, "broker", "check")
+    assert (status, said) == (1, f"{UNREAD.format(taken)}: broker.injects names no program\n")
+    said = (await asyncio.to_thread(crust, "broker", "check", CRUST_BROKER__INJECTS="guest gateway"))[1]
+    assert f"{UNREAD.format(taken)}: no server or worker with plugins reads it now" in said
+    assert await asyncio.to_thread(crust, "broker", "repair") == (0, "there was nothing to mend\n"), "servers are started after it"
+    await channel.basic_consume(topology.INJECT, ignore)
+    assert (await asyncio.to_thread(crust, "broker", "check"))[0] == 0
+    await connection.close()
+
+
+async def ignore(_message: DeliveredMessage) -> None:
+    """Read it, and do nothing."""
+
+
+async def test_a_policy_in_the_place_of_ours_is_named(crust: Crust, management: Management, vhost: str) -> None:
+    """One policy holds for a queue: one that fits inject and is not below ours may leave it without a bound."""
+    assert crust("broker", "repair")[0] == 0
+    body = {"pattern": ".*", "definition": {"max-length": 5}, "apply-to": "all", "priority": 0}
+    management.call("PUT", "policies", vhost, "below", body=body)
+    management.call("PUT", "policies", vhost, "other", body={**body, "pattern": "^reports", "priority": 5})
+    assert crust("broker", "check")[0] == 0
+    management.call("PUT", "policies", vhost, "above", body={**body, "priority": 1})
+    status, said = crust("broker", "check")
+    assert (status, "the policy above may hold for the queue crust.v1.inject" in said, said.count("\n")) == (1, True, 1)
 
 
 async def test_what_is_of_another_kind_is_replaced(crust: Crust, management: Management, vhost: str, rabbit_url: str) -> None:

@@ -23,6 +23,8 @@ NODE = "crust.v1.node."
 EVERYTHING = "#"  # the binding of who reads all events
 
 OURS = r"crust\.v1\."  # every name above, as RabbitMQ's regular expressions have it
+NOTHING = "^$"  # no name of ours
+MAY_INJECT = rf"|{OURS}inject"  # at the end of what an account may write to
 NODE_BYTES = 67_108_864  # most that waits in a node's queue; older messages are dropped, and read from the log
 OUTSIDE_LENGTH = 100_000  # the same for queues of other programs, which nobody may ever read
 OUTSIDE_BYTES = 268_435_456
@@ -112,22 +114,23 @@ def core_permissions() -> Permissions:
     return Permissions(configure=".*", write=".*", read=".*", topics=".*")
 
 
-def account_permissions(account: str, grants: list[str]) -> Permissions:
-    """Those of another program's account: queues of its own, and `crust.v1.inject`.
+def account_permissions(account: str, grants: list[str], *, injects: bool) -> Permissions:
+    """Those of another program's account: queues of its own, what it is granted of `crust.v1.events`, and perhaps `crust.v1.inject`.
 
-    A queue is its own when its name begins with the account's, or was made up by RabbitMQ.
+    A queue is its own when its name begins with the account's, or was made up by RabbitMQ; none of ours is.
 
     Args:
         account: its name.
         grants: `<organisation or *>.<visibility or *>`, each.
+        injects: whether `broker.injects` names it.
     """
-    own = rf"{account}\..*|amq\.gen-.*"
+    own = rf"(?!{OURS}){account}\..*|amq\.gen-.*"
     prefixes = "|".join(sorted(_prefix(grant) for grant in grants))
     return Permissions(
         configure=f"^({own})$",
-        write=rf"^({own}|crust\.v1\.inject)$",
-        read=rf"^({own}|crust\.v1\.events)$",
-        topics=rf"^o\.({prefixes})\.",
+        write=f"^({own}{MAY_INJECT})$" if injects else f"^({own})$",
+        read=rf"^({own}|{OURS}events)$" if grants else f"^({own})$",
+        topics=rf"^o\.({prefixes})\." if grants else NOTHING,
     )
 
 

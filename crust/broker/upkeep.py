@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import aiormq
@@ -21,7 +22,6 @@ from crust.broker.connection import BrokerTrouble
 from crust.broker.management import Management, ManagementError
 from crust.settings import Settings
 
-NOTHING = "^$"  # matches no name of ours
 PROBE_S = 5.0  # for a queue to answer; one without a leader never does
 
 
@@ -45,9 +45,7 @@ class Upkeep:
     def __init__(self, settings: Settings, api: Management) -> None:
         self._settings, self._api = settings, api
         self._base = topology.base(settings.broker.queue_type)
-        nothing: list[str] = []  # who may say something need not be let read anything
-        self._granted = dict.fromkeys(topology.granted(settings.broker.injects), nothing)
-        self._granted |= topology.granted(settings.broker.grants)
+        self._granted, self._injecting = topology.granted(settings.broker.grants), topology.granted(settings.broker.injects)
 
     async def check(self) -> list[Problem]:
         """Everything that is wrong, in the order in which it can be mended.
@@ -175,17 +173,15 @@ class Upkeep:
 
     async def _permissions(self) -> list[Problem]:
         found = await self._topics(self._api.account, topology.core_permissions())
-        for account, grants in sorted(self._granted.items()):
-            if account == self._api.account:
-                found.append(Problem(f"broker.grants names {account}, the account of broker_url, which may do everything anyhow"))
-            elif await self._api.get("users", account) is None:
+        if (own := self._api.account) in self._granted:
+            found.append(Problem(f"broker.grants names {own}, the account of broker_url, which may do everything anyhow"))
+        for account in sorted({*self._granted, *self._injecting} - {own}):
+            if await self._api.get("users", account) is None:
                 found.append(Problem(f"there is no account {account}; make it: rabbitmqctl add_user {account}"))
             else:
-                found += await self._account(account, topology.account_permissions(account, grants))
+                wanted = topology.account_permissions(account, self._granted.get(account, []), injects=account in self._injecting)
+                found += [*await self._plain(account, wanted), *await self._topics(account, wanted)]
         return [*found, *await self._not_granted()]
-
-    async def _account(self, account: str, wanted: topology.Permissions) -> list[Problem]:
-        return [*await self._plain(account, wanted), *await self._topics(account, wanted)]
 
     async def _plain(self, account: str, wanted: topology.Permissions) -> list[Problem]:
         vhost = self._api.vhost
@@ -201,7 +197,7 @@ class Upkeep:
 
     async def _topics(self, account: str, wanted: topology.Permissions) -> list[Problem]:
         vhost = self._api.vhost
-        topics = {"exchange": topology.EVENTS, "write": ".*" if account == self._api.account else NOTHING, "read": wanted.topics}
+        topics = {"exchange": topology.EVENTS, "write": ".*" if account == self._api.account else topology.NOTHING, "read": wanted.topics}
         rules = await self._api.get("topic-permissions", vhost, account) or []
         if [{key: rule.get(key) for key in topics} for rule in rules if rule.get("exchange") == topology.EVENTS] == [topics]:
             return []
@@ -213,27 +209,42 @@ class Upkeep:
         return [Problem(f"the account {account} does not have the topic permission for {what}", grant)]
 
     async def _not_granted(self) -> list[Problem]:
-        """Accounts that may read events and are in no grant, RabbitMQ's administrators left out: they may grant themselves anything."""
-        topics = {rule["user"]: rule for rule in await self._rules("topic-permissions") if rule["exchange"] == topology.EVENTS}
-        readers = [rule["user"] for rule in await self._rules("permissions") if rule["read"] not in ("", NOTHING)]
-        known = {self._api.account, *self._granted}
+        """What accounts may do and no setting says, RabbitMQ's administrators left out: they may grant themselves anything."""
+        topics = {rule["user"]: rule["read"] for rule in await self._rules("topic-permissions") if rule["exchange"] == topology.EVENTS}
         found = []
-        for account in sorted(set(readers) - known):
-            user = await self._api.get("users", account) or {}
-            may = account not in topics or topics[account]["read"] != NOTHING
-            if may and "administrator" not in user.get("tags", ""):
-                found.append(self._superfluous(account))
+        for rule in sorted(await self._rules("permissions"), key=itemgetter("user")):
+            account, wrong = rule["user"], []
+            if _may(rule["read"], topology.EVENTS) and topics.get(account) != topology.NOTHING:
+                wrong.append(self._superfluous(account))
+            if _may(rule["write"], topology.INJECT):
+                wrong.append(self._writing(account, rule))
+            if wrong and account not in {self._api.account, *self._granted, *self._injecting} and not await self._administers(account):
+                found += wrong
         return found
+
+    async def _administers(self, account: str) -> bool:
+        return "administrator" in (await self._api.get("users", account) or {}).get("tags", "")
 
     async def _rules(self, kind: str) -> list[dict[str, Any]]:
         return await self._api.get("vhosts", self._api.vhost, kind) or []
 
     def _superfluous(self, account: str) -> Problem:
         async def withdraw() -> None:
-            body = {"exchange": topology.EVENTS, "write": NOTHING, "read": NOTHING}
+            body = {"exchange": topology.EVENTS, "write": topology.NOTHING, "read": topology.NOTHING}
             await self._api.put("topic-permissions", self._api.vhost, account, body=body)
 
         return Problem(f"the account {account} may read events and is in no grant of broker.grants", withdraw)
+
+    def _writing(self, account: str, rule: dict[str, Any]) -> Problem:
+        """It was named once, or somebody else has let it write to more."""
+        write = f"{topology.MAY_INJECT})$"
+
+        async def withdraw() -> None:
+            body = {"configure": rule["configure"], "write": rule["write"].replace(write, ")$"), "read": rule["read"]}
+            await self._api.put("permissions", self._api.vhost, account, body=body)
+
+        text = f"the account {account} may write to {topology.INJECT} and is not named in broker.injects"
+        return Problem(text, withdraw if rule["write"].endswith(write) else None)
 
     async def _refusing(self) -> list[Problem]:
         """Queues of others that refuse what they have no place for; each refusal is one of the event, as the relay hears it."""
@@ -264,7 +275,10 @@ class Upkeep:
                 f"the policy {each['name']} may hold for {ours.bounds}, which {ours.name} bounds: give it a priority below {ours.priority}"
             )
             for each in there
-            if each["name"] != ours.name and each["priority"] >= ours.priority and _fits(each, topology.INJECT)
+            if each["name"] != ours.name
+            and each["priority"] >= ours.priority
+            and each["apply-to"] != "exchanges"
+            and _fits(each["pattern"], topology.INJECT)
         ]
 
     def _setting(self, policy: topology.Policy) -> Callable[[], Awaitable[None]]:
@@ -274,11 +288,17 @@ class Upkeep:
         return set_policy
 
 
-def _fits(policy: dict[str, Any], queue: str) -> bool:
+def _fits(pattern: str, name: str) -> bool:
+    """Whether one of RabbitMQ's regular expressions may fit a name; they know more than Python's."""
     try:
-        return policy["apply-to"] != "exchanges" and re.search(policy["pattern"], queue) is not None
-    except re.error:  # RabbitMQ's expressions know more than Python's
-        return False
+        return re.search(pattern, name) is not None
+    except re.error:
+        return True
+
+
+def _may(pattern: str, name: str) -> bool:
+    """The same, for a permission: an empty one is none."""
+    return pattern != "" and _fits(pattern, name)
 
 
 async def repaired(upkeep: Upkeep) -> tuple[list[str], list[Problem]]:

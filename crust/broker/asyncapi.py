@@ -49,7 +49,8 @@ INJECT_CHANNELS: dict[str, Any] = {
         "description": "What was said elsewhere, from programs whose accounts `broker.injects` names; the property `user_id` has to be the"
         " account. Without an answer, and after the error `unavailable`, send it again with the same `source_id`: it is posted once."
         f" Publish with confirms and `mandatory`: when {topology.INJECT_LENGTH:,} messages or {topology.INJECT_BYTES >> 20} MiB wait"
-        " RabbitMQ refuses the next one with a nack, and what finds no queue it returns; neither was taken: send it again later.",
+        " RabbitMQ refuses the next one with a nack, and what finds no queue it returns; neither was taken: send it again later."
+        " What a binding or a dead-letter exchange moves there from elsewhere is passed over.",
         "messages": {"inject": {"$ref": "#/components/messages/inject"}},
         "bindings": {
             "amqp": {

@@ -70,3 +70,11 @@ def control_of(message: DeliveredMessage) -> Control:
 def header(message: DeliveredMessage, name: str) -> object:
     """One of its headers; None where it has no such one."""
     return (message.header.properties.headers or {}).get(name)
+
+
+def sent_to(message: DeliveredMessage, exchange: str) -> bool:
+    """Whether it was published there.
+
+    Otherwise somebody's binding or dead-letter exchange has brought it, and its `user_id` is of who published it elsewhere.
+    """
+    return getattr(message.delivery, "exchange", None) == exchange and header(message, "x-death") is None

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,7 +23,8 @@ INJECT = "crust.v1.inject"
 NODE = "crust.v1.node."
 EVERYTHING = "#"  # the binding of who reads all events
 
-OURS = r"crust\.v1\."  # every name above, as RabbitMQ's regular expressions have it
+PREFIX = "crust.v1."  # of every name above
+OURS = r"crust\.v1\."  # the same, as RabbitMQ's regular expressions have it
 NOTHING = "^$"  # no name of ours
 MAY_INJECT = rf"|{OURS}inject"  # at the end of what an account may write to
 NODE_BYTES = 67_108_864  # most that waits in a node's queue; older messages are dropped, and read from the log
@@ -137,7 +139,7 @@ def account_permissions(account: str, grants: list[str], *, injects: bool) -> Pe
 def may_be_answered(account: str | None, queue: str) -> bool:
     """Whether an answer goes to a queue that its asker names: one of its own, or whose name RabbitMQ has made up and told it alone."""
     own = () if account is None else (f"{account}.",)
-    return queue.startswith(("amq.gen-", "amq.rabbitmq.reply-to.", *own)) and not queue.startswith("crust.v1.")
+    return queue.startswith(("amq.gen-", "amq.rabbitmq.reply-to.", *own)) and not queue.startswith(PREFIX)
 
 
 def _prefix(grant: str) -> str:
@@ -188,3 +190,11 @@ INJECT_POLICY = Policy(
     {"max-length": INJECT_LENGTH, "max-length-bytes": INJECT_BYTES, "overflow": "reject-publish"},
 )  # fmt: skip
 POLICIES = (OUTSIDE_POLICY, INJECT_POLICY)
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether one of RabbitMQ's regular expressions may fit a name; they know more than Python's."""
+    try:
+        return re.search(pattern, name) is not None
+    except re.error:
+        return True

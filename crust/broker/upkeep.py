@@ -7,10 +7,7 @@ are not looked at; they come and go with them.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from operator import itemgetter
 from typing import Any
 
 import aiormq
@@ -18,20 +15,13 @@ from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
 from pamqp.commands import Queue
 
 from crust.broker import topology
+from crust.broker.accounts import Accounts
 from crust.broker.connection import BrokerTrouble
 from crust.broker.management import Management, ManagementError
+from crust.broker.problem import Problem
 from crust.settings import Settings
 
 PROBE_S = 5.0  # for a queue to answer; one without a leader never does
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong, in words, and what mends it; None where only a person can. `passing`: a server that starts may end it."""
-
-    text: str
-    mend: Callable[[], Awaitable[None]] | None = None
-    passing: bool = False
 
 
 class Upkeep:
@@ -45,7 +35,7 @@ class Upkeep:
     def __init__(self, settings: Settings, api: Management) -> None:
         self._settings, self._api = settings, api
         self._base = topology.base(settings.broker.queue_type)
-        self._granted, self._injecting = topology.granted(settings.broker.grants), topology.granted(settings.broker.injects)
+        self._accounts = Accounts(settings, api)
 
     async def check(self) -> list[Problem]:
         """Everything that is wrong, in the order in which it can be mended.
@@ -55,10 +45,10 @@ class Upkeep:
         """
         if await self._api.get("vhosts", self._api.vhost) is None:
             return [Problem(f"there is no vhost {self._api.vhost}", self._make_vhost)]
-        if own := await self._plain(self._api.account, topology.core_permissions()):
+        if own := await self._accounts.own():
             return own  # without these there is no looking at the rest
-        found = [*await self._permissions(), *await self._exchanges(), *await self._queues(), *await self._bindings()]
-        return [*found, *await self._policies(), *await self._refusing()]
+        found = [*await self._accounts.check(), *await self._exchanges(), *await self._queues(), *await self._bindings()]
+        return [*found, *await self._policies(), *await self._others()]
 
     async def _make_vhost(self) -> None:
         await self._api.put("vhosts", self._api.vhost, body={})
@@ -97,7 +87,7 @@ class Upkeep:
         if not counted.message_count or counted.consumer_count:
             return []
         why = "no server or worker with plugins reads it now" if self._settings.broker.injects else "broker.injects names no program"
-        return [Problem(f"nobody reads the queue {queue}, in which {counted.message_count} messages wait: {why}", passing=True)]
+        return [Problem(f"nobody reads the queue {queue}, in which {counted.message_count} messages wait: {why}", outside=True)]
 
     async def _counted(self, queue: str) -> Queue.DeclareOk:
         """How many messages wait in a queue, and who reads it: asked over AMQP, because the management API tells what it remembers.
@@ -157,102 +147,43 @@ class Upkeep:
         return replace
 
     async def _bindings(self) -> list[Problem]:
+        there = await self._api.get("bindings", self._api.vhost) or []
+        paths = {path_of(each) for each in there}
+        wanted = {(each.exchange, "queue", each.queue, each.key): each for each in self._base.bindings}
+        missing = [self._unbound(each) for path, each in wanted.items() if path not in paths]
+        return [*missing, *(self._brought(each) for each in there if path_of(each) not in wanted and self._into_ours(*path_of(each)))]
+
+    def _into_ours(self, source: str, kind: str, name: str, _key: str) -> bool:
+        """Whether a binding brings something into what is ours; each queue has one to RabbitMQ's default exchange, which is none."""
+        ours = self._base.queues if kind == "queue" else self._base.exchanges
+        return source != "" and any(name == each.name for each in ours)
+
+    def _unbound(self, binding: topology.Binding) -> Problem:
+        async def bind() -> None:
+            body = {"routing_key": binding.key, "arguments": {}}
+            await self._api.post("bindings", self._api.vhost, "e", binding.exchange, "q", binding.queue, body=body)
+
+        return Problem(f"the queue {binding.queue} is not bound to {binding.exchange} by {binding.key}", bind)
+
+    def _brought(self, there: dict[str, Any]) -> Problem:
+        """What one of ours gets and is not meant for it: nobody believes it, and it takes the place of what is."""
+        source, kind, name, key = path_of(there)
+
+        async def unbind() -> None:
+            await self._api.delete("bindings", self._api.vhost, "e", source, kind[0], name, there["properties_key"])
+
+        return Problem(f"the {kind} {name} is bound to {source} by {key!r}, and should not be", unbind)
+
+    async def _others(self) -> list[Problem]:
+        """Queues of other programs that get in the way of ours."""
         found = []
-        for binding in self._base.bindings:
-            path = ("bindings", self._api.vhost, "e", binding.exchange, "q", binding.queue)
-            there = await self._api.get(*path) or []
-            if all(each.get("routing_key") != binding.key for each in there):
-
-                async def bind(path: tuple[str, ...] = path, key: str = binding.key) -> None:
-                    await self._api.post(*path, body={"routing_key": key, "arguments": {}})
-
-                found.append(Problem(f"the queue {binding.queue} is not bound to {binding.exchange} by {binding.key}", bind))
+        for each in await self._api.get("queues", self._api.vhost) or []:
+            arguments = each.get("arguments") or {}
+            if (overflow := str(arguments.get("x-overflow", ""))).startswith("reject"):  # as the relay hears it, of the event
+                found.append(Problem(f"the queue {each['name']} refuses events when it is full: {overflow}", outside=True))
+            if (into := str(arguments.get("x-dead-letter-exchange", ""))).startswith(topology.PREFIX):
+                found.append(Problem(f"the queue {each['name']} moves messages to {into}, where nobody believes them", outside=True))
         return found
-
-    # ---- who may do what
-
-    async def _permissions(self) -> list[Problem]:
-        found = await self._topics(self._api.account, topology.core_permissions())
-        if (own := self._api.account) in self._granted:
-            found.append(Problem(f"broker.grants names {own}, the account of broker_url, which may do everything anyhow"))
-        for account in sorted({*self._granted, *self._injecting} - {own}):
-            if await self._api.get("users", account) is None:
-                found.append(Problem(f"there is no account {account}; make it: rabbitmqctl add_user {account}"))
-            else:
-                wanted = topology.account_permissions(account, self._granted.get(account, []), injects=account in self._injecting)
-                found += [*await self._plain(account, wanted), *await self._topics(account, wanted)]
-        return [*found, *await self._not_granted()]
-
-    async def _plain(self, account: str, wanted: topology.Permissions) -> list[Problem]:
-        vhost = self._api.vhost
-        plain = {"configure": wanted.configure, "write": wanted.write, "read": wanted.read}
-        there = await self._api.get("permissions", vhost, account) or {}
-        if all(there.get(key) == value for key, value in plain.items()):
-            return []
-
-        async def permit() -> None:
-            await self._api.put("permissions", vhost, account, body=plain)
-
-        return [Problem(f"the account {account} has other permissions than it should", permit)]
-
-    async def _topics(self, account: str, wanted: topology.Permissions) -> list[Problem]:
-        vhost = self._api.vhost
-        topics = {"exchange": topology.EVENTS, "write": ".*" if account == self._api.account else topology.NOTHING, "read": wanted.topics}
-        rules = await self._api.get("topic-permissions", vhost, account) or []
-        if [{key: rule.get(key) for key in topics} for rule in rules if rule.get("exchange") == topology.EVENTS] == [topics]:
-            return []
-
-        async def grant() -> None:
-            await self._api.put("topic-permissions", vhost, account, body=topics)
-
-        what = ", ".join(self._granted.get(account, ["everything"])) or "nothing"
-        return [Problem(f"the account {account} does not have the topic permission for {what}", grant)]
-
-    async def _not_granted(self) -> list[Problem]:
-        """What accounts may do and no setting says, RabbitMQ's administrators left out: they may grant themselves anything."""
-        topics = {rule["user"]: rule["read"] for rule in await self._rules("topic-permissions") if rule["exchange"] == topology.EVENTS}
-        found = []
-        for rule in sorted(await self._rules("permissions"), key=itemgetter("user")):
-            account, wrong = rule["user"], []
-            if _may(rule["read"], topology.EVENTS) and topics.get(account) != topology.NOTHING:
-                wrong.append(self._superfluous(account))
-            if _may(rule["write"], topology.INJECT):
-                wrong.append(self._writing(account, rule))
-            if wrong and account not in {self._api.account, *self._granted, *self._injecting} and not await self._administers(account):
-                found += wrong
-        return found
-
-    async def _administers(self, account: str) -> bool:
-        return "administrator" in (await self._api.get("users", account) or {}).get("tags", "")
-
-    async def _rules(self, kind: str) -> list[dict[str, Any]]:
-        return await self._api.get("vhosts", self._api.vhost, kind) or []
-
-    def _superfluous(self, account: str) -> Problem:
-        async def withdraw() -> None:
-            body = {"exchange": topology.EVENTS, "write": topology.NOTHING, "read": topology.NOTHING}
-            await self._api.put("topic-permissions", self._api.vhost, account, body=body)
-
-        return Problem(f"the account {account} may read events and is in no grant of broker.grants", withdraw)
-
-    def _writing(self, account: str, rule: dict[str, Any]) -> Problem:
-        """It was named once, or somebody else has let it write to more."""
-        write = f"{topology.MAY_INJECT})$"
-
-        async def withdraw() -> None:
-            body = {"configure": rule["configure"], "write": rule["write"].replace(write, ")$"), "read": rule["read"]}
-            await self._api.put("permissions", self._api.vhost, account, body=body)
-
-        text = f"the account {account} may write to {topology.INJECT} and is not named in broker.injects"
-        return Problem(text, withdraw if rule["write"].endswith(write) else None)
-
-    async def _refusing(self) -> list[Problem]:
-        """Queues of others that refuse what they have no place for; each refusal is one of the event, as the relay hears it."""
-        return [
-            Problem(f"the queue {each['name']} refuses events when it is full: {each['arguments']['x-overflow']}")
-            for each in await self._api.get("queues", self._api.vhost) or []
-            if str((each.get("arguments") or {}).get("x-overflow", "")).startswith("reject")
-        ]
 
     # ---- policies
 
@@ -278,7 +209,7 @@ class Upkeep:
             if each["name"] != ours.name
             and each["priority"] >= ours.priority
             and each["apply-to"] != "exchanges"
-            and _fits(each["pattern"], topology.INJECT)
+            and topology.fits(each["pattern"], topology.INJECT)
         ]
 
     def _setting(self, policy: topology.Policy) -> Callable[[], Awaitable[None]]:
@@ -288,17 +219,9 @@ class Upkeep:
         return set_policy
 
 
-def _fits(pattern: str, name: str) -> bool:
-    """Whether one of RabbitMQ's regular expressions may fit a name; they know more than Python's."""
-    try:
-        return re.search(pattern, name) is not None
-    except re.error:
-        return True
-
-
-def _may(pattern: str, name: str) -> bool:
-    """The same, for a permission: an empty one is none."""
-    return pattern != "" and _fits(pattern, name)
+def path_of(binding: dict[str, Any]) -> tuple[str, str, str, str]:
+    """From where to what, and by which key."""
+    return binding["source"], binding["destination_type"], binding["destination"], binding["routing_key"]
 
 
 async def repaired(upkeep: Upkeep) -> tuple[list[str], list[Problem]]:
@@ -316,4 +239,4 @@ async def repaired(upkeep: Upkeep) -> tuple[list[str], list[Problem]]:
             assert problem.mend is not None
             await problem.mend()
             mended.append(problem.text)
-    return mended, [problem for problem in await upkeep.check() if not problem.passing]
+    return mended, await upkeep.check()

@@ -169,7 +169,7 @@ async def test_a_queue_that_refuses_is_named(crust: Crust, rabbit_url: str) -> N
 
 
 async def test_what_nobody_reads_is_bounded(crust: Crust, rabbit_url: str) -> None:
-    """Whoever publishes to inject with confirms hears that it is refused; what was taken is all there; check says that nobody reads it."""
+    """Whoever publishes to inject with confirms hears that it is refused; what was taken is all there; nobody reads it, says check."""
     assert crust("broker", "repair")[0] == 0
     connection = await aiormq.connect(rabbit_url)
     channel = await connection.channel()
@@ -184,7 +184,8 @@ async def test_what_nobody_reads_is_bounded(crust: Crust, rabbit_url: str) -> No
     assert (status, said) == (1, f"{UNREAD.format(taken)}: broker.injects names no program\n")
     said = (await asyncio.to_thread(crust, "broker", "check", CRUST_BROKER__INJECTS="guest gateway"))[1]
     assert f"{UNREAD.format(taken)}: no server or worker with plugins reads it now" in said
-    assert await asyncio.to_thread(crust, "broker", "repair") == (0, "there was nothing to mend\n"), "servers are started after it"
+    status, said = await asyncio.to_thread(crust, "broker", "repair")
+    assert (status, UNREAD.format(taken) in said) == (0, True), "servers start after it, and read it"
     await channel.basic_consume(topology.INJECT, ignore)
     assert (await asyncio.to_thread(crust, "broker", "check"))[0] == 0
     await connection.close()
@@ -275,7 +276,7 @@ async def test_only_who_is_named_in_injects_writes_there(crust: Crust, account: 
         status, said = crust("broker", "check", **settings)
         assert (status, account in said) == (1, True), said
         assert crust("broker", "repair", **settings)[0] == 0
-        assert crust("broker", "repair", **settings) == (0, "there was nothing to mend\n")
+        assert "there was nothing to mend" in crust("broker", "repair", **settings)[1]
         with pytest.raises(ChannelAccessRefused):
             await write(url, account)
 

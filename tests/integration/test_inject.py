@@ -131,7 +131,7 @@ async def here(settings: Settings) -> AsyncIterator[Here]:
     async with toy_at(settings) as toy:
         await toy.linked()
         found = Here(toy, settings)
-        reader = Injecting(settings, toy.node.leases, found, Metrics())
+        reader = Injecting(settings, toy.node.leases, found, found.counted)
         reading = asyncio.create_task(reader.always())
         try:
             yield found

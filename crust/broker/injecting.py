@@ -14,11 +14,10 @@ from weakref import WeakValueDictionary
 import aiormq
 import msgspec
 from aiormq.abc import AbstractChannel, DeliveredMessage
-from pamqp.commands import Basic
 
 from crust.broker import topology
-from crust.broker.connection import BrokerTrouble, KeptConnection, declare, until_closed
-from crust.broker.message import JSON, PERSISTENT, sent_to
+from crust.broker.connection import BrokerTrouble, KeptConnection, account_of, declare, until_closed
+from crust.broker.message import reply_properties, sent_to
 from crust.errors import Unavailable
 from crust.events.inject import InjectReply
 from crust.log import Lease, Leases
@@ -75,6 +74,7 @@ class Injecting:
 
     def __init__(self, settings: Settings, leases: Leases, answering: Answering, metrics: Metrics) -> None:
         self._settings, self._leases, self._answering, self.dropped = settings, leases, answering, metrics.broker_dropped
+        self.account = account_of(settings.broker_url)
         self._connection = KeptConnection("injecting", settings.broker_url, settings.broker, self._session, metrics.broker_troubles)
 
     async def always(self) -> None:
@@ -170,7 +170,7 @@ class Reader:
                 await self._connection.ready()
                 await self._channel.basic_publish(
                     msgspec.json.encode(reply), exchange="", routing_key=properties.reply_to or "", timeout=self._injecting.timeout,
-                    properties=Basic.Properties(content_type=JSON, correlation_id=properties.correlation_id, delivery_mode=PERSISTENT),
+                    properties=reply_properties(properties.correlation_id, self._injecting.account),
                 )  # fmt: skip
             await self._acknowledge(message)
 

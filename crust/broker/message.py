@@ -49,6 +49,11 @@ def control_properties(message: Control, node: str, epoch: str, account: str) ->
     )
 
 
+def reply_properties(correlation_id: str | None, account: str) -> Basic.Properties:
+    """The properties of an answer to a program."""
+    return Basic.Properties(content_type=JSON, delivery_mode=PERSISTENT, correlation_id=correlation_id, user_id=account)
+
+
 def event_of(message: DeliveredMessage) -> Event:
     """The event in a message.
 

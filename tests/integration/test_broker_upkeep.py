@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -18,7 +17,6 @@ from aiormq.abc import DeliveredMessage
 from aiormq.exceptions import ChannelAccessRefused, DeliveryError
 
 from crust.broker import topology
-from tests.integration.test_inject import program
 from tests.support.outsider import outsider
 from tests.support.rabbit import Management
 from tests.support.server import Server
@@ -258,53 +256,6 @@ async def test_an_account_reads_what_it_was_granted_and_nothing_else(crust: Crus
         with pytest.raises(ChannelAccessRefused):
             async with outsider(url, own, "o.17.public.#") as program:
                 await program.publish(exchange, key, b"{}", {}, account)
-
-
-async def test_only_who_is_named_in_injects_writes_there(crust: Crust, account: str, rabbit_url: str) -> None:
-    """And reads nothing by that; named no more it may not, whatever it is granted."""
-    url = rabbit_url.replace("guest:guest", f"{account}:made-up")
-    injects, grants = {"CRUST_BROKER__INJECTS": f"{account} gateway"}, {"CRUST_BROKER__GRANTS": f"{account} 17.public"}
-    assert crust("broker", "repair", **injects)[0] == 0
-    await write(url, account)
-    with pytest.raises(ChannelAccessRefused):
-        async with outsider(url, f"{account}.events", "o.17.public.#"):
-            pass
-    assert crust("broker", "repair", **injects, **grants)[0] == 0
-    await write(url, account)
-    for settings in (grants, {}):
-        assert crust("broker", "repair", **injects, **grants)[0] == 0
-        status, said = crust("broker", "check", **settings)
-        assert (status, account in said) == (1, True), said
-        assert crust("broker", "repair", **settings)[0] == 0
-        assert "there was nothing to mend" in crust("broker", "repair", **settings)[1]
-        with pytest.raises(ChannelAccessRefused):
-            await write(url, account)
-
-
-async def write(url: str, account: str) -> None:
-    """To inject, and wait for RabbitMQ's word."""
-    async with program(url, f"{account}.answers") as there:
-        await there.publish(topology.INJECT, topology.INJECT, account)
-
-
-async def test_others_who_may_write_there_are_named(crust: Crust, account: str, management: Management, vhost: str) -> None:
-    """Whom somebody else has let write to everything is left as it is; who may read nothing of ours is not named."""
-    assert crust("broker", "repair")[0] == 0
-    management.call("PUT", "permissions", vhost, account, body={"configure": "", "write": "^mine", "read": "^mine"})
-    assert crust("broker", "check")[0] == 0
-    management.call("PUT", "permissions", vhost, account, body={"configure": "", "write": ".*", "read": ""})
-    status, said = crust("broker", "repair")
-    assert (status, f"left: the account {account} may write to crust.v1.inject" in said) == (1, True), said
-    assert management.call("GET", "permissions", vhost, account)["write"] == ".*"
-
-
-async def test_no_name_makes_what_is_ours_anothers() -> None:
-    """A program's account may be called crust."""
-    allowed = topology.account_permissions("crust", ["17.public"], injects=True)
-    names = ("crust.v1.control", "crust.v1.events", "crust.v1.inject", "crust.v1.node.x", "crust.answers", "crust.v1", "amq.gen-x", "x")
-    may = {what: [name for name in names if re.search(getattr(allowed, what), name)] for what in ("configure", "write", "read")}
-    own = ["crust.answers", "crust.v1", "amq.gen-x"]
-    assert may == {"configure": own, "write": ["crust.v1.inject", *own], "read": ["crust.v1.events", *own]}
 
 
 async def test_what_is_granted_no_more_is_withdrawn(crust: Crust, account: str, rabbit_url: str) -> None:

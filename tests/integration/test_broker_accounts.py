@@ -1,13 +1,15 @@
-"""RabbitMQ keeps the `user_id` of what a binding or a dead-letter exchange moves; what is moved so is believed nowhere."""
+"""What accounts of other programs may do on RabbitMQ once it is repaired, and what comes of it where they may."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiormq
 import pytest
@@ -20,6 +22,7 @@ from crust.broker.upkeep import Upkeep, repaired
 from crust.settings import Broker, Settings
 from tests.integration.test_inject import SAID, here, program
 from tests.support import rabbit
+from tests.support.outsider import outsider
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.rabbit]
 KEY = "o.17.public.c.1.message.created"
@@ -40,6 +43,11 @@ def settings(tmp_path: Path, rabbit_url: str, account: str) -> Settings:
     """The account may read events and inject."""
     broker = Broker(grants=[f"{account} 17.public"], injects=[f"{account} toy"])
     return Settings(data_dir=tmp_path / "data", broker_url=rabbit_url, broker=broker)
+
+
+def allowing(settings: Settings, **less: list[str]) -> Settings:
+    """The same, with other grants or injects."""
+    return settings.model_copy(update={"broker": settings.broker.model_copy(update=less)})
 
 
 async def repair(settings: Settings) -> tuple[list[str], list[str]]:
@@ -81,7 +89,7 @@ async def test_what_leads_where_an_account_may_not_write_is_refused(settings: Se
     for exchange in (topology.EVENTS, topology.CONTROL, ""):
         for way in ways(account, exchange, NODE):
             assert await refused(url, way), exchange
-    await repair(settings.model_copy(update={"broker": settings.broker.model_copy(update={"injects": []})}))
+    await repair(allowing(settings, injects=[]))
     for way in ways(account, topology.INJECT, topology.INJECT):
         assert await refused(url, way)
     await connection.close()
@@ -118,3 +126,48 @@ async def test_what_is_moved_to_inject_speaks_for_nobody(settings: Settings, acc
         assert (await bot.ask("1", user_id=account))["state"] == "posted"
         assert await at.toy.texts() == ["hi"]
         assert await at.parked() == []
+
+
+async def write(url: str, account: str) -> None:
+    """To inject, and wait for RabbitMQ's word."""
+    async with program(url, f"{account}.answers") as there:
+        await there.publish(topology.INJECT, topology.INJECT, account)
+
+
+async def test_only_who_is_named_in_injects_writes_there(settings: Settings, account: str, rabbit_url: str) -> None:
+    """And reads nothing by that; named no more it may not, whatever it is granted."""
+    url = rabbit_url.replace("guest:guest", f"{account}:made-up")
+    injects = allowing(settings, grants=[])
+    await repair(injects)
+    await write(url, account)
+    with pytest.raises(ChannelAccessRefused):
+        async with outsider(url, f"{account}.events", "o.17.public.#"):
+            pass
+    for less in (allowing(settings, injects=[]), allowing(settings, injects=[], grants=[])):
+        await repair(settings)
+        await write(url, account)
+        assert all(account in text for text in (await repair(less))[0])
+        assert (await repair(less))[0] == []
+        with pytest.raises(ChannelAccessRefused):
+            await write(url, account)
+
+
+async def test_others_who_may_write_there_are_named(settings: Settings, account: str, rabbit_url: str) -> None:
+    """Whom somebody else has let write to everything is left as it is; who may do nothing with ours is not named."""
+    management, vhost = rabbit.Management(rabbit_url), urlsplit(rabbit_url).path.lstrip("/")
+    nobody = allowing(settings, grants=[], injects=[])
+    await repair(nobody)
+    management.call("PUT", "permissions", vhost, account, body={"configure": "", "write": "^mine", "read": "^mine"})
+    assert await repair(nobody) == ([], [])
+    management.call("PUT", "permissions", vhost, account, body={"configure": "", "write": ".*", "read": ""})
+    assert await repair(nobody) == ([], [f"the account {account} may write to crust.v1.inject and is not named in broker.injects"])
+    assert management.call("GET", "permissions", vhost, account)["write"] == ".*"
+
+
+async def test_no_name_makes_what_is_ours_anothers() -> None:
+    """A program's account may be called crust."""
+    allowed = topology.account_permissions("crust", ["17.public"], injects=True)
+    names = ("crust.v1.control", "crust.v1.events", "crust.v1.inject", "crust.v1.node.x", "crust.answers", "crust.v1", "amq.gen-x", "x")
+    may = {what: [name for name in names if re.search(getattr(allowed, what), name)] for what in ("configure", "write", "read")}
+    own = ["crust.answers", "crust.v1", "amq.gen-x"]
+    assert may == {"configure": own, "write": ["crust.v1.inject", *own], "read": ["crust.v1.events", *own]}

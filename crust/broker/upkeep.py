@@ -177,7 +177,8 @@ class Upkeep:
     async def _others(self) -> list[Problem]:
         """Queues of other programs that get in the way of ours."""
         found = []
-        for each in await self._api.get("queues", self._api.vhost) or []:
+        queues = await self._api.get("queues", self._api.vhost) or []
+        for each in (each for each in queues if not each["name"].startswith(topology.PREFIX)):
             arguments = each.get("arguments") or {}
             if (overflow := str(arguments.get("x-overflow", ""))).startswith("reject"):  # as the relay hears it, of the event
                 found.append(Problem(f"the queue {each['name']} refuses events when it is full: {overflow}", outside=True))

@@ -21,7 +21,7 @@ from tests.support.outsider import outsider
 from tests.support.rabbit import Management
 from tests.support.server import Server
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.rabbit]
+pytestmark = [pytest.mark.asyncio, pytest.mark.rabbit, pytest.mark.timeout(180)]  # a dozen commands, each a process of its own
 UNREAD = "nobody reads the queue crust.v1.inject, in which {} messages wait"
 
 

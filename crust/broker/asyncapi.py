@@ -8,10 +8,12 @@ import msgspec
 
 from crust import __version__
 from crust.broker import topology
+from crust.broker.message import JSON, PERSISTENT, TRANSIENT
 from crust.events.catalogue import CATALOGUE
 from crust.events.inject import Inject, InjectReply
 
 SCHEMAS = "#/components/schemas/"
+PROPERTIES = "x-amqp-properties"  # of a message: `headers` is for the application's own, and must not have the protocol's
 ID = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
 VISIBILITIES = ["public", "private", "direct", "none"]
 DESCRIPTION = (
@@ -22,6 +24,8 @@ DESCRIPTION = (
     " server was restored: positions begin anew. Believe only messages whose `user_id` is the server's account, which RabbitMQ verifies."
     " Bind a queue whose name begins with your account's name and a dot to `o.<organisation>.<visibility>.#`, as far as you were granted."
     " Numbers beyond 2^53 occur: ids in the envelope are integers of 63 bits; those in the body are decimal strings."
+    f" AsyncAPI has no place for most of AMQP's properties: `{PROPERTIES}` has a schema of a message's, by the names that RabbitMQ's"
+    " clients give them; where an expression names one of them, it has to call it a header."
 )
 PARAMETERS = {
     "organisation": {"description": "Id of the organisation; 0: none."},
@@ -43,11 +47,54 @@ HEADERS = {
         },
     },
 }
+ACCOUNT = {"type": "string", "description": "The server's account, as RabbitMQ has verified."}
+PERSISTENCE = {"const": PERSISTENT, "description": "Persistent."}
+CORRELATION = {"type": "string", "maxLength": 255}
+EVENT_PROPERTIES = {
+    "type": "object",
+    "required": ["content_type", "delivery_mode", "message_id", "timestamp", "type", "user_id"],
+    "properties": {
+        "content_type": {"const": JSON},
+        "delivery_mode": PERSISTENCE,
+        "message_id": {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "The event's id; the same when it comes again."},
+        "timestamp": {"type": "integer", "description": "When it was committed, in seconds since 1970, UTC; `at` has the milliseconds."},
+        "type": {"type": "string", "description": "`<type>.<event>`, as `messageType` has it."},
+        "user_id": ACCOUNT,
+    },
+    "additionalProperties": False,
+}
+INJECT_PROPERTIES = {
+    "type": "object",
+    "required": ["user_id"],
+    "properties": {
+        "user_id": {"type": "string", "description": "The program's account; RabbitMQ verifies it."},
+        "reply_to": {"type": "string", "maxLength": 255, "description": "Where the answer goes; without it there is none."},
+        "correlation_id": {**CORRELATION, "description": "What the answer is to bear."},
+        "delivery_mode": {"enum": [TRANSIENT, PERSISTENT], "description": "2, so that it outlives a restart of RabbitMQ."},
+    },
+    "description": "No other is looked at.",
+}
+REPLY_PROPERTIES = {
+    "type": "object",
+    "required": ["content_type", "delivery_mode", "message_id", "user_id"],
+    "properties": {
+        "content_type": {"const": JSON},
+        "delivery_mode": PERSISTENCE,
+        "message_id": {"type": "string", "description": "Of this answer; another one when it comes again."},
+        "correlation_id": {**CORRELATION, "description": "That of the message, if it had one."},
+        "user_id": ACCOUNT,
+    },
+    "additionalProperties": False,
+}
+CORRELATED = {"description": "The AMQP property `correlation_id`.", "location": "$message.header#/correlation_id"}
 INJECT_CHANNELS: dict[str, Any] = {
     "inject": {
         "address": topology.INJECT,
         "description": "What was said elsewhere, from programs whose accounts `broker.injects` names; the property `user_id` has to be the"
-        " account. Without an answer, and after the error `unavailable`, send it again with the same `source_id`: it is posted once.",
+        " account. Without an answer, and after the error `unavailable`, send it again with the same `source_id`: it is posted once."
+        f" Publish with confirms and `mandatory`: when {topology.INJECT_LENGTH:,} messages or {topology.INJECT_BYTES >> 20} MiB wait"
+        " RabbitMQ refuses the next one with a nack, and what finds no queue it returns; neither was taken: send it again later."
+        " What a binding or a dead-letter exchange moves there from elsewhere is passed over.",
         "messages": {"inject": {"$ref": "#/components/messages/inject"}},
         "bindings": {
             "amqp": {
@@ -67,7 +114,11 @@ INJECT_CHANNELS: dict[str, Any] = {
 RECEIVE_INJECT: dict[str, Any] = {
     "action": "receive",
     "channel": {"$ref": "#/channels/inject"},
-    "reply": {"address": {"location": "$message.header#/reply_to"}, "channel": {"$ref": "#/channels/inject_reply"}},
+    "reply": {
+        "address": {"description": "The AMQP property `reply_to`.", "location": "$message.header#/reply_to"},
+        "channel": {"$ref": "#/channels/inject_reply"},
+    },
+    "bindings": {"amqp": {"ack": True, "bindingVersion": "0.3.0"}},
 }
 
 
@@ -81,16 +132,16 @@ def asyncapi() -> dict[str, Any]:
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Crust events", "version": __version__, "description": DESCRIPTION},
-        "defaultContentType": "application/json",
+        "defaultContentType": JSON,
         "channels": {**{name: channel(type_, event) for (type_, event), name in names.items()}, **INJECT_CHANNELS},
         "operations": {**{f"send_{name}": operation(name) for name in names.values()}, "receive_inject": RECEIVE_INJECT},
         "components": {
             "messages": {
                 **{name: message(name, type_, event, by_body[CATALOGUE[type_, event]]) for (type_, event), name in names.items()},
-                "inject": {"name": "inject", "title": "A message from elsewhere", "contentType": "application/json", "payload": inject},
-                "inject_reply": {"name": "inject_reply", "title": "What came of it", "contentType": "application/json", "payload": reply},
+                "inject": correlated("inject", "A message from elsewhere", INJECT_PROPERTIES, inject),
+                "inject_reply": correlated("inject_reply", "What came of it", REPLY_PROPERTIES, reply),
             },
-            "schemas": {**components, "Headers": HEADERS},
+            "schemas": {**components, "Headers": HEADERS, "EventProperties": EVENT_PROPERTIES},
         },
     }
 
@@ -125,10 +176,23 @@ def message(name: str, type_: str, event: str, body: dict[str, Any]) -> dict[str
     return {
         "name": name,
         "title": f"{type_} {event}",
-        "contentType": "application/json",
+        "contentType": JSON,
         "headers": {"$ref": f"{SCHEMAS}Headers"},
+        PROPERTIES: {"$ref": f"{SCHEMAS}EventProperties"},
         "payload": envelope(type_, event, body),
         "bindings": {"amqp": {"messageType": f"{type_}.{event}", "bindingVersion": "0.3.0"}},
+    }
+
+
+def correlated(name: str, title: str, properties: dict[str, Any], payload: dict[str, Any]) -> dict[str, Any]:
+    """What a program sends, or is answered."""
+    return {
+        "name": name,
+        "title": title,
+        "contentType": JSON,
+        "correlationId": CORRELATED,
+        PROPERTIES: properties,
+        "payload": payload,
     }
 
 

@@ -14,11 +14,10 @@ from weakref import WeakValueDictionary
 import aiormq
 import msgspec
 from aiormq.abc import AbstractChannel, DeliveredMessage
-from pamqp.commands import Basic
 
 from crust.broker import topology
-from crust.broker.connection import BrokerTrouble, KeptConnection, declare, until_closed
-from crust.broker.message import JSON, PERSISTENT
+from crust.broker.connection import BrokerTrouble, KeptConnection, account_of, declare, until_closed
+from crust.broker.message import reply_properties, sent_to
 from crust.errors import Unavailable
 from crust.events.inject import InjectReply
 from crust.log import Lease, Leases
@@ -70,11 +69,12 @@ class Injecting:
         settings: `broker_url` and `broker.*`.
         leases: those of this process.
         answering: deals with what is sent.
-        metrics: where troubles are counted.
+        metrics: where troubles are counted, and what is passed over.
     """
 
     def __init__(self, settings: Settings, leases: Leases, answering: Answering, metrics: Metrics) -> None:
-        self._settings, self._leases, self._answering = settings, leases, answering
+        self._settings, self._leases, self._answering, self.dropped = settings, leases, answering, metrics.broker_dropped
+        self.account = account_of(settings.broker_url)
         self._connection = KeptConnection("injecting", settings.broker_url, settings.broker, self._session, metrics)
 
     async def always(self) -> None:
@@ -135,9 +135,13 @@ class Reader:
         self._injecting, self._connection, self._channel, self._ended = injecting, connection, channel, ended
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._warned = False
 
     async def take(self, message: DeliveredMessage) -> None:
         """Begin with one; those of a lane wait for each other, in the order in which they came."""
+        if not sent_to(message, topology.INJECT):
+            await self._pass_over(message)
+            return
         account, reply_to = message.header.properties.user_id, message.header.properties.reply_to
         asked = Asked(account, message.body, told=reply_to is not None and topology.may_be_answered(account, reply_to))
         lane = self._injecting.lane(asked)
@@ -146,6 +150,13 @@ class Reader:
         task = asyncio.create_task(self._deal(message, asked, turn), name="inject")
         self._tasks.add(task)
         task.add_done_callback(self._over)
+
+    async def _pass_over(self, message: DeliveredMessage) -> None:
+        self._injecting.dropped["moved"] += 1
+        if not self._warned:
+            self._warned = True
+            log.warning("what was sent elsewhere has come into crust.v1.inject, and is passed over; crust broker check names how")
+        await self._acknowledge(message)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -160,10 +171,13 @@ class Reader:
                 await self._connection.ready()
                 await self._channel.basic_publish(
                     msgspec.json.encode(reply), exchange="", routing_key=properties.reply_to or "", timeout=self._injecting.timeout,
-                    properties=Basic.Properties(content_type=JSON, correlation_id=properties.correlation_id, delivery_mode=PERSISTENT),
+                    properties=reply_properties(properties.correlation_id, self._injecting.account),
                 )  # fmt: skip
-            assert message.delivery_tag is not None
-            await self._channel.basic_ack(message.delivery_tag, wait=False)
+            await self._acknowledge(message)
+
+    async def _acknowledge(self, message: DeliveredMessage) -> None:
+        assert message.delivery_tag is not None
+        await self._channel.basic_ack(message.delivery_tag, wait=False)
 
     async def close(self) -> None:
         """What is not dealt with comes again, here or elsewhere."""

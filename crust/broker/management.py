@@ -30,8 +30,8 @@ class Management:
         port = (parts.port or (5671 if parts.scheme == "amqps" else 5672)) + BESIDE
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         self.url = settings.broker.management_url or f"http://{host}:{port}"
-        auth = aiohttp.BasicAuth(self.account, unquote(parts.password or ""), encoding="utf-8")
-        self._session = aiohttp.ClientSession(auth=auth, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        headers = {"Authorization": aiohttp.encode_basic_auth(self.account, unquote(parts.password or ""), encoding="utf-8")}
+        self._session = aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
 
     async def __aenter__(self) -> Management:
         return self

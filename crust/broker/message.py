@@ -49,6 +49,11 @@ def control_properties(message: Control, node: str, epoch: str, account: str) ->
     )
 
 
+def reply_properties(correlation_id: str | None, account: str) -> Basic.Properties:
+    """The properties of an answer to a program."""
+    return Basic.Properties(content_type=JSON, delivery_mode=PERSISTENT, correlation_id=correlation_id, user_id=account)
+
+
 def event_of(message: DeliveredMessage) -> Event:
     """The event in a message.
 
@@ -70,3 +75,11 @@ def control_of(message: DeliveredMessage) -> Control:
 def header(message: DeliveredMessage, name: str) -> object:
     """One of its headers; None where it has no such one."""
     return (message.header.properties.headers or {}).get(name)
+
+
+def sent_to(message: DeliveredMessage, exchange: str) -> bool:
+    """Whether it was published there.
+
+    Otherwise somebody's binding or dead-letter exchange has brought it, and its `user_id` is of who published it elsewhere.
+    """
+    return getattr(message.delivery, "exchange", None) == exchange and header(message, "x-death") is None

@@ -20,7 +20,7 @@ from crust.broker import topology
 from crust.broker.base import Subscription
 from crust.broker.connection import BrokerTrouble, KeptConnection, account_of, declare, until_closed
 from crust.broker.local import LocalBroker
-from crust.broker.message import control_of, control_properties, event_of, header
+from crust.broker.message import control_of, control_properties, event_of, header, sent_to
 from crust.broker.relay import NAME, Relay
 from crust.clock import Clock
 from crust.events.control import Committed, Connected, Control
@@ -182,12 +182,14 @@ class RabbitBroker:
     def _refused(self, message: DeliveredMessage) -> str | None:
         if message.header.properties.user_id != self._account:
             return "foreign"
+        if not (sent_to(message, topology.EVENTS) or sent_to(message, topology.CONTROL)):
+            return "moved"
         if header(message, "epoch") != self._epoch:
             return "epoch"
         return None
 
     def _take(self, message: DeliveredMessage) -> None:
-        if getattr(message.delivery, "exchange", None) == topology.EVENTS:
+        if sent_to(message, topology.EVENTS):
             self._arrived.publish([event_of(message)])
         elif header(message, "node") != self._node:  # its own it has heard already
             told = control_of(message)

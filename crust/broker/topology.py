@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,11 +23,15 @@ INJECT = "crust.v1.inject"
 NODE = "crust.v1.node."
 EVERYTHING = "#"  # the binding of who reads all events
 
-OURS = r"crust\.v1\."  # every name above, as RabbitMQ's regular expressions have it
+PREFIX = "crust.v1."  # of every name above
+OURS = r"crust\.v1\."  # the same, as RabbitMQ's regular expressions have it
+NOTHING = "^$"  # no name of ours
+MAY_INJECT = rf"|{OURS}inject"  # at the end of what an account may write to
 NODE_BYTES = 67_108_864  # most that waits in a node's queue; older messages are dropped, and read from the log
 OUTSIDE_LENGTH = 100_000  # the same for queues of other programs, which nobody may ever read
 OUTSIDE_BYTES = 268_435_456
-POLICY = "crust.v1.outside"
+INJECT_LENGTH = 100_000  # most that waits for a node to read it; what comes then is refused, and its program keeps it
+INJECT_BYTES = 67_108_864
 
 QueueType = Literal["classic", "quorum"]
 
@@ -115,29 +120,30 @@ def core_permissions() -> Permissions:
     return Permissions(configure=".*", write=".*", read=".*", topics=".*")
 
 
-def account_permissions(account: str, grants: list[str]) -> Permissions:
-    """Those of another program's account: queues of its own, and `crust.v1.inject`.
+def account_permissions(account: str, grants: list[str], *, injects: bool) -> Permissions:
+    """Those of another program's account: queues of its own, what it is granted of `crust.v1.events`, and perhaps `crust.v1.inject`.
 
-    A queue is its own when its name begins with the account's, or was made up by RabbitMQ.
+    A queue is its own when its name begins with the account's, or was made up by RabbitMQ; none of ours is.
 
     Args:
         account: its name.
         grants: `<organisation or *>.<visibility or *>`, each.
+        injects: whether `broker.injects` names it.
     """
-    own = rf"{account}\..*|amq\.gen-.*"
+    own = rf"(?!{OURS}){account}\..*|amq\.gen-.*"
     prefixes = "|".join(sorted(_prefix(grant) for grant in grants))
     return Permissions(
         configure=f"^({own})$",
-        write=rf"^({own}|crust\.v1\.inject)$",
-        read=rf"^({own}|crust\.v1\.events)$",
-        topics=rf"^o\.({prefixes})\.",
+        write=f"^({own}{MAY_INJECT})$" if injects else f"^({own})$",
+        read=rf"^({own}|{OURS}events)$" if grants else f"^({own})$",
+        topics=rf"^o\.({prefixes})\." if grants else NOTHING,
     )
 
 
 def may_be_answered(account: str | None, queue: str) -> bool:
     """Whether an answer goes to a queue that its asker names: one of its own, or whose name RabbitMQ has made up and told it alone."""
     own = () if account is None else (f"{account}.",)
-    return queue.startswith(("amq.gen-", "amq.rabbitmq.reply-to.", *own)) and not queue.startswith("crust.v1.")
+    return queue.startswith(("amq.gen-", "amq.rabbitmq.reply-to.", *own)) and not queue.startswith(PREFIX)
 
 
 def _prefix(grant: str) -> str:
@@ -159,11 +165,40 @@ def granted(grants: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def outside_policy() -> dict[str, Any]:
-    """Bounds what waits in queues of other programs: one that is never read would fill RabbitMQ's memory and stop all who publish."""
-    return {
-        "pattern": rf"^(?!{OURS})",
-        "apply-to": "queues",
-        "priority": 0,
-        "definition": {"max-length": OUTSIDE_LENGTH, "max-length-bytes": OUTSIDE_BYTES, "overflow": "drop-head"},
-    }
+# ---- policies
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Bounds what waits in queues whose names fit; of several, one holds for a queue: that of the highest priority."""
+
+    name: str
+    bounds: str  # in words
+    pattern: str
+    priority: int
+    definition: Mapping[str, Any]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"pattern": self.pattern, "apply-to": "queues", "priority": self.priority, "definition": dict(self.definition)}
+
+
+# A queue that is never read would fill RabbitMQ's memory and stop all who publish. In the queues of other programs the oldest goes; of what
+# programs say nothing does: RabbitMQ refuses it, and they keep it. A policy, because the arguments of a queue can never be changed.
+OUTSIDE_POLICY = Policy(
+    "crust.v1.outside", "the queues of other programs", rf"^(?!{OURS})", 0,
+    {"max-length": OUTSIDE_LENGTH, "max-length-bytes": OUTSIDE_BYTES, "overflow": "drop-head"},
+)  # fmt: skip
+INJECT_POLICY = Policy(
+    "crust.v1.inject", f"the queue {INJECT}", rf"^{OURS}inject$", 1,
+    {"max-length": INJECT_LENGTH, "max-length-bytes": INJECT_BYTES, "overflow": "reject-publish"},
+)  # fmt: skip
+POLICIES = (OUTSIDE_POLICY, INJECT_POLICY)
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether one of RabbitMQ's regular expressions may fit a name; they know more than Python's."""
+    try:
+        return re.search(pattern, name) is not None
+    except re.error:
+        return True

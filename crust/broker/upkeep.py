@@ -7,28 +7,21 @@ are not looked at; they come and go with them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import aiormq
 from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
+from pamqp.commands import Queue
 
 from crust.broker import topology
+from crust.broker.accounts import Accounts
 from crust.broker.connection import BrokerTrouble
 from crust.broker.management import Management, ManagementError
+from crust.broker.problem import Problem
 from crust.settings import Settings
 
-NOTHING = "^$"  # matches no name of ours
 PROBE_S = 5.0  # for a queue to answer; one without a leader never does
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong, in words, and what mends it; None where only a person can."""
-
-    text: str
-    mend: Callable[[], Awaitable[None]] | None = None
 
 
 class Upkeep:
@@ -42,9 +35,7 @@ class Upkeep:
     def __init__(self, settings: Settings, api: Management) -> None:
         self._settings, self._api = settings, api
         self._base = topology.base(settings.broker.queue_type)
-        nothing: list[str] = []  # who may say something need not be let read anything
-        self._granted = dict.fromkeys(topology.granted(settings.broker.injects), nothing)
-        self._granted |= topology.granted(settings.broker.grants)
+        self._accounts = Accounts(settings, api)
 
     async def check(self) -> list[Problem]:
         """Everything that is wrong, in the order in which it can be mended.
@@ -54,10 +45,10 @@ class Upkeep:
         """
         if await self._api.get("vhosts", self._api.vhost) is None:
             return [Problem(f"there is no vhost {self._api.vhost}", self._make_vhost)]
-        if own := await self._plain(self._api.account, topology.core_permissions()):
+        if own := await self._accounts.own():
             return own  # without these there is no looking at the rest
-        found = [*await self._permissions(), *await self._exchanges(), *await self._queues(), *await self._bindings()]
-        return [*found, *await self._policies(), *await self._refusing()]
+        found = [*await self._accounts.check(), *await self._exchanges(), *await self._queues(), *await self._bindings()]
+        return [*found, *await self._policies(), *await self._others()]
 
     async def _make_vhost(self) -> None:
         await self._api.put("vhosts", self._api.vhost, body={})
@@ -79,18 +70,27 @@ class Upkeep:
             there = await self._api.get("queues", self._api.vhost, queue.name)
             if there is not None:
                 try:
-                    there["messages"] = await self._waiting(queue.name)
+                    counted = await self._counted(queue.name)
                 except BrokerTrouble as trouble:
                     waits = there.get("messages")  # as the management API remembers
                     mend = None if waits else self._replacing("queues", queue.name, wanted, even_full=True)
                     left = f"; {waits} messages waited in it, so it is left alone" if waits else ""
                     found.append(Problem(f"the queue {queue.name} does not answer: {trouble}{left}", mend))
                     continue
+                there["messages"] = counted.message_count
+                found += self._unread(queue.name, counted)
             found += self._compared("queues", queue.name, wanted, there)
         return found
 
-    async def _waiting(self, queue: str) -> int:
-        """How many messages wait in a queue: asked over AMQP, because the management API tells what it remembers.
+    def _unread(self, queue: str, counted: Queue.DeclareOk) -> list[Problem]:
+        """Whether what programs have sent waits for nobody."""
+        if not counted.message_count or counted.consumer_count:
+            return []
+        why = "no server or worker with plugins reads it now" if self._settings.broker.injects else "broker.injects names no program"
+        return [Problem(f"nobody reads the queue {queue}, in which {counted.message_count} messages wait: {why}", outside=True)]
+
+    async def _counted(self, queue: str) -> Queue.DeclareOk:
+        """How many messages wait in a queue, and who reads it: asked over AMQP, because the management API tells what it remembers.
 
         Raises:
             BrokerTrouble: it does not answer, or its node is away.
@@ -100,7 +100,7 @@ class Upkeep:
         try:
             async with asyncio.timeout(PROBE_S):
                 channel = await connection.channel()
-                return (await channel.queue_declare(queue, passive=True)).message_count or 0
+                return await channel.queue_declare(queue, passive=True)
         except TimeoutError:
             raise BrokerTrouble(f"nothing for {PROBE_S:g} s; it may have no leader") from None
         except ChannelNotFoundEntity as error:
@@ -147,102 +147,82 @@ class Upkeep:
         return replace
 
     async def _bindings(self) -> list[Problem]:
+        there = await self._api.get("bindings", self._api.vhost) or []
+        paths = {path_of(each) for each in there}
+        wanted = {(each.exchange, "queue", each.queue, each.key): each for each in self._base.bindings}
+        missing = [self._unbound(each) for path, each in wanted.items() if path not in paths]
+        return [*missing, *(self._brought(each) for each in there if path_of(each) not in wanted and self._into_ours(*path_of(each)))]
+
+    def _into_ours(self, source: str, kind: str, name: str, _key: str) -> bool:
+        """Whether a binding brings something into what is ours; each queue has one to RabbitMQ's default exchange, which is none."""
+        ours = self._base.queues if kind == "queue" else self._base.exchanges
+        return source != "" and any(name == each.name for each in ours)
+
+    def _unbound(self, binding: topology.Binding) -> Problem:
+        async def bind() -> None:
+            body = {"routing_key": binding.key, "arguments": {}}
+            await self._api.post("bindings", self._api.vhost, "e", binding.exchange, "q", binding.queue, body=body)
+
+        return Problem(f"the queue {binding.queue} is not bound to {binding.exchange} by {binding.key}", bind)
+
+    def _brought(self, there: dict[str, Any]) -> Problem:
+        """What one of ours gets and is not meant for it: nobody believes it, and it takes the place of what is."""
+        source, kind, name, key = path_of(there)
+
+        async def unbind() -> None:
+            await self._api.delete("bindings", self._api.vhost, "e", source, kind[0], name, there["properties_key"])
+
+        return Problem(f"the {kind} {name} is bound to {source} by {key!r}, and should not be", unbind)
+
+    async def _others(self) -> list[Problem]:
+        """Queues of other programs that get in the way of ours."""
         found = []
-        for binding in self._base.bindings:
-            path = ("bindings", self._api.vhost, "e", binding.exchange, "q", binding.queue)
-            there = await self._api.get(*path) or []
-            if all(each.get("routing_key") != binding.key for each in there):
-
-                async def bind(path: tuple[str, ...] = path, key: str = binding.key) -> None:
-                    await self._api.post(*path, body={"routing_key": key, "arguments": {}})
-
-                found.append(Problem(f"the queue {binding.queue} is not bound to {binding.exchange} by {binding.key}", bind))
+        queues = await self._api.get("queues", self._api.vhost) or []
+        for each in (each for each in queues if not each["name"].startswith(topology.PREFIX)):
+            arguments = each.get("arguments") or {}
+            if (overflow := str(arguments.get("x-overflow", ""))).startswith("reject"):  # as the relay hears it, of the event
+                found.append(Problem(f"the queue {each['name']} refuses events when it is full: {overflow}", outside=True))
+            if (into := str(arguments.get("x-dead-letter-exchange", ""))).startswith(topology.PREFIX):
+                found.append(Problem(f"the queue {each['name']} moves messages to {into}, where nobody believes them", outside=True))
         return found
-
-    # ---- who may do what
-
-    async def _permissions(self) -> list[Problem]:
-        found = await self._topics(self._api.account, topology.core_permissions())
-        for account, grants in sorted(self._granted.items()):
-            if account == self._api.account:
-                found.append(Problem(f"broker.grants names {account}, the account of broker_url, which may do everything anyhow"))
-            elif await self._api.get("users", account) is None:
-                found.append(Problem(f"there is no account {account}; make it: rabbitmqctl add_user {account}"))
-            else:
-                found += await self._account(account, topology.account_permissions(account, grants))
-        return [*found, *await self._not_granted()]
-
-    async def _account(self, account: str, wanted: topology.Permissions) -> list[Problem]:
-        return [*await self._plain(account, wanted), *await self._topics(account, wanted)]
-
-    async def _plain(self, account: str, wanted: topology.Permissions) -> list[Problem]:
-        vhost = self._api.vhost
-        plain = {"configure": wanted.configure, "write": wanted.write, "read": wanted.read}
-        there = await self._api.get("permissions", vhost, account) or {}
-        if all(there.get(key) == value for key, value in plain.items()):
-            return []
-
-        async def permit() -> None:
-            await self._api.put("permissions", vhost, account, body=plain)
-
-        return [Problem(f"the account {account} has other permissions than it should", permit)]
-
-    async def _topics(self, account: str, wanted: topology.Permissions) -> list[Problem]:
-        vhost = self._api.vhost
-        topics = {"exchange": topology.EVENTS, "write": ".*" if account == self._api.account else NOTHING, "read": wanted.topics}
-        rules = await self._api.get("topic-permissions", vhost, account) or []
-        if [{key: rule.get(key) for key in topics} for rule in rules if rule.get("exchange") == topology.EVENTS] == [topics]:
-            return []
-
-        async def grant() -> None:
-            await self._api.put("topic-permissions", vhost, account, body=topics)
-
-        what = ", ".join(self._granted.get(account, ["everything"])) or "nothing"
-        return [Problem(f"the account {account} does not have the topic permission for {what}", grant)]
-
-    async def _not_granted(self) -> list[Problem]:
-        """Accounts that may read events and are in no grant, RabbitMQ's administrators left out: they may grant themselves anything."""
-        topics = {rule["user"]: rule for rule in await self._rules("topic-permissions") if rule["exchange"] == topology.EVENTS}
-        readers = [rule["user"] for rule in await self._rules("permissions") if rule["read"] not in ("", NOTHING)]
-        known = {self._api.account, *self._granted}
-        found = []
-        for account in sorted(set(readers) - known):
-            user = await self._api.get("users", account) or {}
-            may = account not in topics or topics[account]["read"] != NOTHING
-            if may and "administrator" not in user.get("tags", ""):
-                found.append(self._superfluous(account))
-        return found
-
-    async def _rules(self, kind: str) -> list[dict[str, Any]]:
-        return await self._api.get("vhosts", self._api.vhost, kind) or []
-
-    def _superfluous(self, account: str) -> Problem:
-        async def withdraw() -> None:
-            body = {"exchange": topology.EVENTS, "write": NOTHING, "read": NOTHING}
-            await self._api.put("topic-permissions", self._api.vhost, account, body=body)
-
-        return Problem(f"the account {account} may read events and is in no grant of broker.grants", withdraw)
-
-    async def _refusing(self) -> list[Problem]:
-        """Queues of others that refuse what they have no place for; each refusal is one of the event, as the relay hears it."""
-        return [
-            Problem(f"the queue {each['name']} refuses events when it is full: {each['arguments']['x-overflow']}")
-            for each in await self._api.get("queues", self._api.vhost) or []
-            if str((each.get("arguments") or {}).get("x-overflow", "")).startswith("reject")
-        ]
 
     # ---- policies
 
     async def _policies(self) -> list[Problem]:
-        wanted = topology.outside_policy()
-        there = await self._api.get("policies", self._api.vhost, topology.POLICY) or {}
-        if {key: there.get(key) for key in wanted} == wanted:
-            return []
+        there = {each["name"]: each for each in await self._api.get("policies", self._api.vhost) or []}
+        found = []
+        for policy in topology.POLICIES:
+            body, other = policy.body, there.get(policy.name, {})
+            if {key: other.get(key) for key in body} != body:
+                found.append(
+                    Problem(f"the policy {policy.name}, which bounds {policy.bounds}, is missing or another", self._setting(policy))
+                )
+        return [*found, *self._overruled(there.values())]
 
+    def _overruled(self, there: Iterable[dict[str, Any]]) -> list[Problem]:
+        """Somebody else's policies that hold for the queue of programs in the place of ours, and may not bound it."""
+        ours = topology.INJECT_POLICY
+        return [
+            Problem(
+                f"the policy {each['name']} may hold for {ours.bounds}, which {ours.name} bounds: give it a priority below {ours.priority}"
+            )
+            for each in there
+            if each["name"] != ours.name
+            and each["priority"] >= ours.priority
+            and each["apply-to"] != "exchanges"
+            and topology.fits(each["pattern"], topology.INJECT)
+        ]
+
+    def _setting(self, policy: topology.Policy) -> Callable[[], Awaitable[None]]:
         async def set_policy() -> None:
-            await self._api.put("policies", self._api.vhost, topology.POLICY, body=wanted)
+            await self._api.put("policies", self._api.vhost, policy.name, body=policy.body)
 
-        return [Problem(f"the policy {topology.POLICY}, which bounds the queues of other programs, is missing or another", set_policy)]
+        return set_policy
+
+
+def path_of(binding: dict[str, Any]) -> tuple[str, str, str, str]:
+    """From where to what, and by which key."""
+    return binding["source"], binding["destination_type"], binding["destination"], binding["routing_key"]
 
 
 async def repaired(upkeep: Upkeep) -> tuple[list[str], list[Problem]]:

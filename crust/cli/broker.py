@@ -31,13 +31,13 @@ async def check(*, json: Json = False, config: Config = None) -> None:
 
 @app.command
 async def repair(*, config: Config = None) -> None:
-    """Make it as it should be, and say what was done, and what only a person can do. Exit status 1 if anything of that is left."""
+    """Make it as it should be, and say what was done and what only a person can do. Exit status 1 if more than other programs' is left."""
     async with _upkeep(config) as upkeep:
         mended, left = await repaired(upkeep)
     print("\n".join(f"mended: {text}" for text in mended) or "there was nothing to mend")
     for problem in left:
         print(f"left: {problem.text}")
-    sys.exit(1 if left else 0)
+    sys.exit(0 if all(problem.outside for problem in left) else 1)
 
 
 @asynccontextmanager

@@ -124,7 +124,9 @@ class Metrics:
         )
         self.broker_troubles = Counter("crust_broker_troubles", "Connections to RabbitMQ that failed or ended", "connection")
         self.broker_dropped = Counter(
-            "crust_broker_dropped", "Messages of RabbitMQ that were passed over: foreign (another account), epoch, unreadable", "why"
+            "crust_broker_dropped",
+            "Messages of RabbitMQ that were passed over: foreign (another account), moved (sent elsewhere), epoch, unreadable",
+            "why",
         )
         self.broker_refused = Counter(
             "crust_broker_refused", "Events that RabbitMQ has refused for a queue, or taken back, as the relay has heard"

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import aiormq
@@ -14,13 +15,14 @@ import jsonschema_rs
 import pytest
 from aiormq.abc import DeliveredMessage
 
-from crust.broker.asyncapi import asyncapi
+from crust.broker.asyncapi import PROPERTIES, asyncapi
 from crust.broker.topology import EVENTS, INJECT
 from crust.errors import BadRequest
 from crust.events.catalogue import CATALOGUE
 from crust.host.programs import decoded
 from crust.runtime import Node, opened
 from crust.settings import Settings
+from tests.integration.test_inject import here, program
 from tests.support.outsider import outsider
 from tests.support.people import channel, organisation, person, put, say
 
@@ -89,24 +91,46 @@ def channels(document: dict[str, Any]) -> list[dict[str, Any]]:
     return [each for name, each in document["channels"].items() if not name.startswith("inject")]
 
 
-def faults(document: dict[str, Any], key: str, type_: str, headers: dict[str, Any], body: bytes) -> list[str]:
-    """How a message differs from its description, which is found by its routing key as a program would."""
+def properties_of(message: DeliveredMessage) -> dict[str, Any]:
+    """AMQP's, but for the headers, by the names of the protocol: a program's client gives them so."""
+    found: dict[str, Any] = {name: value for name, value in message.header.properties if value not in (None, "") and name != "headers"}
+    if "message_type" in found:
+        found["type"] = found.pop("message_type")
+    if "timestamp" in found:
+        found["timestamp"] = int(found["timestamp"].timestamp())
+    return found
+
+
+def differences(document: dict[str, Any], message: dict[str, Any], parts: dict[str, Any]) -> list[str]:
+    """How the parts of a message differ from its description."""
+    found = []
+    for part, value in parts.items():
+        schema = {"components": document["components"], **message[part]}
+        found += [f"{part}: {error.message}" for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(value)]
+    return found
+
+
+def faults(document: dict[str, Any], key: str, properties: dict[str, Any], headers: dict[str, Any], body: bytes) -> list[str]:
+    """How an event's message differs from its description, which is found by its routing key as a program would."""
     patterns = [(PARAMETER.sub(lambda match: VALUES[match[1]], each["address"].replace(".", r"\.")), each) for each in channels(document)]
     found = [each for pattern, each in patterns if re.fullmatch(pattern, key)]
     if len(found) != 1:
         return [f"{len(found)} channels for {key}"]
-    message = resolved(document, found[0]["messages"]["event"]["$ref"])
-    wrong = [] if message["bindings"]["amqp"]["messageType"] == type_ else [f"type {type_}"]
-    for part, value in (("payload", json.loads(body)), ("headers", headers)):
-        schema = {"components": document["components"], **message[part]}
-        wrong += [f"{part}: {error.message}" for error in jsonschema_rs.Draft202012Validator(schema).iter_errors(value)]
-    return wrong
+    message, event = resolved(document, found[0]["messages"]["event"]["$ref"]), json.loads(body)
+    said = {
+        "type": message["bindings"]["amqp"]["messageType"],
+        "message_id": str(event.get("id")),
+        "timestamp": event.get("at", 0) // 1000,
+        "content_type": message["contentType"],
+        "delivery_mode": document["operations"][f"send_{message['name']}"]["bindings"]["amqp"]["deliveryMode"],
+    }
+    wrong = [f"{name}: {properties.get(name)!r}" for name, value in said.items() if properties.get(name) != value]
+    return wrong + differences(document, message, {"payload": event, "headers": headers, PROPERTIES: properties})
 
 
 def faults_of(document: dict[str, Any], message: DeliveredMessage) -> list[str]:
-    properties = message.header.properties
     key = message.delivery.routing_key  # type: ignore[union-attr]  # a delivery, no answer to get
-    return faults(document, str(key), str(properties.message_type), dict(properties.headers or {}), message.body)
+    return faults(document, str(key), properties_of(message), dict(message.header.properties.headers or {}), message.body)
 
 
 async def busy(node: Node) -> None:
@@ -147,9 +171,39 @@ async def test_live_messages_are_as_described(document: dict[str, Any], settings
     assert [fault for message in messages for fault in faults_of(document, message)] == []
     kinds = {message.header.properties.message_type for message in messages}
     assert len(kinds) >= 15, kinds
-    properties, key = messages[-1].header.properties, str(messages[-1].delivery.routing_key)  # type: ignore[union-attr]
-    headers, event, type_ = dict(properties.headers or {}), json.loads(messages[-1].body), str(properties.message_type)
+    last = messages[-1]
+    properties, headers, event = properties_of(last), dict(last.header.properties.headers or {}), json.loads(last.body)
+    key = str(last.delivery.routing_key)  # type: ignore[union-attr]
+    described = document["components"]["schemas"]["EventProperties"]["properties"]
+    assert (set(properties), properties["user_id"]) == (set(described), "guest")
     for broken in ({**event, "position": "7"}, {**event, "body": {}}, {**event, "type": "other"}, {"position": 1}):
-        assert faults(document, key, type_, headers, json.dumps(broken).encode())
-    assert faults(document, key, type_, {**headers, "epoch": 5}, messages[-1].body)
-    assert faults(document, "o.1.secret.c.5.message.created", type_, headers, messages[-1].body)
+        assert faults(document, key, properties, headers, json.dumps(broken).encode())
+    for name in described:
+        assert faults(document, key, {**properties, name: 0}, headers, last.body), name
+        assert faults(document, key, {each: properties[each] for each in properties if each != name}, headers, last.body), name
+    assert faults(document, key, {**properties, "priority": 1}, headers, last.body)
+    assert faults(document, key, properties, {**headers, "epoch": 5}, last.body)
+    assert faults(document, "o.1.secret.c.5.message.created", properties, headers, last.body)
+
+
+@pytest.mark.asyncio
+@pytest.mark.rabbit
+async def test_live_injects_and_their_answers_are_as_described(document: dict[str, Any], tmp_path: Path, rabbit_url: str) -> None:
+    """What a program sends, as another one sees it on the exchange, and what it is answered: each part, and each property by its name."""
+    settings = Settings(data_dir=tmp_path / "data", broker_url=rabbit_url)
+    sent, answers = document["components"]["messages"]["inject"], document["components"]["messages"]["inject_reply"]
+    async with here(settings), program(rabbit_url) as bot, program(rabbit_url) as other:
+        await other.channel.queue_bind(other.queue, INJECT, INJECT)
+        assert "state" in await bot.ask("posted")
+        assert "error" in await bot.ask("refused", room="#nowhere")
+        await other.answer("refused")
+    for message, taken in ((sent, other.taken), (answers, bot.taken)):
+        for each in taken:
+            parts = {"payload": json.loads(each.body), PROPERTIES: properties_of(each)}
+            assert differences(document, message, parts) == []
+            assert properties_of(each).keys() >= message[PROPERTIES]["properties"].keys()
+            assert properties_of(each)["user_id"] == "guest"
+            assert message["correlationId"]["location"] == "$message.header#/correlation_id"
+    assert [properties_of(each)["correlation_id"] for each in bot.taken] == ["posted", "refused"]
+    location = document["operations"]["receive_inject"]["reply"]["address"]["location"].rpartition("/")[2]
+    assert {properties_of(each)[location] for each in other.taken} == {bot.queue}

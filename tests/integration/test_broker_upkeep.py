@@ -13,14 +13,16 @@ from urllib.parse import urlsplit
 
 import aiormq
 import pytest
-from aiormq.exceptions import ChannelAccessRefused
+from aiormq.abc import DeliveredMessage
+from aiormq.exceptions import ChannelAccessRefused, DeliveryError
 
 from crust.broker import topology
 from tests.support.outsider import outsider
 from tests.support.rabbit import Management
 from tests.support.server import Server
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.rabbit]
+pytestmark = [pytest.mark.asyncio, pytest.mark.rabbit, pytest.mark.timeout(180)]  # a dozen commands, each a process of its own
+UNREAD = "nobody reads the queue crust.v1.inject, in which {} messages wait"
 
 
 @pytest.fixture
@@ -67,11 +69,12 @@ async def test_repair_makes_everything_and_check_is_content(crust: Crust, manage
     assert crust("broker", "repair") == (0, "there was nothing to mend\n")
     management.call("DELETE", "queues", vhost, topology.INJECT)
     management.call("DELETE", "exchanges", vhost, topology.CONTROL)
-    management.call("DELETE", "policies", vhost, topology.POLICY)
+    for policy in topology.POLICIES:
+        management.call("DELETE", "policies", vhost, policy.name)
     status, said = crust("broker", "check", "--json")
-    assert (status, len(json.loads(said))) == (1, 4), said
+    assert (status, len(json.loads(said))) == (1, 5), said
     status, said = crust("broker", "repair")
-    assert (status, said.count("mended:")) == (0, 4), said
+    assert (status, said.count("mended:")) == (0, 5), said
     assert crust("broker", "check")[0] == 0
     names = {each["name"]: each["type"] for each in management.call("GET", "exchanges", vhost)}
     assert [names[name] for name in (topology.EVENTS, topology.CONTROL, topology.INJECT)] == ["topic", "fanout", "direct"]
@@ -163,6 +166,45 @@ async def test_a_queue_that_refuses_is_named(crust: Crust, rabbit_url: str) -> N
     assert (status, "the queue reports.all refuses events when it is full: reject-publish" in said) == (1, True)
 
 
+async def test_what_nobody_reads_is_bounded(crust: Crust, rabbit_url: str) -> None:
+    """Whoever publishes to inject with confirms hears that it is refused; what was taken is all there; nobody reads it, says check."""
+    assert crust("broker", "repair")[0] == 0
+    connection = await aiormq.connect(rabbit_url)
+    channel = await connection.channel()
+    taken, long = 0, bytes(1_048_576)
+    with pytest.raises(DeliveryError):
+        while taken * len(long) <= 2 * topology.INJECT_BYTES:
+            await channel.basic_publish(long, exchange=topology.INJECT, routing_key=topology.INJECT)
+            taken += 1
+    declared = await channel.queue_declare(topology.INJECT, passive=True)
+    assert declared.message_count == taken >= topology.INJECT_BYTES // len(long)
+    status, said = await asyncio.to_thread(crust, "broker", "check")
+    assert (status, said) == (1, f"{UNREAD.format(taken)}: broker.injects names no program\n")
+    said = (await asyncio.to_thread(crust, "broker", "check", CRUST_BROKER__INJECTS="guest gateway"))[1]
+    assert f"{UNREAD.format(taken)}: no server or worker with plugins reads it now" in said
+    status, said = await asyncio.to_thread(crust, "broker", "repair")
+    assert (status, UNREAD.format(taken) in said) == (0, True), "servers start after it, and read it"
+    await channel.basic_consume(topology.INJECT, ignore)
+    assert (await asyncio.to_thread(crust, "broker", "check"))[0] == 0
+    await connection.close()
+
+
+async def ignore(_message: DeliveredMessage) -> None:
+    """Read it, and do nothing."""
+
+
+async def test_a_policy_in_the_place_of_ours_is_named(crust: Crust, management: Management, vhost: str) -> None:
+    """One policy holds for a queue: one that fits inject and is not below ours may leave it without a bound."""
+    assert crust("broker", "repair")[0] == 0
+    body = {"pattern": ".*", "definition": {"max-length": 5}, "apply-to": "all", "priority": 0}
+    management.call("PUT", "policies", vhost, "below", body=body)
+    management.call("PUT", "policies", vhost, "other", body={**body, "pattern": "^reports", "priority": 5})
+    assert crust("broker", "check")[0] == 0
+    management.call("PUT", "policies", vhost, "above", body={**body, "priority": 1})
+    status, said = crust("broker", "check")
+    assert (status, "the policy above may hold for the queue crust.v1.inject" in said, said.count("\n")) == (1, True, 1)
+
+
 async def test_what_is_of_another_kind_is_replaced(crust: Crust, management: Management, vhost: str, rabbit_url: str) -> None:
     """A queue with other arguments, which no declare gets past; but not while messages wait in it."""
     connection = await aiormq.connect(rabbit_url)
@@ -181,7 +223,7 @@ async def test_what_is_of_another_kind_is_replaced(crust: Crust, management: Man
 
 
 async def test_an_account_reads_what_it_was_granted_and_nothing_else(crust: Crust, account: str, rabbit_url: str) -> None:
-    """Topic permissions by organisation and visibility; queues under its own name; it writes to inject alone."""
+    """Topic permissions by organisation and visibility; queues under its own name; it writes to nothing of ours."""
     url = rabbit_url.replace("guest:guest", f"{account}:made-up")
     granted = {"CRUST_BROKER__GRANTS": f"{account} 17.public, {account} *.none"}
     status, said = crust("broker", "repair", **granted)
@@ -209,9 +251,8 @@ async def test_an_account_reads_what_it_was_granted_and_nothing_else(crust: Crus
     with pytest.raises(ChannelAccessRefused):
         async with outsider(url, "somebody.else", "o.17.public.#"):
             pass
-    async with outsider(url, own, "o.17.public.#") as program:
-        await program.publish(topology.INJECT, topology.INJECT, b"{}", {}, account)
-    for exchange, key in ((topology.EVENTS, "o.17.public.c.1.message.created"), (topology.CONTROL, ""), ("", topology.INJECT)):
+    event = "o.17.public.c.1.message.created"
+    for exchange, key in ((topology.EVENTS, event), (topology.CONTROL, ""), (topology.INJECT, topology.INJECT), ("", topology.INJECT)):
         with pytest.raises(ChannelAccessRefused):
             async with outsider(url, own, "o.17.public.#") as program:
                 await program.publish(exchange, key, b"{}", {}, account)

@@ -37,10 +37,12 @@ class Program:
 
     def __init__(self, channel: Any, queue: str) -> None:
         self.channel, self.queue = channel, queue
+        self.taken: list[DeliveredMessage] = []
         self.answers: dict[str, dict[str, Any]] = {}
         self.order: list[str] = []
 
     async def take(self, message: DeliveredMessage) -> None:
+        self.taken.append(message)
         number = message.header.properties.correlation_id or ""
         self.answers[number] = json.loads(message.body)
         self.order.append(number)
@@ -131,7 +133,7 @@ async def here(settings: Settings) -> AsyncIterator[Here]:
     async with toy_at(settings) as toy:
         await toy.linked()
         found = Here(toy, settings)
-        reader = Injecting(settings, toy.node.leases, found, Metrics())
+        reader = Injecting(settings, toy.node.leases, found, found.counted)
         reading = asyncio.create_task(reader.always())
         try:
             yield found

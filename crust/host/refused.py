@@ -73,7 +73,7 @@ class Refused:
     async def again(self, **which: Any) -> int:
         """Have done again what `those` gives and was kept whole; gives how many."""
         found = [each for each in await self.those(**which) if each.body["whole"]]
-        for each in found:
+        for each in reversed(found):  # whoever does it may look in between, and is to find the oldest
             body: Mapping[str, Any] = {**each.body, "again": True}
             await self._collection.put(each.key, body, ttl=86_400.0 * float(body["days"]))
         return len(found)

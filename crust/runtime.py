@@ -38,7 +38,7 @@ from crust.host.eraser import Eraser
 from crust.host.registration import Wanted, registered
 from crust.host.routes import HostedRoutes
 from crust.log import Consumers, Head, Leases, Log, head_of
-from crust.log.tasks import first_to_end
+from crust.log.tasks import first_to_end, unending
 from crust.models.database import Database
 from crust.models.migrate import migrate, serving
 from crust.plugin import Bridge
@@ -243,14 +243,16 @@ async def nothing() -> None:
 async def _serve(node: Node, plugins: Hosted, run: servers.Serve, listener: socket.socket, stop: asyncio.Event) -> None:
     faces = Faces(node, await node.log.head(), plugins.routes)
     following = asyncio.create_task(faces.follow(), name="fan-out")
-    beside = [
-        asyncio.create_task(node.core.files.sweep_always(), name="sweep of files"),
-        asyncio.create_task(node.core.erasing.always(), name="erasing"),
-        asyncio.create_task(Eraser(node.database, node.log, node.leases, node.consumers).always(), name="eraser"),
-        asyncio.create_task(node.core.retention.always(), name="retention"),
-        asyncio.create_task(node.core.presence.tell_always(), name="presence"),
-        asyncio.create_task(plugins.run(), name="plugins"),
-    ]
+    work: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "sweep of files": node.core.files.sweep_always,
+        "erasing": node.core.erasing.always,
+        "eraser": Eraser(node.database, node.log, node.leases, node.consumers).always,
+        "retention": node.core.retention.always,
+        "presence": node.core.presence.tell_always,
+    }
+    if plugins.run is not nothing:
+        work["plugins"] = plugins.run
+    beside = [asyncio.create_task(unending(name, each)) for name, each in work.items()]
     await _invite_the_first(node)
 
     async def stopped() -> None:

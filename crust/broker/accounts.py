@@ -34,7 +34,7 @@ class Accounts:
             found.append(Problem(f"broker.grants names {own}, the account of broker_url, which may do everything anyhow"))
         for account in sorted({*self._granted, *self._injecting} - {own}):
             if await self._api.get("users", account) is None:
-                found.append(Problem(f"there is no account {account}; make it: rabbitmqctl add_user {account}"))
+                found.append(Problem(f"there is no account {account}; make it: rabbitmqctl add_user {account}", outside=True))
             else:
                 wanted = topology.account_permissions(account, self._granted.get(account, []), injects=account in self._injecting)
                 found += [*await self._plain(account, wanted), *await self._topics(account, wanted)]

@@ -161,6 +161,29 @@ async def declare(channel: AbstractChannel, topology: Topology, timeout: float) 
         raise BrokerTrouble(f"{error}; crust broker repair mends what is there with other arguments") from error
 
 
+async def declared(connection: aiormq.Connection, topology: Topology, timeout: float) -> str:
+    """The same, over a channel of its own, by somebody who can do without; gives why it could not be, or nothing."""
+    channel = await connection.channel(publisher_confirms=False)
+    try:
+        await declare(channel, topology, timeout)
+    except (BrokerTrouble, AMQPError, TimeoutError) as error:
+        return str(error) or type(error).__name__
+    finally:
+        with suppress(*TROUBLE):
+            await channel.close()
+    return ""
+
+
+async def declare_always(connection: aiormq.Connection, topology: Topology, timeout: float, every_s: float) -> NoReturn:
+    """Have it there, and look every so many seconds, until cancelled. What cannot be is said, once, and keeps nobody from their work."""
+    said = ""
+    while True:
+        if (reason := await declared(connection, topology, timeout)) and reason != said:
+            log.warning("something on RabbitMQ cannot be made", reason=reason)
+        said = reason
+        await asyncio.sleep(every_s)
+
+
 async def _declare(channel: AbstractChannel, topology: Topology) -> None:
     for exchange in topology.exchanges:
         await channel.exchange_declare(exchange.name, exchange_type=exchange.type, durable=True)

@@ -1,11 +1,13 @@
 """The rule for whoever reads from a broker, in one place.
 
 A position at or below the offset: seen, forget it. The next one: take it. Beyond: read what lies between from the log first. And after
-every second of silence, compare with the log's head. So a lost, repeated, forged or reordered message is one case.
+every second of silence, compare with the log's head; without silence every second, too, and what was there a second ago and has not come is
+read from the log. So a lost, repeated, forged, reordered or late message is one case.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from crust.broker.base import Broker
@@ -37,6 +39,7 @@ class Follower:
         self._log, self._broker = log, broker
         self.offset = after
         self._epoch = ""
+        self._known, self._looked_at = after, float("-inf")  # where the log ended when it was last looked at
 
     async def events(self) -> AsyncIterator[Sequence[Event]]:
         """Batches without holes; never ends by itself. A database that is away delays, and nothing more.
@@ -79,6 +82,16 @@ class Follower:
                 run.append(event)
         if run:
             yield run
+        async for batch in self._late():
+            yield batch
+
+    async def _late(self) -> AsyncIterator[Sequence[Event]]:
+        """What the log has, if that of a second ago has not come yet."""
+        if asyncio.get_running_loop().time() - self._looked_at >= SILENCE_S:
+            known, head = self._known, await self._head()
+            if self.offset < known:
+                async for batch in self._upto(head):
+                    yield batch
 
     async def _before(self, position: int) -> AsyncIterator[Sequence[Event]]:
         async for batch in self._upto(min(position - 1, await self._head())):
@@ -89,6 +102,7 @@ class Follower:
         self._epoch = self._epoch or head.epoch
         if head.position < self.offset or head.epoch != self._epoch:
             raise LogWentBack(f"The log ends at {head.position}, and {self.offset} was read of it: was an old database put back?")
+        self._known, self._looked_at = head.position, asyncio.get_running_loop().time()
         return head.position
 
     async def _upto(self, position: int) -> AsyncIterator[Sequence[Event]]:

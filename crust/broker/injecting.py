@@ -16,7 +16,7 @@ import msgspec
 from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from crust.broker import topology
-from crust.broker.connection import BrokerTrouble, KeptConnection, account_of, declare, until_closed
+from crust.broker.connection import BrokerTrouble, KeptConnection, account_of, declared, until_closed
 from crust.broker.message import reply_properties, sent_to
 from crust.errors import Unavailable
 from crust.events.inject import InjectReply
@@ -94,8 +94,9 @@ class Injecting:
 
     async def _session(self, connection: aiormq.Connection) -> None:
         limits = self._settings.broker
+        # Of another type than it should be it is read all the same: what waits in it has to go before it can be replaced.
+        await declared(connection, topology.inject(limits.queue_type), limits.connect_timeout_s)
         channel = await connection.channel(publisher_confirms=False)
-        await declare(channel, topology.base(limits.queue_type), limits.connect_timeout_s)
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         channel.on_consumer_cancel_callbacks.add(lambda *_: fail(ended, BrokerTrouble("the queue crust.v1.inject is gone")))
         reader = Reader(self, connection, channel, ended)

@@ -29,7 +29,7 @@ class Management:
         self.account = unquote(parts.username or "")
         port = (parts.port or (5671 if parts.scheme == "amqps" else 5672)) + BESIDE
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        self.url = settings.broker.management_url or f"http://{host}:{port}"
+        self.url = settings.broker.management_url or f"{'https' if parts.scheme == 'amqps' else 'http'}://{host}:{port}"
         headers = {"Authorization": aiohttp.encode_basic_auth(self.account, unquote(parts.password or ""), encoding="utf-8")}
         self._session = aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
 

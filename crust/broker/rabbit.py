@@ -18,7 +18,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from crust.broker import topology
 from crust.broker.base import Subscription
-from crust.broker.connection import BrokerTrouble, KeptConnection, account_of, declare, until_closed
+from crust.broker.connection import BrokerTrouble, KeptConnection, account_of, declare, declare_always, until_closed
 from crust.broker.local import LocalBroker
 from crust.broker.message import control_of, control_properties, event_of, header, sent_to
 from crust.broker.relay import NAME, Relay
@@ -26,7 +26,7 @@ from crust.clock import Clock
 from crust.events.control import Committed, Connected, Control
 from crust.events.event import Event
 from crust.log import Consumers, Leases, Log
-from crust.log.tasks import first_to_end
+from crust.log.tasks import first_to_end, unending
 from crust.settings import Settings
 from crust.telemetry import Metrics, get_logger
 
@@ -75,7 +75,7 @@ class RabbitBroker:
         """Begin to connect. Nobody waits for it to succeed."""
         self._epoch = (await self._log.head()).epoch
         await self._consumers.begin(NAME)
-        self._tasks = [asyncio.create_task(each.run(), name="RabbitMQ") for each in (self._publishing, self._reading)]
+        self._tasks = [asyncio.create_task(unending("RabbitMQ", each.run)) for each in (self._publishing, self._reading)]
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -106,13 +106,15 @@ class RabbitBroker:
 
     async def _publish_session(self, connection: aiormq.Connection) -> None:
         channel = await connection.channel(publisher_confirms=False)
-        await declare(channel, topology.base(self._settings.queue_type), self._settings.connect_timeout_s)
+        timeout = self._settings.connect_timeout_s
+        await declare(channel, topology.Topology(topology.READ), timeout)
         self._told.clear()  # what is old news by now
         self._publishing.declared()
         self._again()
         await first_to_end(
             self._tell_always(connection, channel),
             self._leases.keep(NAME, lambda lease: self._relay.work(connection, lease)),
+            declare_always(connection, topology.inject(self._settings.queue_type), timeout, DECLARED_S),
             until_closed(channel),
         )
 

@@ -84,6 +84,7 @@ class Relay:
             LeaseLost: another one is the relay by now.
             Unavailable: the database is away.
         """
+        await self.consumers.begin(NAME)  # an operator may have had it forgotten
         head, offset = await self.log.head(), await self.consumers.offset(NAME)
         if offset > head.position:
             log.error(

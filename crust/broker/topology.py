@@ -75,13 +75,13 @@ class Topology:
     bindings: tuple[Binding, ...] = ()
 
 
-READ = (Exchange(EVENTS, "topic"), Exchange(CONTROL, "fanout"))  # by nodes
+READ = (Exchange(EVENTS, "topic"), Exchange(CONTROL, "fanout"))  # by nodes, and written to
 
 
-def base(queue_type: QueueType) -> Topology:
-    """What all nodes share and none of them removes."""
+def inject(queue_type: QueueType) -> Topology:
+    """What programs send to."""
     return Topology(
-        (*READ, Exchange(INJECT, "direct")),
+        (Exchange(INJECT, "direct"),),
         (Queue(INJECT, arguments={"x-queue-type": queue_type}),),
         (Binding(INJECT, INJECT, INJECT),),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import aiormq
@@ -34,7 +35,8 @@ class Upkeep:
 
     def __init__(self, settings: Settings, api: Management) -> None:
         self._settings, self._api = settings, api
-        self._base = topology.base(settings.broker.queue_type)
+        inject = topology.inject(settings.broker.queue_type)
+        self._base = replace(inject, exchanges=(*topology.READ, *inject.exchanges))
         self._accounts = Accounts(settings, api)
 
     async def check(self) -> list[Problem]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, NoReturn
 
 from crust.errors import CrustError
+from crust.telemetry import get_logger
+
+log = get_logger(__name__)
+
+BEGUN_AGAIN_S = 1.0  # after whatever has ended what is not to end
 
 
 async def first_to_end(*work: Coroutine[Any, Any, Any]) -> None:
@@ -20,7 +25,35 @@ async def first_to_end(*work: Coroutine[Any, Any, Any]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in tasks:
         if task in done:
-            task.result()
+            result_of(task)
+
+
+def result_of(task: asyncio.Task[Any]) -> Any:
+    """What a task gave that nobody has cancelled.
+
+    Raises:
+        RuntimeError: it was cancelled all the same, from inside. Raised as it is, that would pass for a cancellation of whoever asks.
+    """
+    if task.cancelled():
+        raise RuntimeError(f"{task.get_coro()} was cancelled by something that it waited for")
+    return task.result()
+
+
+async def unending(name: str, work: Callable[[], Coroutine[Any, Any, object]]) -> NoReturn:
+    """Do it until cancelled: whatever it ends with is told, with where it came from, and it begins again."""
+    while True:
+        task = asyncio.create_task(work(), name=name)
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        try:
+            result_of(task)
+            log.error("what is not to end has ended; it begins again", what=name)
+        except Exception:  # the boundary: a bug of ours
+            log.exception("what is not to end has failed; it begins again", what=name)
+        await asyncio.sleep(BEGUN_AGAIN_S)
 
 
 async def repeated(work: Callable[[], Awaitable[object]], every_s: float, failed: Callable[[str], object]) -> None:

@@ -9,6 +9,7 @@ Statements are written with `$1`, `$2` …; SQLite is given `?1`, `?2` ….
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -75,6 +76,12 @@ def is_failure(error: BaseException) -> bool:
     return isinstance(error, FAILURES)
 
 
+def is_nobodys(error: BaseException) -> bool:
+    """Whether it is a cancellation that nobody asked this task for: what a driver waited for was cancelled as its connection went."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
+
+
 def not_available() -> Unavailable:
     return Unavailable("The database did not answer; nothing is known to be stored. Repeat with the same key.", retry_after=1)
 
@@ -84,8 +91,8 @@ def unavailable(counter: Counter | None = None) -> Iterator[None]:
     """Turn the database's failures into `Unavailable`, and count them; the caller cannot know whether anything was written."""
     try:
         yield
-    except Exception as error:
-        if is_failure(error):
+    except BaseException as error:
+        if is_failure(error) or is_nobodys(error):
             if counter is not None:
                 counter[()] += 1
             raise not_available() from error

@@ -204,8 +204,8 @@ class Broker(Section):
     retry_max_s: Seconds = Field(default=5.0, description="Longest pause, in seconds, before connecting again")
     management_url: Annotated[str, AfterValidator(_public_url)] = Field(
         default="",
-        description="Where the management API listens, for crust broker check and repair; empty: http, the host of broker_url, and its port"
-        " and 10000",
+        description="Where the management API listens, for crust broker check and repair; empty: http (https for amqps), the host of"
+        " broker_url, and its port and 10000",
     )
     grants: Annotated[list[Annotated[str, AfterValidator(_grant)]], Listed] = Field(
         default=[],

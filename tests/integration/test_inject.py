@@ -75,7 +75,7 @@ async def program(url: str, answers: str = "") -> AsyncIterator[Program]:
     try:
         there = await connection.channel()
         if not answers:
-            await declare(there, topology.base("classic"), 5)  # whoever comes first
+            await declare(there, topology.inject("classic"), 5)  # whoever comes first
         queue = (await there.queue_declare(answers, exclusive=True)).queue or ""
         found = Program(there, queue)
         await there.basic_consume(queue, found.take, no_ack=True)
@@ -140,6 +140,15 @@ async def here(settings: Settings) -> AsyncIterator[Here]:
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+
+
+async def test_a_queue_of_another_type_is_read_all_the_same(node_settings: Settings, rabbit_url: str) -> None:
+    """What waits in it is from before the setting was changed, and has to go before `crust broker repair` can replace it."""
+    quorum = node_settings.model_copy(update={"broker": node_settings.broker.model_copy(update={"queue_type": "quorum"})})
+    async with program(rabbit_url) as bot:  # which makes a classic one
+        await bot.send("1")
+        async with here(quorum):
+            assert (await bot.answer("1"))["state"] == "posted"
 
 
 async def test_what_is_sent_is_posted_once_and_answered(node_settings: Settings, rabbit_url: str) -> None:

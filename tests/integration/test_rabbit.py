@@ -17,6 +17,7 @@ import pytest
 from aiormq.exceptions import AMQPError
 
 from crust.broker import rabbit, topology
+from crust.broker.connection import declare
 from crust.broker.rabbit import RabbitBroker
 from crust.events.control import Connected, Control, Typing
 from crust.log import Consumers, Leases, Way, coming
@@ -225,9 +226,10 @@ async def test_deleted_exchanges_are_bound_to_again(tmp_path: Path, rabbit_url: 
         heard: list[Control] = []
         second.on_control(heard.append)
         management, vhost = Management(rabbit_url), urlsplit(rabbit_url).path.lstrip("/")
-        for name in (topology.EVENTS, topology.CONTROL):
+        for name in (topology.EVENTS, topology.CONTROL, topology.INJECT):
             management.call("DELETE", "exchanges", vhost, name)
         await asyncio.sleep(1)
+        assert management.call("GET", "exchanges", vhost, topology.INJECT)["type"] == "direct", "programs may send"
         await talk.connected()
         subscription, typing = second.subscribe(), Typing(talk.room, talk.ana.user_id, "start")
         await talk.say()
@@ -237,6 +239,33 @@ async def test_deleted_exchanges_are_bound_to_again(tmp_path: Path, rabbit_url: 
             while typing not in heard:
                 talk.broker.tell(typing)
                 await asyncio.sleep(0.1)
+
+
+async def test_a_queue_for_programs_of_another_type_stops_nobody(tmp_path: Path, rabbit_url: str) -> None:
+    """The setting was changed while something waits in it: events go out, and nodes hear each other."""
+    connection = await aiormq.connect(rabbit_url)
+    try:
+        there = await connection.channel()
+        await declare(there, topology.inject("classic"), 5)
+        async with talking(tmp_path, rabbit_url, queue_type="quorum") as talk:
+            await talk.say(5)
+            await talk.at_the_head()
+            assert talk.node.metrics.broker_troubles["publishing"] == 0
+    finally:
+        await connection.close()
+
+
+async def test_a_relay_that_was_forgotten_begins_again(tmp_path: Path, rabbit_url: str) -> None:
+    """`crust consumers forget relay`, while RabbitMQ was away: from the log's head on it publishes what is said."""
+    async with talking(tmp_path, rabbit_url) as talk, outsider(rabbit_url) as program:
+        async with talk.node.database.transaction():
+            await talk.node.database.execute("DELETE FROM consumer WHERE name = 'relay'")
+        await close_connections(rabbit_url, "publishing")
+        await until(lambda: talk.node.metrics.broker_troubles["publishing"] == 1)
+        await talk.connected()
+        program.messages.clear()
+        await talk.say(5)
+        await program.until(5)
 
 
 async def test_whoever_can_be_told_again_says_so(tmp_path: Path, rabbit_url: str) -> None:

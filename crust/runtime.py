@@ -18,7 +18,7 @@ from quart import Request
 from crust import servers
 from crust.api import bridges, channels, commands, files, messages, metrics, organisations, plugins, server, teams, users
 from crust.api import routes as api_routes
-from crust.api.app import caller_of, create_app
+from crust.api.app import Ready, caller_of, create_app, create_bare_app
 from crust.api.calls import Context, Registry
 from crust.api.downloads import downloading
 from crust.api.identity import Identity
@@ -32,7 +32,7 @@ from crust.clock import Clock, SystemClock
 from crust.errors import Unavailable
 from crust.events.event import Event
 from crust.host.chain import FilterChain
-from crust.host.desk import Counts, Desk
+from crust.host.desk import Desk
 from crust.host.engine import Engine
 from crust.host.eraser import Eraser
 from crust.host.registration import Wanted, registered
@@ -52,7 +52,6 @@ from crust.services.known import Known
 from crust.services.limits import LoginThrottle, TokenBuckets
 from crust.settings import Settings, SettingsError
 from crust.telemetry import Metrics, get_logger
-from crust.telemetry.exposition import CONTENT_TYPE, Exposition
 from crust.web import docs, invitation, public, setup
 from crust.ws import description
 from crust.ws.gateway import Gateway
@@ -83,8 +82,6 @@ class Hosted:
 
 NOUNS = (organisations, teams, users, channels, messages, files, commands, bridges, plugins, server)
 """The modules of the API, each of which registers its calls."""
-
-HEAD_S = 1.0  # for the database to say where the log ends, when metrics are asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,19 +310,12 @@ class Faces:
             context = Context(request_id=secrets.token_hex(8), client_id=actor.client_id, actor=actor)
             return await registry.frame(method, path, context, params)
 
-        async def ready() -> str | None:
-            try:
-                await node.log.head()
-            except Unavailable:
-                return "the database does not answer"
-            return None
-
         async def enrol(secret: str, form: Mapping[str, str], address: str) -> None:
             account = NewAccount(secret, form["username"], form["name"] or None, form["email"] or None, form["password"])
             await core.invitations.enrol(account, address)
 
         self.gateway = Gateway(Services(settings, core, self.hub, limiter, invoke, node.metrics), identity)
-        self.app = create_app(settings, registry, core.sessions.authenticate, identity, ready)
+        self.app = create_app(settings, registry, core.sessions.authenticate, identity, readiness(node))
         self.app.register_blueprint(setup.blueprint(core.accounts.create_first, settings.effective_public_url))
         self.app.register_blueprint(
             invitation.blueprint(core.invitations.organisation, enrol, identity.address, settings.effective_public_url)
@@ -344,25 +334,9 @@ class Faces:
         self._add_metrics(identity)
 
     def _add_metrics(self, identity: Identity) -> None:
-        node, shown = self._node, self._node.metrics
-        exposition = Exposition(shown)
-        desk = Desk(node.database, node.log, node.leases, node.consumers, node.clock)
-        head: int | None = None
-        lags: dict[str, float] = {}
-        counts = Counts({}, {}, {}, {})
-
-        async def scrape() -> tuple[bytes, str]:
-            nonlocal head, lags, counts
-            head, lags, counts = await _position(node.log), await _lags(node.consumers), await _counts(desk)
-            return exposition.text(), CONTENT_TYPE
-
-        shown.waiting.read = lambda: node.log.waiting
-        shown.log_position.read = lambda: head
-        shown.consumer_lag.read = lambda: lags
-        shown.delivery_rows.read, shown.delivery_lanes.read = lambda: counts.rows, lambda: counts.lanes
-        shown.bridge_states.read, shown.link_lag_seconds.read = lambda: counts.bridges, lambda: counts.lags
-        shown.fan_out_lag.read = lambda: None if head is None else max(0, head - self.hub.offset)
-        self.app.register_blueprint(metrics.blueprint(scrape, identity, node.settings.metrics.token))
+        page = page_of(self._node)
+        self._node.metrics.fan_out_lag.read = lambda: None if page.head is None else max(0, page.head - self.hub.offset)
+        self.app.register_blueprint(metrics.blueprint(page.scrape, identity, self._node.settings.metrics.token))
 
     async def follow(self) -> None:
         """Fan out what the log says, until cancelled."""
@@ -383,28 +357,27 @@ class Faces:
             self._node.metrics.fan_out_seconds.observe((), max(0, age_ms) / 1000)
 
 
-async def _position(log: Log) -> int | None:
-    """Where the log ends; None while the database does not say."""
-    try:
-        async with asyncio.timeout(HEAD_S):
-            return (await log.head()).position
-    except (Unavailable, TimeoutError):
+def page_of(node: Node) -> metrics.Page:
+    """The metrics of a process."""
+    desk = Desk(node.database, node.log, node.leases, node.consumers, node.clock)
+    return metrics.Page(node.metrics, node.log, node.consumers, desk)
+
+
+def readiness(node: Node) -> Ready:
+    """Says why a process cannot work now."""
+
+    async def ready() -> str | None:
+        try:
+            await node.log.head()
+        except Unavailable:
+            return "the database does not answer"
         return None
 
-
-async def _lags(consumers: Consumers) -> dict[str, float]:
-    """How far each consumer is behind; nothing while the database does not say."""
-    try:
-        async with asyncio.timeout(HEAD_S):
-            return {each.name: float(each.lag) for each in await consumers.all()}
-    except (Unavailable, TimeoutError):
-        return {}
+    return ready
 
 
-async def _counts(desk: Desk) -> Counts:
-    """What waits for plugins and bridges; nothing while the database does not say."""
-    try:
-        async with asyncio.timeout(HEAD_S):
-            return await desk.counts()
-    except (Unavailable, TimeoutError):
-        return Counts({}, {}, {}, {})
+async def monitored(node: Node, listener: socket.socket, stopped: servers.Stopped) -> None:
+    """Answer `/metrics` and `/health/…` alone, until `stopped` ends: for a process that serves nobody else."""
+    app = create_bare_app(readiness(node))
+    app.register_blueprint(metrics.blueprint(page_of(node).scrape, Identity(node.settings), node.settings.metrics.token))
+    await servers.chosen(node.settings)(app, node.settings, listener, stopped)

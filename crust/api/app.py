@@ -55,15 +55,11 @@ def create_app(settings: Settings, registry: Registry, authenticate: Authenticat
         authenticate: (Session ID, Client ID or None) → who it is.
         ready: why the server cannot work now, or None.
     """
-    app = Quart("crust", static_folder=None)
-    # It costs a task for each answer, and Quart 0.23 keeps the connection; `crust.servers.hypercorn_http` has a bound of its own.
-    app.config["RESPONSE_TIMEOUT"] = None
+    app = create_bare_app(ready)
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.body_bytes  # Quart 0.23 counts only a body with Content-Length; see `read_body`
-    app.url_map.merge_slashes = False  # a path with a slash too many is no path, not a redirect to one
     http = HttpCalls(settings, registry, authenticate, identity)
     for path, methods in registry.calls.items():
         app.add_url_rule(path, path, http.answer, methods=list(methods), provide_automatic_options=False)
-    add_health(app, ready)
     uploads = {(call.method, path) for path, methods in registry.calls.items() for call in methods.values() if call.uploads}
     app.asgi_app = pulling(cast("Any", app.asgi_app), uploads)  # type: ignore[assignment]  # Quart names the servers' own types
     document = msgspec.json.encode(openapi(registry))
@@ -73,14 +69,29 @@ def create_app(settings: Settings, registry: Registry, authenticate: Authenticat
         return Response(document, content_type="application/json")
 
     @app.after_request
-    async def finish(response: Response) -> Response:
+    async def count(response: Response) -> Response:
         source = request._get_current_object()  # type: ignore[attr-defined]  # a proxy of Werkzeug's
         route = g.get("route") or (source.url_rule.rule if source.url_rule else None)
         registry.metrics.request("http", route, source.method, response.status_code, perf_counter() - g.began)
-        return finished(response)
+        return response
 
-    app.before_request(begin)
     app.before_websocket(refuse_slashes_of_upgrade)
+    return app
+
+
+def create_bare_app(ready: Ready) -> Quart:
+    """An app that says only how it is.
+
+    Args:
+        ready: why the process cannot work now, or None.
+    """
+    app = Quart("crust", static_folder=None)
+    # It costs a task for each answer, and Quart 0.23 keeps the connection; `crust.servers.hypercorn_http` has a bound of its own.
+    app.config["RESPONSE_TIMEOUT"] = None
+    app.url_map.merge_slashes = False  # a path with a slash too many is no path, not a redirect to one
+    add_health(app, ready)
+    app.before_request(begin)
+    app.after_request(finished)
     app.register_error_handler(Exception, failed)
     return app
 
@@ -291,8 +302,8 @@ def known(error: Exception) -> CrustError | None:
     return BadRequest("The request cannot be read.") if 400 <= status < 500 else None
 
 
-def finished(response: Response) -> Response:
-    """What every response bears."""
+async def finished(response: Response) -> Response:
+    """What every response bears. (Not async, Quart would run it in a thread.)"""
     response.headers["X-Request-ID"] = g.get("request_id", "")
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.support.server import Server, call
+from tests.support.server import Server, call, free_port
 from tests.support.wire import seconds_until
 
 FOLDER = Path(__file__).parents[2] / "plugins"
@@ -163,10 +163,10 @@ def test_what_plugins_offer(tmp_path: Path) -> None:
 
 
 @contextmanager
-def worker(server: Server) -> Iterator[subprocess.Popen[bytes]]:
+def worker(server: Server, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     with (server.folder / "worker.log").open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "crust.cli.main", "worker"], env=server.environment, cwd=server.folder, stdout=out, stderr=out
+            [sys.executable, "-m", "crust.cli.main", "worker", *options], env=server.environment, cwd=server.folder, stdout=out, stderr=out
         )
         try:
             yield process
@@ -187,17 +187,23 @@ def test_a_worker_says_what_it_needs(tmp_path: Path) -> None:
 @pytest.mark.rabbit
 @pytest.mark.timeout(120)
 def test_in_a_worker(tmp_path: Path, postgres_url: str, rabbit_url: str) -> None:
-    """The filter is asked in the server, events are handled in the worker; killed, its successor goes on, and greets nobody twice."""
+    """The filter is asked in the server, events are handled in the worker, which tells of it on a port of its own; killed, its successor
+    goes on, and greets nobody twice."""
     server = serving(tmp_path, "worker", {"CRUST_DATABASE_URL": postgres_url, "CRUST_BROKER_URL": rabbit_url})
     try:
         server.start()
         ana = server.sign_in("ana")
         room = room_of(ana)
         assert ana.post("/message/edit", data={"channel_id": room, "contents": "darn"}).status_code == 422
-        with worker(server) as first:
+        port = free_port()
+        with worker(server, "--port", str(port)) as first:
             seconds_until(lambda: states(server)["welcome"] == "running", 30)
             join(server, room, "ben")
             seconds_until(lambda: said(ana, room) == ["Welcome, ben!"], 20)
+            assert httpx.get(f"http://127.0.0.1:{port}/health/ready").status_code == 200
+            handled = 'crust_deliveries_total{consumer="welcome",how="done"} '  # by itself, and by nobody else here
+            seconds_until(lambda: f"\n{handled}" in httpx.get(f"http://127.0.0.1:{port}/metrics").text, 10)
+            assert httpx.get(f"http://127.0.0.1:{port}/user/me").status_code == 404, "it serves nothing else"
             first.kill()
             first.wait(10)
         join(server, room, "cid")

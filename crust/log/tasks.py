@@ -11,6 +11,7 @@ from crust.telemetry import get_logger
 
 log = get_logger(__name__)
 
+CANCELLED_AGAIN_S = 5.0  # time enough for whoever tidies up
 BEGUN_AGAIN_S = 1.0  # after whatever has ended what is not to end
 
 
@@ -20,12 +21,19 @@ async def first_to_end(*work: Coroutine[Any, Any, Any]) -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(*tasks)
     for task in tasks:
         if task in done:
             result_of(task)
+
+
+async def ended(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel them, and wait for their end. One that has lost its cancellation to an error of its own is cancelled again."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=CANCELLED_AGAIN_S)
 
 
 def result_of(task: asyncio.Task[Any]) -> Any:
@@ -46,8 +54,7 @@ async def unending(name: str, work: Callable[[], Coroutine[Any, Any, object]]) -
         try:
             await asyncio.wait([task])
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await ended(task)
         try:
             result_of(task)
             log.error("what is not to end has ended; it begins again", what=name)

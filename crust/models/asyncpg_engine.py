@@ -2,7 +2,8 @@
 
 - A transaction that cannot begin gives its connection back to the pool. (As shipped, each failure to begin, say while PostgreSQL restarts,
   would take one connection out of the pool for good.)
-- Whatever a connection is waited for ends in time; one that did not answer is dropped, not used again.
+- Whatever a connection is waited for ends in time; one that did not answer is dropped, not used again. A rollback that fails takes no
+  other error's place, and least of all that of a cancellation, which would then be lost.
 - A connection goes back to the pool as it is. Nobody here changes a session, so there is nothing to reset, which would be a second way to
   the server and back after every statement.
 
@@ -52,9 +53,11 @@ class PooledContext(TransactionContextPooled):
                     await self.client.commit()
                 else:
                     await self.client.rollback()
-        except TimeoutError:
-            self.client._connection.terminate()
-            raise
+        except Exception as failed:
+            if isinstance(failed, TimeoutError) or kind is not None:
+                self.client._connection.terminate()
+            if kind is None:
+                raise
         finally:
             get_connections().reset(self.token)
             await self._give_back()

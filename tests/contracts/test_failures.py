@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -13,9 +14,11 @@ from crust.clock import ManualClock
 from crust.errors import Unavailable
 from crust.events.objects import Flag
 from crust.log import NewEvent
+from crust.models import asyncpg_engine
 from crust.models.database import Database, StartRefused
 from crust.runtime import Node, opened
 from crust.settings import Settings
+from crust.torture.proxy import CLEAR, FaultProxy, Weather
 
 pytestmark = pytest.mark.asyncio
 CONTENDERS = 8
@@ -110,6 +113,39 @@ async def test_connections_that_postgresql_ends_are_made_anew(postgres_url: str,
         positions = [event.position for event in await node.log.read(0, 10_000, 10_000)]
         assert positions == list(range(1, len(positions) + 1))
         assert len(positions) >= len(writing)
+
+
+@pytest.mark.postgres
+async def test_a_cancellation_is_not_lost_where_nothing_is_answered(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rollback gets no answer either; whoever was cancelled in the middle of a transaction ends as cancelled all the same, in time."""
+    monkeypatch.setattr(asyncpg_engine, "END_S", 0.3)
+    parts = urlsplit(postgres_url)
+    proxy = FaultProxy(parts.hostname or "", parts.port or 5432, 1)
+    await proxy.start()
+    account = parts.netloc.rpartition("@")[0]
+    url = urlunsplit(parts._replace(netloc=f"{account}@127.0.0.1:{proxy.port}"))
+    try:
+        async with opened(Settings(data_dir=tmp_path, database_url=url)) as node:
+            entered = asyncio.Event()
+
+            async def waiting() -> None:
+                async with node.database.transaction():
+                    entered.set()
+                    await asyncio.Event().wait()
+
+            task = asyncio.create_task(waiting())
+            await entered.wait()
+            proxy.weather = Weather(silent=True)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                async with asyncio.timeout(5):
+                    await task
+            proxy.weather = CLEAR
+            await write_until_stored(node, 1)
+    finally:
+        await proxy.close()
 
 
 @pytest.mark.postgres

@@ -36,6 +36,25 @@ async def test_a_cancellation_that_nobody_asked_for_is_an_error() -> None:
     assert other.is_set()
 
 
+async def test_a_cancellation_that_is_lost_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever tidies up may fail, and with another error in its place go on as if nobody had ended them."""
+    monkeypatch.setattr(tasks, "CANCELLED_AGAIN_S", 0.01)
+    lost = 0
+
+    async def losing() -> None:
+        nonlocal lost
+        while lost < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost += 1
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(5):
+        await first_to_end(losing(), asyncio.sleep(0))
+    assert lost == 2
+
+
 async def test_a_database_that_cancels_is_unavailable() -> None:
     """One that was asked for passes."""
     with pytest.raises(Unavailable), unavailable():

@@ -2,7 +2,7 @@
 
 - A transaction that cannot begin gives its connection back to the pool. (As shipped, each failure to begin, say while PostgreSQL restarts,
   would take one connection out of the pool for good.)
-- Whatever a connection is waited for ends in time; one that did not answer is dropped, not used again. A rollback that fails takes no
+- Whatever a connection is waited for ends in time; one that did not answer is dropped, not used again. What fails then takes no
   other error's place, and least of all that of a cancellation, which would then be lost.
 - A connection goes back to the pool as it is. Nobody here changes a session, so there is nothing to reset, which would be a second way to
   the server and back after every statement.
@@ -13,12 +13,13 @@ The module's name must contain "asyncpg": the migration executor picks its schem
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, cast
 
 import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient, TransactionWrapper
-from tortoise.backends.base.client import TransactionalDBClient, TransactionContext, TransactionContextPooled
+from tortoise.backends.base.client import PoolConnectionWrapper, TransactionalDBClient, TransactionContext, TransactionContextPooled
 from tortoise.connection import get_connections
 
 ACQUIRE_S = 10.0  # for a connection of the pool, a new one if need be
@@ -63,11 +64,28 @@ class PooledContext(TransactionContextPooled):
             await self._give_back()
 
     async def _give_back(self) -> None:
-        """The pool itself drops a connection that cannot be made fit again."""
-        try:
-            await self.client._parent._pool.release(self.client._connection, timeout=END_S)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-            self.client._connection.terminate()
+        await given_back(self.client._parent._pool, self.client._connection)
+
+
+class PooledConnection(PoolConnectionWrapper[Any]):
+    """A connection for one statement."""
+
+    async def __aenter__(self) -> Any:
+        await self.ensure_connection()
+        self.connection = await self.client._pool.acquire(timeout=ACQUIRE_S)
+        return self.connection
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await given_back(self.client._pool, self.connection)
+
+
+async def given_back(pool: Any, connection: Any) -> None:
+    """The pool itself drops a connection that cannot be made fit again; that it could not be is nobody's failure."""
+    try:
+        await pool.release(connection, timeout=END_S)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        with suppress(asyncpg.InterfaceError):  # the pool has
+            connection.terminate()
 
 
 class PooledClient(AsyncpgDBClient):
@@ -79,6 +97,9 @@ class PooledClient(AsyncpgDBClient):
     def commit_s(self) -> float | None:
         """Within which a commit has to be done; None where statements have no limit either."""
         return END_S if "command_timeout" in self.extra else None
+
+    def acquire_connection(self) -> PooledConnection:
+        return PooledConnection(self, self._pool_init_lock)
 
     def _in_transaction(self) -> TransactionContext:
         return PooledContext(TransactionWrapper(self), self._pool_init_lock)

@@ -119,7 +119,7 @@ async def test_connections_that_postgresql_ends_are_made_anew(postgres_url: str,
 async def test_a_cancellation_is_not_lost_where_nothing_is_answered(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rollback gets no answer either; whoever was cancelled in the middle of a transaction ends as cancelled all the same, in time."""
+    """Nor is the rollback: whoever was cancelled in a transaction, or in a query, ends as cancelled all the same, in time."""
     monkeypatch.setattr(asyncpg_engine, "END_S", 0.3)
     parts = urlsplit(postgres_url)
     proxy = FaultProxy(parts.hostname or "", parts.port or 5432, 1)
@@ -135,15 +135,22 @@ async def test_a_cancellation_is_not_lost_where_nothing_is_answered(
                     entered.set()
                     await asyncio.Event().wait()
 
-            task = asyncio.create_task(waiting())
-            await entered.wait()
-            proxy.weather = Weather(silent=True)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                async with asyncio.timeout(5):
-                    await task
-            proxy.weather = CLEAR
-            await write_until_stored(node, 1)
+            async def reading() -> None:
+                entered.set()
+                await node.database.fetch("SELECT pg_sleep(60)")
+
+            for work in (waiting, reading):
+                entered.clear()
+                task = asyncio.create_task(work())
+                await entered.wait()
+                await asyncio.sleep(0.2)
+                proxy.weather = Weather(silent=True)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    async with asyncio.timeout(5):
+                        await task
+                proxy.weather = CLEAR
+                await write_until_stored(node, 1)
     finally:
         await proxy.close()
 

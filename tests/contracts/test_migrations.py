@@ -103,7 +103,7 @@ async def test_a_server_opens_nothing_that_is_replaced_meanwhile(tmp_path: Path,
 @pytest.fixture
 def hasty(tmp_path: Path, postgres_url: str) -> Settings:
     """Settings over an empty PostgreSQL database, with limits that a test can wait for."""
-    limits = DatabaseSettings(statement_timeout_s=1, lock_timeout_s=2, idle_in_transaction_timeout_s=1.5)
+    limits = DatabaseSettings(statement_timeout_s=1, lock_timeout_s=4, idle_in_transaction_timeout_s=3)
     return Settings(data_dir=tmp_path, database_url=postgres_url, database=limits)
 
 

@@ -222,14 +222,18 @@ async def test_who_is_thrown_out_on_one_node_is_out_on_the_other(nodes: list[Ser
             call(second, "DELETE", "/user/session", id=own)
             assert await closed_with(connection, ENDED_S) == 4001
             assert at_two.get("/user/me").status_code == 401
-    with elsewhere(second, two) as at_two:
-        assert at_two.get("/user/me").status_code == 200
-        async with socket(two, at_two) as connection:
-            await until(connection, "ready")
-            done = await asyncio.to_thread(one.run, "user", "suspend", "bob")
-            assert done.returncode == 0, done.stderr
-            assert await closed_with(connection, ENDED_S) == 4001
-            assert at_two.get("/user/me").status_code == 401
+    for client, command, stdin in (
+        (one.sign_in("ana"), ("password", "ana", "--password-stdin"), "another horse battery\n"),
+        (second, ("suspend", "bob"), ""),
+    ):
+        with elsewhere(client, two) as at_two:
+            assert at_two.get("/user/me").status_code == 200
+            async with socket(two, at_two) as connection:
+                await until(connection, "ready")
+                done = await asyncio.to_thread(one.run, "user", *command, stdin=stdin)
+                assert done.returncode == 0, done.stderr
+                assert await closed_with(connection, ENDED_S) == 4001
+                assert at_two.get("/user/me").status_code == 401
 
 
 async def presence_of(client: httpx.Client, channel_id: str) -> dict[str, str]:

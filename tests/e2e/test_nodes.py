@@ -13,12 +13,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from crust.torture.proxy import CLEAR, FaultProxy, Weather
 from tests.support.server import Server, call, free_port, is_ready
 from tests.support.wire import seconds_until
 
@@ -197,11 +199,44 @@ async def test_metrics_tell_of_the_broker(nodes: list[Server]) -> None:
     """Both nodes have their connections; one of them is the relay, and nothing is left for it to publish."""
     call(nodes[1].sign_in("bob"), "POST", "/channel/edit", name="room", topic="")
     for server in nodes:
-        for connection in ("publishing", "reading"):
-            assert sample(server, CONNECTED.format(connection)) == 1
-        seconds_until(lambda server=server: sample(server, LAG) == 0, 10)  # type: ignore[misc]  # bound early
+        await told(server, connected=1, lag=0)
     published = [line for server in nodes for line in metrics_of(server).splitlines() if line.startswith("crust_relay_events_total")]
     assert sorted(float(line.split()[1]) > 0 for line in published) == [False, True]
+
+
+async def test_rabbitmq_away_is_told(tmp_path: Path, postgres_url: str, rabbit_url: str) -> None:
+    """The metrics and the command say how much the relay has left, and that nobody is it; once RabbitMQ is back, that nothing is left."""
+    port = urlsplit(rabbit_url).port or 5672
+    proxy = FaultProxy("127.0.0.1", port)
+    await proxy.start()
+    broker_url = rabbit_url.replace(f":{port}", f":{proxy.port}")
+    server = Server(tmp_path, {"CRUST_DATABASE_URL": postgres_url, "CRUST_BROKER_URL": broker_url, "CRUST_BROKER__RETRY_MAX_S": "1"})
+    try:
+        await asyncio.to_thread(server.add_user, "ana", "--admin")
+        await asyncio.to_thread(server.start)
+        ana = server.sign_in("ana")
+        made = call(ana, "POST", "/channel/edit", name="room", topic="")["id"]
+        await told(server, connected=1, lag=0)
+        proxy.weather = Weather(refusing=True)
+        proxy.reset()
+        for number in range(5):
+            call(ana, "POST", "/message/edit", channel_id=made, contents=f"line {number}")
+        await told(server, connected=0, lag=5)
+        state = await asyncio.to_thread(consumer, server, "relay")
+        assert (state["lag"], state["owner"]) == (5, None)
+        proxy.weather = CLEAR
+        await told(server, connected=1, lag=0)
+        state = await asyncio.to_thread(consumer, server, "relay")
+        assert (state["lag"], f"-{server.process.pid}-" in state["owner"]) == (0, True)  # type: ignore[union-attr]  # it runs
+    finally:
+        server.close()
+        await proxy.close()
+
+
+async def told(server: Server, *, connected: float, lag: float) -> None:
+    """Wait until the metrics say so of RabbitMQ and of the relay."""
+    wanted = {CONNECTED.format("publishing"): connected, CONNECTED.format("reading"): connected, LAG: lag}
+    await asyncio.to_thread(seconds_until, lambda: {name: sample(server, name) for name in wanted} == wanted, 30)
 
 
 async def closed_with(connection: ClientConnection, within: float) -> int | None:

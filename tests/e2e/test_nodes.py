@@ -204,6 +204,7 @@ async def test_metrics_tell_of_the_broker(nodes: list[Server]) -> None:
     assert sorted(float(line.split()[1]) > 0 for line in published) == [False, True]
 
 
+@pytest.mark.timeout(120)
 async def test_rabbitmq_away_is_told(tmp_path: Path, postgres_url: str, rabbit_url: str) -> None:
     """The metrics and the command say how much the relay has left, and that nobody is it; once RabbitMQ is back, that nothing is left."""
     port = urlsplit(rabbit_url).port or 5672
@@ -247,6 +248,7 @@ async def closed_with(connection: ClientConnection, within: float) -> int | None
     return connection.close_code
 
 
+@pytest.mark.timeout(120)
 async def test_who_is_thrown_out_on_one_node_is_out_on_the_other(nodes: list[Server]) -> None:
     """A revoked session, a password changed by the command line, and a suspension end sockets and requests on the other node within 5 s."""
     one, two = nodes
@@ -271,10 +273,6 @@ async def test_who_is_thrown_out_on_one_node_is_out_on_the_other(nodes: list[Ser
                 assert done.returncode == 0, done.stderr
                 assert await closed_with(connection, ENDED_S) == 4001
                 assert at_two.get("/user/me").status_code == 401
-
-
-def user_of(client: httpx.Client) -> str:
-    return str(call(client, "GET", "/user/me")["id"])
 
 
 async def presence_of(client: httpx.Client, channel_id: str) -> dict[str, str]:
@@ -311,8 +309,8 @@ async def test_presence_is_known_on_all_nodes_and_ends_with_one(nodes: list[Serv
             async with socket(victim, bob) as first, socket(victim, cem) as lost, socket(other, bob_at_other) as second:
                 for connection in (first, lost, second):
                     await until(connection, "ready")
-                for user_id in (user_of(bob), user_of(cem)):
-                    await until(watching, "presence", user_id=user_id, status="available")
+                for client in (bob, cem):
+                    await until(watching, "presence", user_id=call(client, "GET", "/user/me")["id"], status="available")
                 assert [await presence_of(client, made) for client in (ana, bob, bob_at_other)] == [there] * 3
                 victim.signal(signal.SIGKILL)
                 for number in range(5):

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,12 +81,14 @@ def test_other_commands_work_as_written(server: Server, section: str) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.rabbit
+@pytest.mark.timeout(180)  # a dozen commands, each a process of its own
 def test_several_nodes_work_as_written(server: Server, postgres_url: str, rabbit_url: str) -> None:
-    """Both servers start and know of each other's people; a program sees what is said on either."""
+    """Both servers start, whoever is on one reads and answers what is said on the other, and a program sees all of it."""
     urls, *commands = blocks("Several nodes")
     assert urls.startswith("export CRUST_DATABASE_URL=")
     files = str(server.folder / "files")
     server.environment |= {"CRUST_DATABASE_URL": postgres_url, "CRUST_BROKER_URL": rabbit_url, "CRUST_FILES_DIR": files}
+    one, two = [Server(server.folder, server.environment, port=port) for port in (8401, 8402)]  # as the commands start them
     running = []
     with (server.folder / "out").open("w+b") as out:
         try:
@@ -98,12 +101,30 @@ def test_several_nodes_work_as_written(server: Server, postgres_url: str, rabbit
                 if "--port 8402" in command:
                     seconds_until(lambda: all(is_ready(f"http://127.0.0.1:{port}") for port in (8401, 8402)), 30)
             assert len(running) == 3
-            server.add_user("ana")
-            seconds_until(lambda: "user.created" in (server.folder / "out").read_text(), 20)
+            said = talk_over(one, two)
+            seconds_until(lambda: all(f'"contents":"{line}"' in (server.folder / "out").read_text() for line in said), 20)
         finally:
+            for node in (one, two):
+                node.close()
             for process in running:
                 process.kill()
                 process.wait(10)
+
+
+def talk_over(one: Server, two: Server) -> list[str]:
+    """Somebody on each of two nodes, in a channel; gives what they said, which both have read."""
+    for name in ("ana", "bob"):
+        one.add_user(name)
+    ana, bob = one.sign_in("ana"), two.sign_in("bob")
+    room = call(ana, "POST", "/channel/edit", name="room", topic="")["id"]
+    call(bob, "POST", "/channel/join", id=room)
+    said = {call(ana, "GET", "/user/me")["id"]: "said on the first", call(bob, "GET", "/user/me")["id"]: "said on the second"}
+    for client, line in zip((ana, bob), said.values(), strict=True):
+        call(client, "POST", "/message/edit", channel_id=room, contents=line)
+    for client in (ana, bob):
+        found: Any = call(client, "GET", "/message/read", channel_id=room)
+        assert {each["user_id"]: each["contents"] for each in found if each["type"] == "MESSAGE"} == said
+    return list(said.values())
 
 
 def test_two_people_talk_with_the_example_client_over_a_kill(server: Server) -> None:

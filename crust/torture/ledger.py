@@ -88,6 +88,7 @@ WRONGS = (
     "lost", "stored twice", "out of order", "from nowhere", "not in the log",
     "not received", "received twice", "received out of order", "started afresh", "served though deaf",
     "missed by the reader", "taken twice", "taken out of order", "never came by RabbitMQ", "refused", "never acknowledged",
+    "not taken over",
     "not handled", "innocents parked", "poison not parked", "effects not once", "acted too often", "handled out of order",
 )  # fmt: skip
 """Each of them must be 0."""

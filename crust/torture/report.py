@@ -20,6 +20,7 @@ GROUPS = {
     "reader: lost": ("missed by the reader", "never came by RabbitMQ"),
     "twice  ": ("taken twice",),
     "disorder  ": ("taken out of order",),
+    "lease: kept": ("not taken over",),
     "plugin: lost": ("not handled", "innocents parked"),
     "not parked": ("poison not parked",),
     "not once": ("effects not once", "acted too often"),

@@ -15,6 +15,8 @@ from crust.torture.stores import Away, OwnPostgres, SQLite
 
 DECLARED_S = 3.0  # since a queue's declare: what quorum queues lose then, classic ones must not
 AWAY_S, ALARM_S, LOCKED_S, FULL_S = 120.0, 30.0, 8.0, 15.0
+UNPUBLISHED_S = 12.0  # a publish is given up after 10 s
+WAITED_S = 6.0  # for a lock: 5 s, and it is given up
 TERMINATIONS = 5
 NODES_QUEUES = "crust.v1.node."
 POLL_S = 0.05
@@ -93,7 +95,7 @@ async def memory_alarm(stage: Stage) -> str:
     broker = broker_of(stage)
     await broker.alarm(on=True)
     try:
-        await stage.hold(ALARM_S)
+        await stage.hold(ALARM_S, at_least=UNPUBLISHED_S)
         blocked = [each for each in await broker.call("GET", "connections") if each.get("state") in ("blocked", "blocking")]
     finally:
         await broker.alarm(on=False)
@@ -119,9 +121,9 @@ async def blackout(stage: Stage) -> str:
 
 @fault("postgres-restart", "own postgres")
 async def postgres_restart(stage: Stage) -> str:
-    """PostgreSQL is stopped, in turn as by an operator and as by a crash, and started again"""
+    """PostgreSQL is stopped, as by an operator or as by a crash, and started again"""
     assert isinstance(stage.store, OwnPostgres)
-    mode = ("immediate", "fast")[stage.repeat % 2]
+    mode = stage.chance.choice(("immediate", "fast"))
     await stage.store.stop(mode)
     await stage.store.start()
     return mode
@@ -142,7 +144,7 @@ async def postgres_terminate(stage: Stage) -> str:
 @fault("postgres-locked", "postgres")
 async def postgres_locked(stage: Stage) -> str:
     """somebody holds the log's row for 8 s, longer than anybody waits"""
-    seconds = LOCKED_S * stage.plan.scale
+    seconds = stage.lasting(LOCKED_S, at_least=WAITED_S)
     hold = "WITH held AS (SELECT 1 FROM log WHERE id = 1 FOR UPDATE) SELECT pg_sleep($1) FROM held"
     await stage.store.rows(hold, seconds, within_s=seconds + READY_S)
     return f"{seconds:g} s"
@@ -158,11 +160,11 @@ async def sqlite_locked(stage: Stage) -> str:
     connection = sqlite3.connect(stage.store.path, isolation_level=None, timeout=READY_S, check_same_thread=False)
     try:
         await asyncio.to_thread(connection.execute, "BEGIN EXCLUSIVE")
-        await stage.hold(LOCKED_S)
+        await stage.hold(LOCKED_S, at_least=WAITED_S)
         connection.execute("ROLLBACK")
     finally:
         connection.close()
-    return f"{LOCKED_S * stage.plan.scale:g} s"
+    return f"{stage.lasting(LOCKED_S, at_least=WAITED_S):g} s"
 
 
 @fault("sqlite-full", "sqlite")

@@ -57,9 +57,13 @@ class Stage:
 
     # ---- what faults use
 
-    async def hold(self, seconds: float) -> None:
-        """Let a fault last so many seconds, in a trial at full length."""
-        await asyncio.sleep(seconds * self.plan.scale)
+    def lasting(self, seconds: float, at_least: float = 0.0) -> float:
+        """How long something lasts that lasts so many seconds in full; `at_least` is what it takes to come to the point."""
+        return max(seconds * self.plan.scale, at_least)
+
+    async def hold(self, seconds: float, at_least: float = 0.0) -> None:
+        """Let a fault last; see `lasting`."""
+        await asyncio.sleep(self.lasting(seconds, at_least))
 
     @contextmanager
     def weather(self, link: LinkName, weather: Weather) -> Iterator[None]:
@@ -88,6 +92,11 @@ class Stage:
                         if node.process.running and f"-{node.process.pid}-" in owner:
                             return node
                 await asyncio.sleep(POLL_S)
+
+    async def generation(self, lease: str) -> int:
+        """How many have had a lease so far."""
+        [[generation]] = await self.store.rows("SELECT generation FROM lease WHERE name = $1", lease)
+        return int(generation)
 
     async def listen(self, count: int) -> None:
         """Let so many more people listen, until the reckoning."""

@@ -7,6 +7,7 @@ import resource
 import sqlite3
 from contextlib import suppress
 
+from crust.torture import fresh
 from crust.torture.brokers import Broker
 from crust.torture.faults import TAKEN_S, fault
 from crust.torture.proxy import Weather
@@ -18,8 +19,6 @@ AWAY_S, ALARM_S, LOCKED_S, FULL_S = 120.0, 30.0, 8.0, 15.0
 UNPUBLISHED_S = 12.0  # a publish is given up after 10 s
 WAITED_S = 6.0  # for a lock: 5 s, and it is given up
 TERMINATIONS = 5
-NODES_QUEUES = "crust.v1.node."
-POLL_S = 0.05
 ROOM_BYTES = 262_144  # that a full disk still has for the log of the process
 
 
@@ -33,27 +32,13 @@ def broker_of(stage: Stage) -> Broker:
 
 @fault("kill-broker", "own broker", keeps=False)
 async def kill_broker(stage: Stage) -> str:
-    """kill -9 of RabbitMQ, every other time within 3 s of a queue's declare"""
-    broker = broker_of(stage)
-    what = "in the middle"
-    if stage.repeat % 2 == 0:
-        await redeclared(stage)
-        age = stage.chance.uniform(0, DECLARED_S)
-        await asyncio.sleep(age)
-        what = f"{age:.1f} s after a queue's declare"
-    await broker.kill()
-    await broker.start()
-    return what
-
-
-async def redeclared(stage: Stage) -> None:
-    """Until a node has declared a new queue."""
-    broker = broker_of(stage)
-    before = await broker.names("queues")
-    stage.reset("broker")
-    async with asyncio.timeout(READY_S):
-        while not any(name.startswith(NODES_QUEUES) for name in await broker.names("queues") - before):  # noqa: ASYNC110  # no event tells
-            await asyncio.sleep(POLL_S)
+    """kill -9 of RabbitMQ, half of the times within 3 s of a durable queue's declare: what it has confirmed is in that queue"""
+    await fresh.declare(stage)
+    age = stage.chance.uniform(0, 2 * DECLARED_S)
+    await asyncio.sleep(age)
+    await broker_of(stage).kill()
+    await broker_of(stage).start()
+    return f"{age:.1f} s after a queue's declare"
 
 
 @fault("wipe-broker", "own broker", keeps=False)

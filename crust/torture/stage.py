@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,8 @@ class Stage:
         store: the database.
         broker: RabbitMQ, if there is one.
 
-    `wrongs` are those of the fault that is being done, which may add what it finds itself.
+    `wrongs` are those of the fault that is being done, which may add what it finds itself; what it can look at only once everybody has
+    fallen silent it leaves in `afterwards`.
     """
 
     def __init__(self, plan: Plan, folder: Path, store: Store, broker: Broker | None) -> None:
@@ -43,6 +44,7 @@ class Stage:
         self.chance = random.Random(f"{plan.seed} faults")
         self.repeat = 0
         self.wrongs = Wrongs()
+        self.afterwards: list[Callable[[], Awaitable[None]]] = []
         self.links: dict[LinkName, list[FaultProxy]] = {"broker": [], "database": [], "clients": []}
         self.nodes: list[Node] = []
         self.reader: Reader | None = None

@@ -17,6 +17,7 @@ import pytest
 
 from crust.cli.main import app
 from crust.cli.torture import torture
+from crust.torture import fresh
 from crust.torture.faults import REGISTRY, Deed, fault
 from crust.torture.plan import Plan
 from crust.torture.proxy import Weather
@@ -136,13 +137,23 @@ async def skip_some(stage: Stage) -> str:
     return "what was said in two seconds"
 
 
+async def lose_what_is_confirmed(stage: Stage) -> str:
+    """RabbitMQ loses what is in a durable queue; whoever reads has it from the log."""
+    assert stage.broker is not None
+    await fresh.declare(stage)
+    await asyncio.sleep(1)
+    await stage.broker.call("DELETE", "queues", stage.broker.vhost, fresh.NAME, "contents")
+    return "what was said in a second"
+
+
 @pytest.fixture
 def broken() -> Iterator[None]:
     """Faults that break what must hold, each by its function's name."""
     for deed in (*BROKEN, skip_some):
         fault(deed.__name__)(deed)
+    fault(lose_what_is_confirmed.__name__, keeps=False)(lose_what_is_confirmed)
     yield
-    for deed in (*BROKEN, skip_some):
+    for deed in (*BROKEN, skip_some, lose_what_is_confirmed):
         del REGISTRY[deed.__name__]
 
 
@@ -167,11 +178,14 @@ async def test_what_is_broken_is_reported(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.usefixtures("broken")
 @pytest.mark.timeout(120)
 async def test_what_the_relay_leaves_out_is_reported(rabbit_url: str) -> None:
-    """Events that never come by RabbitMQ are missed, although whoever reads heals from the log."""
-    [outcome] = await outcomes(replace(SHORT, broker=rabbit_url), "skip_some")
-    assert outcome.wrongs.counts["never came by RabbitMQ"] > 0
-    assert outcome.wrongs.counts["missed by the reader"] == 0
-    assert outcome.healed > 0
+    """Events that never come by RabbitMQ, or are lost by it, are missed, although whoever reads heals from the log."""
+    faults = ("skip_some", "lose_what_is_confirmed")
+    found = {outcome.fault: outcome for outcome in await outcomes(replace(SHORT, broker=rabbit_url), *faults)}
+    assert set(found) == set(faults)
+    for outcome in found.values():
+        assert outcome.wrongs.counts["never came by RabbitMQ"] > 0, outcome
+        assert outcome.wrongs.counts["missed by the reader"] == 0
+    assert found["skip_some"].healed > 0
 
 
 # ---- the command

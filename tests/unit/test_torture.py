@@ -22,6 +22,7 @@ from crust.torture.ledger import (
     Wrongs,
     compare_came,
     compare_changed,
+    compare_confirmed,
     compare_handled,
     compare_heard,
     compare_stored,
@@ -155,6 +156,15 @@ def test_what_comes_by_rabbitmq() -> None:
     assert came([1, 2, 3, 2, 3, 4, 5]) == {}
     assert came([1, 2, 4, 5]) == {"never came by RabbitMQ": 1}
     assert came([1, 2, 4, 3, 5]) == {"never came by RabbitMQ": 1}
+
+
+def test_what_rabbitmq_has_confirmed() -> None:
+    """It has come, in whatever order, and more may have."""
+    wrongs = Wrongs()
+    compare_confirmed(wrongs, [2, 3, 4], {4, 3, 2, 9})
+    assert found(wrongs) == {}
+    compare_confirmed(wrongs, [2, 3, 4], {3})
+    assert found(wrongs) == {"never came by RabbitMQ": 2}
 
 
 ROWS = [

@@ -44,7 +44,8 @@ async def torture(
     """Do faults of every kind to servers under load, and count what was acknowledged, stored, lost, doubled and out of order.
 
     Everything is started for it and ended after it: servers, and, unless they are given, the database and RabbitMQ. Exit status 1 if
-    anything that must be 0 is not, or if anything was not at the head 30 s after a fault (35 s where who had a lease was killed).
+    anything that must be 0 is not, or if anything was not at the head 30 s after a fault (35 s where who had a lease was killed); and if
+    nothing was done. Faults that the minutes did not suffice for are named, `not_reached` in the JSON, and count neither way.
     """
     if list_:
         rows = [{"fault": each.name, "needs": ", ".join(sorted(each.needs)), "does": each.about} for each in REGISTRY.values()]
@@ -75,7 +76,7 @@ async def torture(
         print_json(report.as_json(plan, outcomes, not_reached))
     else:
         print(f"{report.heading(plan)}\n\n{report.table(outcomes)}")
-    sys.exit(0 if outcomes and all(outcome.passed for outcome in outcomes) else 1)
+    sys.exit(0 if report.passed(outcomes) else 1)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from crust.torture.mischief import DROPPED, LATE, TWICE, Mischief
 from crust.torture.node import SteppingClock
 from crust.torture.nodes import Node
 from crust.torture.plan import Plan
-from crust.torture.report import GROUPS, reasons, table
+from crust.torture.report import GROUPS, as_json, reasons, table
 from crust.torture.stage import Stage
 from crust.torture.stores import SQLite
 from crust.torture.trial import Outcome
@@ -216,6 +216,14 @@ def test_the_verdict() -> None:
         [_, line] = table([bad]).splitlines()
         assert line.endswith("FAILED")
         assert line.split()[5 : 5 + len(GROUPS)].count("1") == 1
+
+
+def test_the_verdict_is_about_what_was_done() -> None:
+    """One that failed fails all; what was not reached counts neither way, but nothing at all has not passed."""
+    good = Outcome("kill-node", 1, "node-1", 10, 10, head_s=3.0)
+    assert as_json(Plan(), [good], ["storm"])["passed"]
+    assert not as_json(Plan(), [good, replace(good, head_s=None)], [])["passed"]
+    assert not as_json(Plan(), [], ["storm"])["passed"]
 
 
 def test_the_registry() -> None:

@@ -22,8 +22,8 @@ from crust.torture.stage import READY_S, Stage
 NAME = "torture.fresh"
 
 
-async def declare(stage: Stage) -> None:
-    """Declare it now; after the fault, each event that comes after this has to be in it."""
+async def declare(stage: Stage) -> int:
+    """Declare it now; after the fault, each event beyond the position that this gives has to be in it."""
     assert stage.broker is not None
     url = stage.broker.url
     async with _channel(url) as channel:
@@ -32,11 +32,18 @@ async def declare(stage: Stage) -> None:
     since = await stage.head()
 
     async def reckon() -> None:
-        sql = "SELECT position FROM event WHERE position > $1 AND position <= (SELECT position FROM consumer WHERE name = $2)"
-        confirmed = [int(position) for [position] in await stage.store.rows(sql, since, RELAY)]
-        compare_confirmed(stage.wrongs, confirmed, await _emptied(url))
+        sql = "SELECT position FROM event WHERE position > $1 AND position <= $2"
+        rows = await stage.store.rows(sql, since, await confirmed(stage))
+        compare_confirmed(stage.wrongs, [int(position) for [position] in rows], await _emptied(url))
 
     stage.afterwards.append(reckon)
+    return since
+
+
+async def confirmed(stage: Stage) -> int:
+    """The relay's offset: what lies beyond it is published again after any trouble, confirmed or not."""
+    [[position]] = await stage.store.rows("SELECT position FROM consumer WHERE name = $1", RELAY)
+    return int(position)
 
 
 async def _emptied(url: str) -> set[int]:

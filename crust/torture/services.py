@@ -15,6 +15,7 @@ from crust.torture.stage import READY_S, Stage
 from crust.torture.stores import Away, OwnPostgres, SQLite
 
 DECLARED_S = 3.0  # since a queue's declare: what quorum queues lose then, classic ones must not
+CONFIRMED_S = 1.0  # in less the relay has hardly noted that anything was confirmed: it would publish it again
 AWAY_S, ALARM_S, LOCKED_S, FULL_S = 120.0, 30.0, 8.0, 15.0
 UNPUBLISHED_S = 12.0  # a publish is given up after 10 s
 WAITED_S = 6.0  # for a lock: 5 s, and it is given up
@@ -33,12 +34,13 @@ def broker_of(stage: Stage) -> Broker:
 @fault("kill-broker", "own broker", keeps=False)
 async def kill_broker(stage: Stage) -> str:
     """kill -9 of RabbitMQ, half of the times within 3 s of a durable queue's declare: what it has confirmed is in that queue"""
-    await fresh.declare(stage)
-    age = stage.chance.uniform(0, 2 * DECLARED_S)
+    since = await fresh.declare(stage)
+    age = stage.chance.uniform(CONFIRMED_S, 2 * DECLARED_S - CONFIRMED_S)
     await asyncio.sleep(age)
+    count = await fresh.confirmed(stage) - since
     await broker_of(stage).kill()
     await broker_of(stage).start()
-    return f"{age:.1f} s after a queue's declare"
+    return f"{age:.1f} s after a queue's declare, which had {count} events"
 
 
 @fault("wipe-broker", "own broker", keeps=False)

@@ -32,7 +32,9 @@ async def torture(
     list_: Annotated[bool, Parameter(name="--list", help="List the faults, and do none.", negative="")] = False,
     database_url: Annotated[str, Parameter(help="A PostgreSQL server, on which a database is made and dropped.")] = "",
     own_postgres: Annotated[bool, Parameter(help="Start a PostgreSQL, which is restarted too.", negative="")] = False,
-    broker_url: Annotated[str, Parameter(help="A RabbitMQ that may be cleared. Else one is started, if it is installed.")] = "",
+    broker_url: Annotated[
+        str, Parameter(help="A RabbitMQ of which all crust.v1.* and torture.* may go. Else one is started, if it is installed.")
+    ] = "",
     nodes: Annotated[int, Parameter(help="How many, over PostgreSQL.", validator=Number(gte=1, lte=20))] = 2,
     rate: Annotated[float, Parameter(help="Messages a second.", validator=Number(gt=0))] = 30.0,
     listeners: Annotated[int, Parameter(help="Websockets that listen all the time.", validator=Number(gte=1))] = 8,

@@ -6,22 +6,32 @@ import asyncio
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import aiormq
 import pytest
+from aiormq.abc import AbstractChannel
+from pamqp.commands import Basic
 
+from crust.broker.topology import EVENTS
 from crust.cli.main import app
 from crust.cli.torture import torture
-from crust.torture import fresh
+from crust.torture import brokers, fresh, reader
 from crust.torture.faults import REGISTRY, Deed, fault
 from crust.torture.plan import Plan
+from crust.torture.process import ProcessFailed
 from crust.torture.proxy import Weather
+from crust.torture.rabbit import free_ports
 from crust.torture.stage import Stage
+from crust.torture.stores import SQLite
 from crust.torture.trial import Outcome, run
 from tests.conftest import POSTGRES_URL
 
@@ -186,6 +196,67 @@ async def test_what_the_relay_leaves_out_is_reported(rabbit_url: str) -> None:
         assert outcome.wrongs.counts["never came by RabbitMQ"] > 0, outcome
         assert outcome.wrongs.counts["missed by the reader"] == 0
     assert found["skip_some"].healed > 0
+
+
+# ---- a RabbitMQ that was given
+
+
+@asynccontextmanager
+async def channel_on(url: str) -> AsyncIterator[AbstractChannel]:
+    connection = await aiormq.connect(url)
+    try:
+        yield await connection.channel()
+    finally:
+        await connection.close()
+
+
+@pytest.mark.rabbit
+async def test_what_another_trial_has_left_is_removed(rabbit_url: str) -> None:
+    """Before the first fault, so that nobody reads it as this trial's; what is somebody else's is let alone."""
+    broker = brokers.Broker(rabbit_url)
+    async with channel_on(rabbit_url) as channel:
+        for name in (reader.QUEUE, "crust.v1.plugin.old", "mine"):
+            await channel.queue_declare(name, durable=True)
+        await broker.open()
+        assert {each["name"] for each in await broker.call("GET", "queues", broker.vhost)} == {"mine"}
+
+
+async def test_a_broker_that_cannot_be_cleared_is_not_used() -> None:
+    """Its management API is not there: that is said, with the address."""
+    broker = brokers.Broker(f"amqp://guest:guest@127.0.0.1:{free_ports()}/")
+    with pytest.raises(ProcessFailed, match="management API, http://127"):
+        await broker.open()
+
+
+@pytest.mark.rabbit
+async def test_another_logs_events_are_dropped(rabbit_url: str, tmp_path: Path) -> None:
+    """The reader takes no message of another epoch, whatever its position."""
+    store = SQLite(tmp_path)
+    await store.rows("CREATE TABLE log AS SELECT 1 AS id, 0 AS position, 'ours' AS epoch")
+    await store.rows("CREATE TABLE event (position, id)")
+    keep = reader.Keep(tmp_path / "reader.db")
+    async with channel_on(rabbit_url) as channel:
+        await channel.exchange_declare(EVENTS, exchange_type="topic", durable=True)
+        reading = asyncio.create_task(reader.Reader(rabbit_url, reader.Log(str(store.path)), keep, None).run())
+        try:
+            while keep.place() is None:
+                await asyncio.sleep(0.05)
+            for position, epoch in ((1, "another"), (9, "another"), (1, "ours")):
+                await tell(channel, rabbit_url, position, epoch)
+            while not keep.place():
+                await asyncio.sleep(0.05)
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+    kept = sqlite3.connect(tmp_path / "reader.db")
+    assert kept.execute("SELECT position FROM came").fetchall() == [(1,)]
+    kept.close()
+
+
+async def tell(channel: AbstractChannel, url: str, position: int, epoch: str) -> None:
+    """An event as the relay publishes it."""
+    properties = Basic.Properties(user_id=urlsplit(url).username, message_id="7", headers={"position": position, "epoch": epoch})
+    await channel.basic_publish(json.dumps({"position": position, "id": "7"}).encode(), exchange=EVENTS, properties=properties)
 
 
 # ---- the command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -308,15 +309,17 @@ async def test_the_commands_of_the_readme_are_understood() -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_an_interrupt_ends_all(folder: Path) -> None:
+async def test_an_interrupt_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it has started is ended, and what it has made is removed."""
-    process = command("--faults", "clients-delay", "--repeats", "9", "--broker-url", "none", "--folder", str(folder))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process = command("--faults", "clients-delay", "--repeats", "9", "--broker-url", "none")
     told(process, "clients-delay")
-    assert processes_in(folder), "a node runs"
+    assert processes_in(tmp_path), "a node runs"
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=40)
     assert process.returncode == 128 + signal.SIGINT
-    assert processes_in(folder) == []
+    assert processes_in(tmp_path) == []
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.rabbit

@@ -39,7 +39,9 @@ async def torture(
     rate: Annotated[float, Parameter(help="Messages a second.", validator=Number(gt=0))] = 30.0,
     listeners: Annotated[int, Parameter(help="Websockets that listen all the time.", validator=Number(gte=1))] = 8,
     crowd: Annotated[int, Parameter(help="Sockets, where a fault is about many.", validator=Number(gte=5))] = 1000,
-    scale: Annotated[float, Parameter(help="How long faults last, as a share of their full length.", validator=Number(gt=0, lte=10))] = 1.0,
+    scale: Annotated[
+        float, Parameter(help="How long faults last, as a share of their full length; some have a minimum.", validator=Number(gt=0, lte=10))
+    ] = 1.0,
     folder: Annotated[str, Parameter(help="Keep logs and data in this folder, which is not there yet.")] = "",
     json: Json = False,
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import signal
 import sqlite3
@@ -319,7 +318,7 @@ async def test_an_interrupt_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
     process.communicate(timeout=40)
     assert process.returncode == 128 + signal.SIGINT
     assert processes_in(tmp_path) == []
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.rabbit
@@ -341,6 +340,10 @@ def told(process: subprocess.Popen[str], what: str) -> None:
     assert process.stderr is not None
     while what not in (line := process.stderr.readline()):
         assert line, "it ended before"
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 def processes_in(folder: Path) -> list[int]:

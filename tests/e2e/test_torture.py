@@ -31,7 +31,7 @@ from crust.torture.process import ProcessFailed
 from crust.torture.proxy import Weather
 from crust.torture.rabbit import free_ports
 from crust.torture.stage import Stage
-from crust.torture.stores import SQLite
+from crust.torture.stores import Away, Postgres, SQLite
 from crust.torture.trial import Outcome, run
 from tests.conftest import POSTGRES_URL
 
@@ -199,7 +199,20 @@ async def test_what_the_relay_leaves_out_is_reported(rabbit_url: str) -> None:
     assert found["skip_some"].healed > 0
 
 
-# ---- a RabbitMQ that was given
+# ---- what was given
+
+
+@pytest.mark.postgres
+async def test_a_query_has_the_time_that_it_is_given() -> None:
+    """A fault that is one long query is not given up like a look."""
+    store = Postgres(POSTGRES_URL)
+    await store.open()
+    try:
+        assert await store.rows("SELECT 7 FROM pg_sleep($1)", 0.3, within_s=30) == [(7,)]
+        with pytest.raises(Away):
+            await store.rows("SELECT 7 FROM pg_sleep($1)", 30, within_s=0.3)
+    finally:
+        await store.close()
 
 
 @asynccontextmanager

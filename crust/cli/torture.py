@@ -32,19 +32,24 @@ async def torture(
     list_: Annotated[bool, Parameter(name="--list", help="List the faults, and do none.", negative="")] = False,
     database_url: Annotated[str, Parameter(help="A PostgreSQL server, on which a database is made and dropped.")] = "",
     own_postgres: Annotated[bool, Parameter(help="Start a PostgreSQL, which is restarted too.", negative="")] = False,
-    broker_url: Annotated[str, Parameter(help="A RabbitMQ that may be cleared. Else one is started, if it is installed.")] = "",
+    broker_url: Annotated[
+        str, Parameter(help="A RabbitMQ of which all crust.v1.* and torture.* may go. Else one is started, if it is installed.")
+    ] = "",
     nodes: Annotated[int, Parameter(help="How many, over PostgreSQL.", validator=Number(gte=1, lte=20))] = 2,
     rate: Annotated[float, Parameter(help="Messages a second.", validator=Number(gt=0))] = 30.0,
     listeners: Annotated[int, Parameter(help="Websockets that listen all the time.", validator=Number(gte=1))] = 8,
     crowd: Annotated[int, Parameter(help="Sockets, where a fault is about many.", validator=Number(gte=5))] = 1000,
-    scale: Annotated[float, Parameter(help="How long faults last, as a share of their full length.", validator=Number(gt=0, lte=10))] = 1.0,
+    scale: Annotated[
+        float, Parameter(help="How long faults last, as a share of their full length; some have a minimum.", validator=Number(gt=0, lte=10))
+    ] = 1.0,
     folder: Annotated[str, Parameter(help="Keep logs and data in this folder, which is not there yet.")] = "",
     json: Json = False,
 ) -> None:
     """Do faults of every kind to servers under load, and count what was acknowledged, stored, lost, doubled and out of order.
 
     Everything is started for it and ended after it: servers, and, unless they are given, the database and RabbitMQ. Exit status 1 if
-    anything that must be 0 is not, or if anything was not at the head 30 s after a fault (35 s where who had a lease was killed).
+    anything that must be 0 is not, or if anything was not at the head 30 s after a fault (35 s where who had a lease was killed); and if
+    nothing was done. Faults that the minutes did not suffice for are named, `not_reached` in the JSON, and count neither way.
     """
     if list_:
         rows = [{"fault": each.name, "needs": ", ".join(sorted(each.needs)), "does": each.about} for each in REGISTRY.values()]
@@ -75,7 +80,7 @@ async def torture(
         print_json(report.as_json(plan, outcomes, not_reached))
     else:
         print(f"{report.heading(plan)}\n\n{report.table(outcomes)}")
-    sys.exit(0 if outcomes and all(outcome.passed for outcome in outcomes) else 1)
+    sys.exit(0 if report.passed(outcomes) else 1)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 proxy.py      between processes: delays, silence, resets, cuts, slices
 process.py    a process that is ended by whoever started it
 rabbit.py     a RabbitMQ of one's own; stores.py, brokers.py: what was given, or is started
+fresh.py      a queue in which must be what RabbitMQ has confirmed
 node.py       `crust serve` with deliveries and a clock that cannot be trusted
 reader.py     another program that reads `crust.v1.events`, by the rule
 authors.py, listeners.py   people who talk, people who listen

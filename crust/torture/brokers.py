@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from crust.torture.process import Blocking
+from crust.torture.process import Blocking, ProcessFailed
 from crust.torture.rabbit import BIN, Management, RabbitServer
 
 PREFIXES = ("crust.v1.", "torture.")  # whatever else is on a broker that was given is let alone
@@ -33,6 +33,14 @@ class Broker:
         account, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{account}{at}127.0.0.1:{port}"))
 
+    async def open(self) -> None:
+        """Start it; one that was given is cleared of what a trial that was killed has left.
+
+        Raises:
+            ProcessFailed: it does not start, or as in `clear`.
+        """
+        await (self.clear() if self.server is None else self.start())
+
     async def call(self, method: str, *path: str) -> Any:
         """The management API, past all faults."""
         return await asyncio.to_thread(self._management.call, method, *path)
@@ -43,17 +51,24 @@ class Broker:
         return {each["name"] for each in found if each["name"].startswith(PREFIXES)}
 
     async def clear(self) -> int:
-        """Remove every queue and exchange of the trial; gives how many."""
-        count = 0
-        for kind in ("queues", "exchanges"):
-            for name in await self.names(kind):
-                try:
-                    await self.call("DELETE", kind, self.vhost, name)
-                    count += 1
-                except urllib.error.HTTPError as error:
-                    if error.code not in (400, 404):  # it is a connection's own, with which it goes; or it went by itself
-                        raise
-        return count
+        """Remove every queue and exchange of the trial; gives how many.
+
+        Raises:
+            ProcessFailed: its management API cannot be reached, or not by this account.
+        """
+        try:
+            return sum([await self._delete(kind, name) for kind in ("queues", "exchanges") for name in await self.names(kind)])
+        except OSError as error:
+            raise ProcessFailed(f"RabbitMQ's management API, {self._management.base}: {error}") from None
+
+    async def _delete(self, kind: str, name: str) -> bool:
+        try:
+            await self.call("DELETE", kind, self.vhost, name)
+        except urllib.error.HTTPError as error:
+            if error.code not in (400, 404):  # it is a connection's own, with which it goes; or it went by itself
+                raise
+            return False
+        return True
 
     # ---- of our own only
 

@@ -108,8 +108,7 @@ async def _broker(plan: Plan, folder: Path, stack: AsyncExitStack) -> Broker | N
         return None
     broker = brokers.own(folder / "rabbit") if plan.broker == "rabbit" else Broker(plan.broker)
     stack.push_async_callback(broker.close)
-    if broker.server is not None:
-        await broker.start()
+    await broker.open()
     return broker
 
 

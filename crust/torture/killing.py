@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 
+from crust.broker.relay import NAME as RELAY
 from crust.torture.faults import TAKEN_S, faketime, fault
 from crust.torture.stage import Stage
+from crust.torture.wire import PATIENCE_S
 
 DOWN_S = 2.0  # for which a killed process stays away
 FROZEN_S, UNTRUSTED_S = 60.0, 20.0
 CLOCK_S, STEP_S = 3600, 2.0
+STEPS = 3  # at least: a clock goes back, too
 
 
 @fault("kill-node", within_s=TAKEN_S)
@@ -47,7 +50,8 @@ async def kill_reader(stage: Stage) -> str:
 async def freeze_node(stage: Stage) -> str:
     """SIGSTOP of a node for 60 s, in the middle of whatever it does"""
     node = stage.chance.choice(stage.nodes)
-    await node.freeze(FROZEN_S * stage.plan.scale)
+    with node.frozen():
+        await stage.hold(FROZEN_S, at_least=PATIENCE_S)
     return node.name
 
 
@@ -55,7 +59,11 @@ async def freeze_node(stage: Stage) -> str:
 async def freeze_relay(stage: Stage) -> str:
     """SIGSTOP of the relay's node for 60 s: another takes its place, and what it says when it thaws is refused"""
     node = await stage.relay()
-    await node.freeze(FROZEN_S * stage.plan.scale)
+    with node.frozen():
+        before = await stage.generation(RELAY)
+        await stage.hold(FROZEN_S, at_least=TAKEN_S)
+        if await stage.generation(RELAY) == before:
+            stage.wrongs.note("not taken over", f"the relay's lease, while {node.name} was frozen")
     return f"{node.name}, which was the relay"
 
 
@@ -65,7 +73,7 @@ async def clock(stage: Stage) -> str:
     try:
         for number, node in enumerate(stage.nodes):
             await node.replace("--clock", str(CLOCK_S), "--seed", f"{stage.plan.seed}{stage.repeat}{number}")
-        await stage.hold(UNTRUSTED_S)
+        await stage.hold(UNTRUSTED_S, at_least=STEPS * STEP_S)
         steps = sum(last(node.process.log(200_000), "the clock was set").get("steps", 0) for node in stage.nodes)
     finally:
         for node in stage.nodes:
@@ -82,7 +90,7 @@ async def clock_os(stage: Stage) -> str:
             file.write_text("+0")
             variables = {"FAKETIME_TIMESTAMP_FILE": str(file), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
             await node.replace(LD_PRELOAD=str(faketime()), **variables)
-        steps = round(UNTRUSTED_S * stage.plan.scale / STEP_S) or 1
+        steps = round(stage.lasting(UNTRUSTED_S, at_least=STEPS * STEP_S) / STEP_S)
         for _ in range(steps):
             for file in files:
                 file.write_text(f"{stage.chance.randint(-CLOCK_S, CLOCK_S):+d}")

@@ -88,6 +88,7 @@ WRONGS = (
     "lost", "stored twice", "out of order", "from nowhere", "not in the log",
     "not received", "received twice", "received out of order", "started afresh", "served though deaf",
     "missed by the reader", "taken twice", "taken out of order", "never came by RabbitMQ", "refused", "never acknowledged",
+    "not taken over",
     "not handled", "innocents parked", "poison not parked", "effects not once", "acted too often", "handled out of order",
 )  # fmt: skip
 """Each of them must be 0."""
@@ -211,11 +212,15 @@ def compare_taken(wrongs: Wrongs, events: Sequence[tuple[int, int]], taken: Sequ
 
 def compare_came(wrongs: Wrongs, events: Sequence[tuple[int, int]], came: Sequence[int]) -> None:
     """Where nothing was taken from RabbitMQ itself, every event has come by it at least once, its first time in order."""
-    missing = {position for position, _ in events} - set(came)
-    if missing:
-        wrongs.note("never came by RabbitMQ", f"{len(missing)}, the first at {min(missing)}", len(missing))
+    compare_confirmed(wrongs, [position for position, _ in events], came)
     disorder = _falls(list(dict.fromkeys(came)))
     wrongs.note("never came by RabbitMQ", f"first came out of order, {disorder} times", disorder)
+
+
+def compare_confirmed(wrongs: Wrongs, confirmed: Iterable[int], came: Iterable[int]) -> None:
+    """Each position has come at least once."""
+    if missing := set(confirmed) - set(came):
+        wrongs.note("never came by RabbitMQ", f"{len(missing)}, the first at {min(missing)}", len(missing))
 
 
 # ---- plugins

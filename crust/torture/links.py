@@ -9,12 +9,19 @@ from crust.torture.faults import Deed, Need, fault
 from crust.torture.listeners import Deaf
 from crust.torture.proxy import Weather
 from crust.torture.stage import LinkName, Stage
+from crust.torture.wire import PATIENCE_S
 
 LINKS: Mapping[LinkName, tuple[str, tuple[Need, ...]]] = {
     "broker": ("RabbitMQ", ("broker",)),
     "database": ("PostgreSQL", ("postgres",)),
     "clients": ("clients", ()),
 }
+SILENT_S: Mapping[LinkName, float] = {
+    "broker": 20.0,  # a publish is given up after 10 s, a connection without heartbeats after about 18
+    "database": 12.0,  # a statement is given up after 6 s
+    "clients": PATIENCE_S,
+}
+"""The least for which nothing passes: until whoever waits has given up, however short the trial."""
 LASTS_S = 20.0
 RESETS_S = (0.5, 3.0)  # between two resets
 DEAF_S = 60.0  # twice what a socket may take for one frame, as settings come
@@ -36,7 +43,7 @@ def under(link: LinkName, made: Callable[[Stage], Weather]) -> Deed:
         weather = made(stage)
         before = sum(proxy.resets for proxy in stage.links[link])
         with stage.weather(link, weather):
-            await stage.hold(LASTS_S)
+            await stage.hold(LASTS_S, at_least=SILENT_S[link] if weather.silent else 0.0)
         ended = sum(proxy.resets for proxy in stage.links[link]) - before
         return f"{ended} connections ended"
 
@@ -48,7 +55,7 @@ def resetting(link: LinkName) -> Deed:
 
     async def deed(stage: Stage) -> str:
         loop = asyncio.get_running_loop()
-        until, count = loop.time() + LASTS_S * stage.plan.scale, 0
+        until, count = loop.time() + stage.lasting(LASTS_S), 0
         while loop.time() < until or not count:
             count += stage.reset(link)
             await asyncio.sleep(stage.chance.uniform(*RESETS_S))

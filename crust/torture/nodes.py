@@ -7,8 +7,8 @@ import signal
 import sqlite3
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +75,12 @@ class Node:
         await self.process.stop()
         await self.start(*untrustworthy, **variables)
 
-    async def freeze(self, seconds: float) -> None:
-        """SIGSTOP for so long."""
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """SIGSTOP, for the length of a block."""
         self.process.send(signal.SIGSTOP)
         try:
-            await asyncio.sleep(seconds)
+            yield
         finally:
             self.process.send(signal.SIGCONT)
 

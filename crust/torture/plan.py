@@ -19,7 +19,7 @@ class Plan:
         rate: messages a second, over all authors.
         http_authors, socket_authors, listeners, channels: how many.
         crowd: sockets, where a fault is about many of them.
-        scale: how long faults last, as a share of what they last in full.
+        scale: how long faults last, as a share of what they last in full, but never too short to come to the point.
         folder: where everything is kept; empty: in a temporary one, which is removed.
     """
 

@@ -4,7 +4,8 @@
 
 Its position and what it does (it writes down what it took) are committed together, in a file of its own, and only then acknowledged to
 RabbitMQ: so each effect happens once, however it ends. A position at or below its own: forget it. The next one: take it. Beyond: read what
-lies between from the log. On each connection, and after every second of silence, it compares with the log's head.
+lies between from the log. One of another epoch is another log's: forget it. On each connection, and after every second of silence, it
+compares with the log's head.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ class Log:
         [[position]] = await self._store.rows("SELECT position FROM log WHERE id = 1")
         return int(position)
 
+    async def epoch(self) -> str:
+        [[epoch]] = await self._store.rows("SELECT epoch FROM log WHERE id = 1")
+        return str(epoch)
+
     async def read(self, after: int, upto: int) -> list[Taken]:
         rows = await self._store.rows(
             "SELECT position, id FROM event WHERE position > $1 AND position <= $2 ORDER BY position", after, upto
@@ -111,6 +116,7 @@ class Reader:
         self._url = URL(broker).update_query(heartbeat=HEARTBEAT_S, name="crust torture reader")
         self._account = unquote(urlsplit(broker).username or "")
         self._log, self._keep, self._mischief = log, keep, mischief
+        self._epoch = ""
 
     async def run(self) -> None:
         """Read, over one connection after another."""
@@ -128,6 +134,7 @@ class Reader:
             await asyncio.sleep(AGAIN_S)
 
     async def _session(self, connection: aiormq.Connection) -> None:
+        self._epoch = await self._log.epoch()
         cancelled = asyncio.Event()
         messages: asyncio.Queue[DeliveredMessage] = asyncio.Queue()
         async with asyncio.timeout(CONNECT_S):
@@ -145,9 +152,14 @@ class Reader:
         await self._deal_with([])
         while True:
             waiting = await _waiting(messages)
-            await self._deal_with([_taken(message) for message in waiting if message.header.properties.user_id == self._account])
+            await self._deal_with([_taken(message) for message in waiting if self._is_ours(message)])
             if waiting:
                 await channel.basic_ack(waiting[-1].delivery_tag or 0, multiple=True, wait=False)
+
+    def _is_ours(self, message: DeliveredMessage) -> bool:
+        """Whether a message is of this very log, and nobody else's."""
+        properties = message.header.properties
+        return properties.user_id == self._account and (properties.headers or {}).get("epoch") == self._epoch
 
     async def _deal_with(self, came: list[Taken]) -> None:
         given = came if self._mischief is None else self._mischief.done_to(came)

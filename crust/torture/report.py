@@ -20,6 +20,7 @@ GROUPS = {
     "reader: lost": ("missed by the reader", "never came by RabbitMQ"),
     "twice  ": ("taken twice",),
     "disorder  ": ("taken out of order",),
+    "lease: kept": ("not taken over",),
     "plugin: lost": ("not handled", "innocents parked"),
     "not parked": ("poison not parked",),
     "not once": ("effects not once", "acted too often"),
@@ -84,12 +85,17 @@ def reasons(outcome: Outcome) -> list[str]:
     return [] if outcome.passed else found
 
 
+def passed(outcomes: Sequence[Outcome]) -> bool:
+    """Whether something was done, and all of that is as it must be. What was not reached counts neither way."""
+    return bool(outcomes) and all(outcome.passed for outcome in outcomes)
+
+
 def as_json(plan: Plan, outcomes: Sequence[Outcome], not_reached: Sequence[str]) -> dict[str, Any]:
-    """All of it, with the faults that were wanted and not begun."""
+    """All of it. `passed` is about what was done; `not_reached` names the faults that were wanted and never begun."""
     return {
         "seed": plan.seed,
         "not_reached": not_reached,
-        "passed": bool(outcomes) and all(outcome.passed for outcome in outcomes),
+        "passed": passed(outcomes),
         "outcomes": [
             {
                 "fault": outcome.fault,

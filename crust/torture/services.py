@@ -7,6 +7,7 @@ import resource
 import sqlite3
 from contextlib import suppress
 
+from crust.torture import fresh
 from crust.torture.brokers import Broker
 from crust.torture.faults import TAKEN_S, fault
 from crust.torture.proxy import Weather
@@ -14,10 +15,11 @@ from crust.torture.stage import READY_S, Stage
 from crust.torture.stores import Away, OwnPostgres, SQLite
 
 DECLARED_S = 3.0  # since a queue's declare: what quorum queues lose then, classic ones must not
+CONFIRMED_S = 1.0  # in less the relay has hardly noted that anything was confirmed: it would publish it again
 AWAY_S, ALARM_S, LOCKED_S, FULL_S = 120.0, 30.0, 8.0, 15.0
+UNPUBLISHED_S = 12.0  # a publish is given up after 10 s
+WAITED_S = 6.0  # for a lock: 5 s, and it is given up
 TERMINATIONS = 5
-NODES_QUEUES = "crust.v1.node."
-POLL_S = 0.05
 ROOM_BYTES = 262_144  # that a full disk still has for the log of the process
 
 
@@ -31,27 +33,14 @@ def broker_of(stage: Stage) -> Broker:
 
 @fault("kill-broker", "own broker", keeps=False)
 async def kill_broker(stage: Stage) -> str:
-    """kill -9 of RabbitMQ, every other time within 3 s of a queue's declare"""
-    broker = broker_of(stage)
-    what = "in the middle"
-    if stage.repeat % 2 == 0:
-        await redeclared(stage)
-        age = stage.chance.uniform(0, DECLARED_S)
-        await asyncio.sleep(age)
-        what = f"{age:.1f} s after a queue's declare"
-    await broker.kill()
-    await broker.start()
-    return what
-
-
-async def redeclared(stage: Stage) -> None:
-    """Until a node has declared a new queue."""
-    broker = broker_of(stage)
-    before = await broker.names("queues")
-    stage.reset("broker")
-    async with asyncio.timeout(READY_S):
-        while not any(name.startswith(NODES_QUEUES) for name in await broker.names("queues") - before):  # noqa: ASYNC110  # no event tells
-            await asyncio.sleep(POLL_S)
+    """kill -9 of RabbitMQ, half of the times within 3 s of a durable queue's declare: what it has confirmed is in that queue"""
+    since = await fresh.declare(stage)
+    age = stage.chance.uniform(CONFIRMED_S, 2 * DECLARED_S - CONFIRMED_S)
+    await asyncio.sleep(age)
+    count = await fresh.confirmed(stage) - since
+    await broker_of(stage).kill()
+    await broker_of(stage).start()
+    return f"{age:.1f} s after a queue's declare, which had {count} events"
 
 
 @fault("wipe-broker", "own broker", keeps=False)
@@ -93,7 +82,7 @@ async def memory_alarm(stage: Stage) -> str:
     broker = broker_of(stage)
     await broker.alarm(on=True)
     try:
-        await stage.hold(ALARM_S)
+        await stage.hold(ALARM_S, at_least=UNPUBLISHED_S)
         blocked = [each for each in await broker.call("GET", "connections") if each.get("state") in ("blocked", "blocking")]
     finally:
         await broker.alarm(on=False)
@@ -119,9 +108,9 @@ async def blackout(stage: Stage) -> str:
 
 @fault("postgres-restart", "own postgres")
 async def postgres_restart(stage: Stage) -> str:
-    """PostgreSQL is stopped, in turn as by an operator and as by a crash, and started again"""
+    """PostgreSQL is stopped, as by an operator or as by a crash, and started again"""
     assert isinstance(stage.store, OwnPostgres)
-    mode = ("immediate", "fast")[stage.repeat % 2]
+    mode = stage.chance.choice(("immediate", "fast"))
     await stage.store.stop(mode)
     await stage.store.start()
     return mode
@@ -142,9 +131,9 @@ async def postgres_terminate(stage: Stage) -> str:
 @fault("postgres-locked", "postgres")
 async def postgres_locked(stage: Stage) -> str:
     """somebody holds the log's row for 8 s, longer than anybody waits"""
-    seconds = LOCKED_S * stage.plan.scale
+    seconds = stage.lasting(LOCKED_S, at_least=WAITED_S)
     hold = "WITH held AS (SELECT 1 FROM log WHERE id = 1 FOR UPDATE) SELECT pg_sleep($1) FROM held"
-    await stage.store.rows(hold, seconds)
+    await stage.store.rows(hold, seconds, within_s=seconds + READY_S)
     return f"{seconds:g} s"
 
 
@@ -158,11 +147,11 @@ async def sqlite_locked(stage: Stage) -> str:
     connection = sqlite3.connect(stage.store.path, isolation_level=None, timeout=READY_S, check_same_thread=False)
     try:
         await asyncio.to_thread(connection.execute, "BEGIN EXCLUSIVE")
-        await stage.hold(LOCKED_S)
+        await stage.hold(LOCKED_S, at_least=WAITED_S)
         connection.execute("ROLLBACK")
     finally:
         connection.close()
-    return f"{LOCKED_S * stage.plan.scale:g} s"
+    return f"{stage.lasting(LOCKED_S, at_least=WAITED_S):g} s"
 
 
 @fault("sqlite-full", "sqlite")

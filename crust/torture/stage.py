@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -35,7 +35,8 @@ class Stage:
         store: the database.
         broker: RabbitMQ, if there is one.
 
-    `wrongs` are those of the fault that is being done, which may add what it finds itself.
+    `wrongs` are those of the fault that is being done, which may add what it finds itself; what it can look at only once everybody has
+    fallen silent it leaves in `afterwards`.
     """
 
     def __init__(self, plan: Plan, folder: Path, store: Store, broker: Broker | None) -> None:
@@ -43,6 +44,7 @@ class Stage:
         self.chance = random.Random(f"{plan.seed} faults")
         self.repeat = 0
         self.wrongs = Wrongs()
+        self.afterwards: list[Callable[[], Awaitable[None]]] = []
         self.links: dict[LinkName, list[FaultProxy]] = {"broker": [], "database": [], "clients": []}
         self.nodes: list[Node] = []
         self.reader: Reader | None = None
@@ -57,9 +59,13 @@ class Stage:
 
     # ---- what faults use
 
-    async def hold(self, seconds: float) -> None:
-        """Let a fault last so many seconds, in a trial at full length."""
-        await asyncio.sleep(seconds * self.plan.scale)
+    def lasting(self, seconds: float, at_least: float = 0.0) -> float:
+        """How long something lasts that lasts so many seconds in full; `at_least` is what it takes to come to the point."""
+        return max(seconds * self.plan.scale, at_least)
+
+    async def hold(self, seconds: float, at_least: float = 0.0) -> None:
+        """Let a fault last; see `lasting`."""
+        await asyncio.sleep(self.lasting(seconds, at_least))
 
     @contextmanager
     def weather(self, link: LinkName, weather: Weather) -> Iterator[None]:
@@ -88,6 +94,11 @@ class Stage:
                         if node.process.running and f"-{node.process.pid}-" in owner:
                             return node
                 await asyncio.sleep(POLL_S)
+
+    async def generation(self, lease: str) -> int:
+        """How many have had a lease so far."""
+        [[generation]] = await self.store.rows("SELECT generation FROM lease WHERE name = $1", lease)
+        return int(generation)
 
     async def listen(self, count: int) -> None:
         """Let so many more people listen, until the reckoning."""

@@ -41,8 +41,8 @@ class Store(Protocol):
 
     async def open(self) -> None: ...
 
-    async def rows(self, sql: str, *values: Any) -> Sequence[Sequence[Any]]:
-        """What a query gives, over a connection of its own. Raises `Away`."""
+    async def rows(self, sql: str, *values: Any, within_s: float = LOOK_S) -> Sequence[Sequence[Any]]:
+        """What a query gives within so many seconds, over a connection of its own. Raises `Away`."""
         ...
 
     async def close(self) -> None:
@@ -64,12 +64,12 @@ class SQLite:
     async def close(self) -> None:
         """It goes with its folder."""
 
-    async def rows(self, sql: str, *values: Any) -> Sequence[Sequence[Any]]:
-        return await asyncio.to_thread(self._rows, for_sqlite(sql), values)
+    async def rows(self, sql: str, *values: Any, within_s: float = LOOK_S) -> Sequence[Sequence[Any]]:
+        return await asyncio.to_thread(self._rows, for_sqlite(sql), values, within_s)
 
-    def _rows(self, sql: str, values: Sequence[Any]) -> Sequence[Sequence[Any]]:
+    def _rows(self, sql: str, values: Sequence[Any], within_s: float) -> Sequence[Sequence[Any]]:
         try:
-            connection = sqlite3.connect(self.path, timeout=LOOK_S, isolation_level=None)
+            connection = sqlite3.connect(self.path, timeout=within_s, isolation_level=None)
             try:
                 return connection.execute(sql, values).fetchall()
             finally:
@@ -103,12 +103,12 @@ class Postgres:
     async def close(self) -> None:
         await self._asked(self.server, f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
 
-    async def rows(self, sql: str, *values: Any) -> Sequence[Sequence[Any]]:
-        return await self._asked(self.url, sql, *values)
+    async def rows(self, sql: str, *values: Any, within_s: float = LOOK_S) -> Sequence[Sequence[Any]]:
+        return await self._asked(self.url, sql, *values, within_s=within_s)
 
-    async def _asked(self, url: str, sql: str, *values: Any) -> Sequence[Sequence[Any]]:
+    async def _asked(self, url: str, sql: str, *values: Any, within_s: float = LOOK_S) -> Sequence[Sequence[Any]]:
         try:
-            connection = await asyncpg.connect(url, timeout=LOOK_S, command_timeout=LOOK_S)
+            connection = await asyncpg.connect(url, timeout=LOOK_S, command_timeout=within_s)
             try:
                 return [tuple(row.values()) for row in await connection.fetch(sql, *values)]
             finally:

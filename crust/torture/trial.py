@@ -124,7 +124,7 @@ async def run(
 async def one(stage: Stage, fault: Fault) -> Outcome:
     """Do one fault, and reckon."""
     outcome = Outcome(fault.name, stage.repeat + 1, within_s=fault.within_s)
-    stage.wrongs = outcome.wrongs
+    stage.wrongs, stage.afterwards = outcome.wrongs, []
     mark = await _mark(stage)
     loop = asyncio.get_running_loop()
     stage.talk(on=True)
@@ -217,6 +217,8 @@ async def _reckon(stage: Stage, fault: Fault, mark: Mark, outcome: Outcome) -> N
     outcome.retries = sum(author.retries for author in stage.authors)
     outcome.resumes = sum(listener.resumes for listener in [*stage.listeners, *stage.crowd])
     await _reckon_reader(stage, fault, mark, outcome)
+    for look in stage.afterwards:
+        await look()
 
 
 async def _stored(stage: Stage, mark: Mark) -> list[Stored]:

@@ -11,6 +11,7 @@ import aiohttp
 OPEN_S = 5.0
 BEAT_S = 8.0  # after so much silence it is asked whether it lives; half of that later it is given up
 GOODBYE_S = 1.0
+PATIENCE_S = 15.0  # after which nobody waits any more, neither here nor for an answer over HTTP
 AWAY = (aiohttp.ClientError, OSError, TimeoutError, RuntimeError)
 """What a connection ends with that is not to be had; aiohttp raises a RuntimeError where one is used that is closing."""
 

@@ -6,21 +6,32 @@ import asyncio
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import aiormq
 import pytest
+from aiormq.abc import AbstractChannel
+from pamqp.commands import Basic
 
+from crust.broker.topology import EVENTS
 from crust.cli.main import app
 from crust.cli.torture import torture
+from crust.torture import brokers, fresh, reader
 from crust.torture.faults import REGISTRY, Deed, fault
 from crust.torture.plan import Plan
+from crust.torture.process import ProcessFailed
 from crust.torture.proxy import Weather
+from crust.torture.rabbit import free_ports
 from crust.torture.stage import Stage
+from crust.torture.stores import Away, Postgres, SQLite
 from crust.torture.trial import Outcome, run
 from tests.conftest import POSTGRES_URL
 
@@ -106,9 +117,10 @@ async def repeat_a_message(stage: Stage) -> str:
 
 
 async def hide_an_event(stage: Stage) -> str:
-    """An event is taken out of the log, after it was fanned out."""
+    """A message's event is taken out of the log, after it was fanned out."""
     await asyncio.sleep(1)
-    await stage.store.rows("DELETE FROM event WHERE position = (SELECT max(position) FROM event) - 3")
+    said = "SELECT max(position) FROM event WHERE event = 'created' AND position < (SELECT max(position) FROM event) - 3"
+    await stage.store.rows(f"DELETE FROM event WHERE position = ({said})")
     return "one"
 
 
@@ -136,13 +148,23 @@ async def skip_some(stage: Stage) -> str:
     return "what was said in two seconds"
 
 
+async def lose_what_is_confirmed(stage: Stage) -> str:
+    """RabbitMQ loses what is in a durable queue; whoever reads has it from the log."""
+    assert stage.broker is not None
+    await fresh.declare(stage)
+    await asyncio.sleep(1)
+    await stage.broker.call("DELETE", "queues", stage.broker.vhost, fresh.NAME, "contents")
+    return "what was said in a second"
+
+
 @pytest.fixture
 def broken() -> Iterator[None]:
     """Faults that break what must hold, each by its function's name."""
     for deed in (*BROKEN, skip_some):
         fault(deed.__name__)(deed)
+    fault(lose_what_is_confirmed.__name__, keeps=False)(lose_what_is_confirmed)
     yield
-    for deed in (*BROKEN, skip_some):
+    for deed in (*BROKEN, skip_some, lose_what_is_confirmed):
         del REGISTRY[deed.__name__]
 
 
@@ -167,11 +189,88 @@ async def test_what_is_broken_is_reported(capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.usefixtures("broken")
 @pytest.mark.timeout(120)
 async def test_what_the_relay_leaves_out_is_reported(rabbit_url: str) -> None:
-    """Events that never come by RabbitMQ are missed, although whoever reads heals from the log."""
-    [outcome] = await outcomes(replace(SHORT, broker=rabbit_url), "skip_some")
-    assert outcome.wrongs.counts["never came by RabbitMQ"] > 0
-    assert outcome.wrongs.counts["missed by the reader"] == 0
-    assert outcome.healed > 0
+    """Events that never come by RabbitMQ, or are lost by it, are missed, although whoever reads heals from the log."""
+    faults = ("skip_some", "lose_what_is_confirmed")
+    found = {outcome.fault: outcome for outcome in await outcomes(replace(SHORT, broker=rabbit_url), *faults)}
+    assert set(found) == set(faults)
+    for outcome in found.values():
+        assert outcome.wrongs.counts["never came by RabbitMQ"] > 0, outcome
+        assert outcome.wrongs.counts["missed by the reader"] == 0
+    assert found["skip_some"].healed > 0
+
+
+# ---- what was given
+
+
+@pytest.mark.postgres
+async def test_a_query_has_the_time_that_it_is_given() -> None:
+    """A fault that is one long query is not given up like a look."""
+    store = Postgres(POSTGRES_URL)
+    await store.open()
+    try:
+        assert await store.rows("SELECT 7 FROM pg_sleep($1)", 0.3, within_s=30) == [(7,)]
+        with pytest.raises(Away):
+            await store.rows("SELECT 7 FROM pg_sleep($1)", 30, within_s=0.3)
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def channel_on(url: str) -> AsyncIterator[AbstractChannel]:
+    connection = await aiormq.connect(url)
+    try:
+        yield await connection.channel()
+    finally:
+        await connection.close()
+
+
+@pytest.mark.rabbit
+async def test_what_another_trial_has_left_is_removed(rabbit_url: str) -> None:
+    """Before the first fault, so that nobody reads it as this trial's; what is somebody else's is let alone."""
+    broker = brokers.Broker(rabbit_url)
+    async with channel_on(rabbit_url) as channel:
+        for name in (reader.QUEUE, "crust.v1.plugin.old", "mine"):
+            await channel.queue_declare(name, durable=True)
+        await broker.open()
+        assert {each["name"] for each in await broker.call("GET", "queues", broker.vhost)} == {"mine"}
+
+
+async def test_a_broker_that_cannot_be_cleared_is_not_used() -> None:
+    """Its management API is not there: that is said, with the address."""
+    broker = brokers.Broker(f"amqp://guest:guest@127.0.0.1:{free_ports()}/")
+    with pytest.raises(ProcessFailed, match="management API, http://127"):
+        await broker.open()
+
+
+@pytest.mark.rabbit
+async def test_another_logs_events_are_dropped(rabbit_url: str, tmp_path: Path) -> None:
+    """The reader takes no message of another epoch, whatever its position."""
+    store = SQLite(tmp_path)
+    await store.rows("CREATE TABLE log AS SELECT 1 AS id, 0 AS position, 'ours' AS epoch")
+    await store.rows("CREATE TABLE event (position, id)")
+    keep = reader.Keep(tmp_path / "reader.db")
+    async with channel_on(rabbit_url) as channel:
+        await channel.exchange_declare(EVENTS, exchange_type="topic", durable=True)
+        reading = asyncio.create_task(reader.Reader(rabbit_url, reader.Log(str(store.path)), keep, None).run())
+        try:
+            while keep.place() is None:
+                await asyncio.sleep(0.05)
+            for position, epoch in ((1, "another"), (9, "another"), (1, "ours")):
+                await tell(channel, rabbit_url, position, epoch)
+            while not keep.place():
+                await asyncio.sleep(0.05)
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+    kept = sqlite3.connect(tmp_path / "reader.db")
+    assert kept.execute("SELECT position FROM came").fetchall() == [(1,)]
+    kept.close()
+
+
+async def tell(channel: AbstractChannel, url: str, position: int, epoch: str) -> None:
+    """An event as the relay publishes it."""
+    properties = Basic.Properties(user_id=urlsplit(url).username, message_id="7", headers={"position": position, "epoch": epoch})
+    await channel.basic_publish(json.dumps({"position": position, "id": "7"}).encode(), exchange=EVENTS, properties=properties)
 
 
 # ---- the command
@@ -202,11 +301,13 @@ async def test_what_cannot_be_done_is_said() -> None:
 
 
 async def test_what_was_not_reached_is_said() -> None:
-    """The minutes are over before a fault's turn: it is named, so that nobody takes it for passed."""
-    process = command("--broker-url", "none", "--faults", "storm,clients-delay", "--minutes", "0", "--json")
+    """The minutes are over before a fault's turn: it is named, so that nobody takes it for passed; the verdict is about what was done."""
+    process = command("--broker-url", "none", "--faults", "clients-reset,clients-slices", "--minutes", "0.01", "--scale", "0.1", "--json")
     out, errors = process.communicate(timeout=60)
-    assert (process.returncode, json.loads(out)["not_reached"]) == (1, ["clients-delay", "storm"])
-    assert "not reached: clients-delay, storm" in errors
+    told = json.loads(out)
+    assert (process.returncode, told["passed"], len(told["outcomes"])) == (0, True, 1)
+    assert {told["outcomes"][0]["fault"], *told["not_reached"]} == {"clients-reset", "clients-slices"}
+    assert f"not reached: {told['not_reached'][0]}" in errors
 
 
 async def test_the_commands_of_the_readme_are_understood() -> None:
@@ -221,15 +322,17 @@ async def test_the_commands_of_the_readme_are_understood() -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_an_interrupt_ends_all(folder: Path) -> None:
+async def test_an_interrupt_ends_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it has started is ended, and what it has made is removed."""
-    process = command("--faults", "clients-delay", "--repeats", "9", "--broker-url", "none", "--folder", str(folder))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    process = command("--faults", "clients-delay", "--repeats", "9", "--broker-url", "none")
     told(process, "clients-delay")
-    assert processes_in(folder), "a node runs"
+    assert processes_in(tmp_path), "a node runs"
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=40)
     assert process.returncode == 128 + signal.SIGINT
-    assert processes_in(folder) == []
+    assert processes_in(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.rabbit
@@ -251,6 +354,10 @@ def told(process: subprocess.Popen[str], what: str) -> None:
     assert process.stderr is not None
     while what not in (line := process.stderr.readline()):
         assert line, "it ended before"
+
+
+def names_in(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 def processes_in(folder: Path) -> list[int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from crust.torture.ledger import (
     Wrongs,
     compare_came,
     compare_changed,
+    compare_confirmed,
     compare_handled,
     compare_heard,
     compare_stored,
@@ -27,8 +30,11 @@ from crust.torture.ledger import (
 )
 from crust.torture.mischief import DROPPED, LATE, TWICE, Mischief
 from crust.torture.node import SteppingClock
+from crust.torture.nodes import Node
 from crust.torture.plan import Plan
-from crust.torture.report import GROUPS, reasons, table
+from crust.torture.report import GROUPS, as_json, reasons, table
+from crust.torture.stage import Stage
+from crust.torture.stores import SQLite
 from crust.torture.trial import Outcome
 
 SAID = [Said("ana", 7, f"trial ana {n}", 100 + n, began=2 * n, acknowledged=2 * n + 1) for n in range(1, 5)]
@@ -152,6 +158,15 @@ def test_what_comes_by_rabbitmq() -> None:
     assert came([1, 2, 4, 3, 5]) == {"never came by RabbitMQ": 1}
 
 
+def test_what_rabbitmq_has_confirmed() -> None:
+    """It has come, in whatever order, and more may have."""
+    wrongs = Wrongs()
+    compare_confirmed(wrongs, [2, 3, 4], {4, 3, 2, 9})
+    assert found(wrongs) == {}
+    compare_confirmed(wrongs, [2, 3, 4], {3})
+    assert found(wrongs) == {"never came by RabbitMQ": 2}
+
+
 ROWS = [
     Handled(1, "7", 101, "trial ana 1", "done", 0),
     Handled(2, "7", 102, "trial ana 2 hangs", "parked", 2),
@@ -203,6 +218,14 @@ def test_the_verdict() -> None:
         assert line.split()[5 : 5 + len(GROUPS)].count("1") == 1
 
 
+def test_the_verdict_is_about_what_was_done() -> None:
+    """One that failed fails all; what was not reached counts neither way, but nothing at all has not passed."""
+    good = Outcome("kill-node", 1, "node-1", 10, 10, head_s=3.0)
+    assert as_json(Plan(), [good], ["storm"])["passed"]
+    assert not as_json(Plan(), [good, replace(good, head_s=None)], [])["passed"]
+    assert not as_json(Plan(), [], ["storm"])["passed"]
+
+
 def test_the_registry() -> None:
     """Every fault says what it does; their modules are there."""
     assert {each.do.__module__ for each in REGISTRY.values()} == {module.__name__ for module in (killing, links, poison, services)}
@@ -225,6 +248,33 @@ def test_what_can_be_done_depends_on_what_is_there() -> None:
     for names, why in ((["storms"], "no fault storms"), (["postgres-restart"], "needs own postgres")):
         with pytest.raises(LookupError, match=why):
             chosen(Plan(), names)
+
+
+def test_short_trials_come_to_the_point(tmp_path: Path) -> None:
+    """What a fault is about takes its time, however short the trial; else faults last a share of their length."""
+    short, long = (Stage(Plan(scale=scale), tmp_path, SQLite(tmp_path), None) for scale in (0.1, 2.0))
+    assert (short.lasting(60), short.lasting(60, at_least=35), long.lasting(60, at_least=35)) == (6, 35, 120)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_lease_that_nobody_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool) -> None:
+    """While the relay's node is frozen another has to take its lease; it is reported if none does."""
+    monkeypatch.setattr(killing, "TAKEN_S", 0.5)
+    stage = Stage(Plan(scale=0.001), tmp_path, SQLite(tmp_path), None)
+    node = Node("node-1", {}, tmp_path, seed=1)
+    stage.nodes.append(node)
+    node.process.command = ["/bin/sleep", "60"]
+    node.process.start()
+    try:
+        await stage.store.rows("CREATE TABLE lease AS SELECT 'relay' AS name, $1 AS owner, 7 AS generation", f"a-{node.process.pid}-b")
+        freezing = asyncio.ensure_future(killing.freeze_relay(stage))
+        while taken and not freezing.done():
+            await stage.store.rows("UPDATE lease SET generation = generation + 1")
+        assert await freezing == "node-1, which was the relay"
+    finally:
+        node.process.kill()
+    assert found(stage.wrongs) == ({} if taken else {"not taken over": 1})
 
 
 def test_mischief() -> None:

@@ -11,7 +11,7 @@ from crust.telemetry import get_logger
 
 log = get_logger(__name__)
 
-CANCELLED_AGAIN_S = 5.0  # time enough for whoever tidies up
+CANCELLED_AGAIN_S = 30.0  # far longer than anybody who tidies up may take
 BEGUN_AGAIN_S = 1.0  # after whatever has ended what is not to end
 
 

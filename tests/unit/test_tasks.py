@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
@@ -71,8 +72,23 @@ async def test_a_database_that_cancels_is_unavailable() -> None:
         await task
 
 
-async def test_what_is_not_to_end_begins_again(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+class Told:
+    """A log of which one can see what it was told, wherever the process' log goes."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def error(self, event: str, *, what: str) -> None:
+        self.lines.append(f"{what}: {event}")
+
+    def exception(self, event: str, *, what: str) -> None:
+        self.lines.append(f"{what}: {event}: {sys.exc_info()[1]!r}")
+
+
+async def test_what_is_not_to_end_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a bug, a cancellation that nobody asked for, and an end; what is cancelled has ended when that returns."""
+    told = Told()
+    monkeypatch.setattr(tasks, "log", told)
     monkeypatch.setattr(tasks, "BEGUN_AGAIN_S", 0)
     began, ended = 0, asyncio.Event()
 
@@ -96,4 +112,7 @@ async def test_what_is_not_to_end_begins_again(monkeypatch: pytest.MonkeyPatch, 
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert ended.is_set()
-    assert "a bug" in "".join(capsys.readouterr())
+    bug, cancelled, over = told.lines
+    assert bug == "work: what is not to end has failed; it begins again: KeyError('a bug')"
+    assert "was cancelled by something that it waited for" in cancelled
+    assert over == "work: what is not to end has ended; it begins again"

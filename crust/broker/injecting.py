@@ -21,7 +21,7 @@ from crust.broker.message import reply_properties, sent_to
 from crust.errors import Unavailable
 from crust.events.inject import InjectReply
 from crust.log import Lease, Leases
-from crust.log.tasks import first_to_end
+from crust.log.tasks import ended, first_to_end
 from crust.settings import Settings
 from crust.telemetry import Metrics, get_logger
 
@@ -182,9 +182,7 @@ class Reader:
 
     async def close(self) -> None:
         """What is not dealt with comes again, here or elsewhere."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(*self._tasks)
 
 
 def fail(ended: asyncio.Future[None], error: BaseException) -> None:

@@ -34,6 +34,7 @@ async def ended(*tasks: asyncio.Task[Any]) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=CANCELLED_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)  # what they have raised is taken, or asyncio would log that nobody did
 
 
 def result_of(task: asyncio.Task[Any]) -> Any:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from crust.log.tasks import ended
 from crust.torture.accounts import Account
 from crust.torture.authors import Author
 from crust.torture.brokers import Broker
@@ -146,7 +147,7 @@ class Stage:
                 task.result()
 
     async def dismiss_the_crowd(self) -> None:
-        await _ended(self._crowd_tasks)
+        await ended(*self._crowd_tasks)
         self._crowd_tasks, self.crowd = [], []
         for author in self.authors:
             author.pace = 1.0
@@ -154,7 +155,7 @@ class Stage:
     async def leave(self) -> None:
         """Everybody goes."""
         await self.dismiss_the_crowd()
-        await _ended(self._tasks)
+        await ended(*self._tasks)
 
     # ---- how far everything is
 
@@ -180,9 +181,3 @@ class Stage:
         sql = "SELECT coalesce(max(position), 0) FROM event WHERE type IN ('message', 'reaction') AND position <= $1"
         [[position]] = await self.store.rows(sql, head)
         return int(position)
-
-
-async def _ended(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

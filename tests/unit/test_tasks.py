@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 
 import pytest
@@ -54,6 +55,22 @@ async def test_a_cancellation_that_is_lost_is_repeated(monkeypatch: pytest.Monke
     async with asyncio.timeout(5):
         await first_to_end(losing(), asyncio.sleep(0))
     assert lost == 2
+
+
+async def test_what_is_raised_at_the_end_is_taken() -> None:
+    """Of those that are ended nobody waits for a result: that one of them fails at it is no word in the log of asyncio."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+
+    async def failing() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise KeyError from None
+
+    await first_to_end(failing(), asyncio.sleep(0))
+    gc.collect()
+    assert told == []
 
 
 async def test_a_database_that_cancels_is_unavailable() -> None:

@@ -38,7 +38,7 @@ from crust.host.eraser import Eraser
 from crust.host.registration import Wanted, registered
 from crust.host.routes import HostedRoutes
 from crust.log import Consumers, Head, Leases, Log, head_of
-from crust.log.tasks import ended, first_to_end, unending
+from crust.log.tasks import end_all, first_to_end, unending
 from crust.models.database import Database
 from crust.models.migrate import migrate, serving
 from crust.plugin import Bridge
@@ -264,7 +264,7 @@ async def _serve(node: Node, plugins: Hosted, run: servers.Serve, listener: sock
         if following.done():
             following.result()
     finally:
-        await ended(following, *beside)
+        await end_all(following, *beside)
 
 
 def collect_seldom() -> None:

@@ -21,7 +21,7 @@ from crust.broker.message import reply_properties, sent_to
 from crust.errors import Unavailable
 from crust.events.inject import InjectReply
 from crust.log import Lease, Leases
-from crust.log.tasks import ended, first_to_end
+from crust.log.tasks import end_all, first_to_end
 from crust.settings import Settings
 from crust.telemetry import Metrics, get_logger
 
@@ -182,7 +182,7 @@ class Reader:
 
     async def close(self) -> None:
         """What is not dealt with comes again, here or elsewhere."""
-        await ended(*self._tasks)
+        await end_all(*self._tasks)
 
 
 def fail(ended: asyncio.Future[None], error: BaseException) -> None:

@@ -26,7 +26,7 @@ from crust.clock import Clock
 from crust.events.control import Committed, Connected, Control
 from crust.events.event import Event
 from crust.log import Consumers, Leases, Log
-from crust.log.tasks import ended, first_to_end, unending
+from crust.log.tasks import end_all, first_to_end, unending
 from crust.settings import Settings
 from crust.telemetry import Metrics, get_logger
 
@@ -78,7 +78,7 @@ class RabbitBroker:
         self._tasks = [asyncio.create_task(unending("RabbitMQ", each.run)) for each in (self._publishing, self._reading)]
 
     async def stop(self) -> None:
-        await ended(*self._tasks)
+        await end_all(*self._tasks)
 
     def publish(self, events: Sequence[Event]) -> None:
         self._committed.publish(events)

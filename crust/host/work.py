@@ -25,6 +25,7 @@ from crust.host.rows import End, Head, Rows
 from crust.host.schedule import DEATHS, FINAL, Schedule
 from crust.host.store import Store
 from crust.log import Lease, LeaseLost, Leases
+from crust.log.tasks import end_all
 from crust.models.database import Database, Row
 from crust.telemetry import Metrics, get_logger
 
@@ -131,10 +132,7 @@ class Work:
         """Let handlers end; the others' rows wait for whoever is next."""
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=drain)
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_all(*self._tasks.values())
         with suppress(LeaseLost, Unavailable):
             await self._write(lease, self._ended, [])
             async with self._leases.writing(lease):

@@ -21,13 +21,13 @@ async def first_to_end(*work: Coroutine[Any, Any, Any]) -> None:
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        await ended(*tasks)
+        await end_all(*tasks)
     for task in tasks:
         if task in done:
             result_of(task)
 
 
-async def ended(*tasks: asyncio.Task[Any]) -> None:
+async def end_all(*tasks: asyncio.Task[Any]) -> None:
     """Cancel them, and wait for their end. One that has lost its cancellation to an error of its own is cancelled again."""
     left = set(tasks)
     while left:
@@ -55,7 +55,7 @@ async def unending(name: str, work: Callable[[], Coroutine[Any, Any, object]]) -
         try:
             await asyncio.wait([task])
         finally:
-            await ended(task)
+            await end_all(task)
         try:
             result_of(task)
             log.error("what is not to end has ended; it begins again", what=name)

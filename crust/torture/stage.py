@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from crust.log.tasks import ended
+from crust.log.tasks import end_all
 from crust.torture.accounts import Account
 from crust.torture.authors import Author
 from crust.torture.brokers import Broker
@@ -147,7 +147,7 @@ class Stage:
                 task.result()
 
     async def dismiss_the_crowd(self) -> None:
-        await ended(*self._crowd_tasks)
+        await end_all(*self._crowd_tasks)
         self._crowd_tasks, self.crowd = [], []
         for author in self.authors:
             author.pace = 1.0
@@ -155,7 +155,7 @@ class Stage:
     async def leave(self) -> None:
         """Everybody goes."""
         await self.dismiss_the_crowd()
-        await ended(*self._tasks)
+        await end_all(*self._tasks)
 
     # ---- how far everything is
 

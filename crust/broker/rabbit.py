@@ -2,7 +2,7 @@
 
 A process has two connections: one publishes (RabbitMQ stops those who publish when it runs out of memory), one reads. Neither is ever on
 the way of a change: while they are away the log grows, this node's own events go to its own sockets at once, and what others write is
-found in the log within a second.
+found in the log within a second. While RabbitMQ is there and nobody relays, whoever knows of an event that does not come reads the log.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 from crust.broker import topology
 from crust.broker.base import Subscription
 from crust.broker.connection import BrokerTrouble, KeptConnection, account_of, declare, declare_always, until_closed
+from crust.broker.late import Late
 from crust.broker.local import LocalBroker
 from crust.broker.message import control_of, control_properties, event_of, header, sent_to
 from crust.broker.relay import NAME, Relay
@@ -62,7 +63,8 @@ class RabbitBroker:
         self._relay = Relay(log, consumers, self._committed, self._account, settings.broker, clock, metrics)
         self._told: deque[Control] = deque(maxlen=TOLD_MAX)
         self._to_tell = asyncio.Event()
-        self._growth_told = True
+        self._late = Late(self._arrived.nudge)
+        self._grown_to, self._growth_told = 0, True
         self._epoch = ""
         self._queues = 0
         self._publishing = KeptConnection("publishing", settings.broker_url, settings.broker, self._publish_session, metrics)
@@ -79,13 +81,16 @@ class RabbitBroker:
 
     async def stop(self) -> None:
         await end_all(*self._tasks)
+        self._late.close()
 
     def publish(self, events: Sequence[Event]) -> None:
         self._committed.publish(events)
-        if not self._reading.connected:
+        if self._reading.connected:
+            self._late.expect(events[-1].position)
+        else:
             self._arrived.publish(events)
         if not self._relay.at_work:
-            self._growth_told = False
+            self._grown_to, self._growth_told = events[-1].position, False
             self._to_tell.set()
 
     def subscribe(self) -> Subscription:
@@ -123,7 +128,7 @@ class RabbitBroker:
             await connection.ready()
             if not self._growth_told:
                 self._growth_told = True
-                await self._send(channel, Committed())
+                await self._send(channel, Committed(self._grown_to))
             while self._told:
                 await self._send(channel, self._told.popleft())
 
@@ -190,11 +195,14 @@ class RabbitBroker:
 
     def _take(self, message: DeliveredMessage) -> None:
         if sent_to(message, topology.EVENTS):
-            self._arrived.publish([event_of(message)])
+            event = event_of(message)
+            self._late.came(event.position)
+            self._arrived.publish([event])
         elif header(message, "node") != self._node:  # its own it has heard already
             told = control_of(message)
             if isinstance(told, Committed):
                 self._committed.nudge()
+                self._late.expect(told.position)
             else:
                 self._arrived.tell(told)
 

@@ -44,7 +44,9 @@ class SessionEnded(Struct, frozen=True, tag="session"):
 
 
 class Committed(Struct, frozen=True, tag="committed"):
-    """The log has grown: whoever relays it looks."""
+    """The log has grown, up to `position` (0: by somebody who does not say): whoever relays it looks."""
+
+    position: int = 0
 
 
 class Reachable(Struct, frozen=True, tag="reachable"):

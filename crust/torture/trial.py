@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
+import traceback
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from crust.torture import killing, links, poison, services  # noqa: F401  # they fill the registry
 from crust.torture.building import staged
@@ -142,11 +144,17 @@ async def one(stage: Stage, fault: Fault) -> Outcome:
         stage.check()
         await _reckon(stage, fault, mark, outcome)
     except Exception as error:  # noqa: BLE001  # whatever a fault has broken is its outcome
-        outcome.broken = repr(error)
+        outcome.broken = _told(error)
     finally:
         stage.talk(on=False)
         await stage.dismiss_the_crowd()
     return outcome
+
+
+def _told(error: Exception) -> str:
+    """The error, and where it was raised in here: a TimeoutError alone says nothing."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent == Path(__file__).parent]
+    return f"{error!r} in {' > '.join(frame.name for frame in frames)}"
 
 
 async def _mark(stage: Stage) -> Mark:

@@ -19,6 +19,7 @@ from aiormq.exceptions import AMQPError
 from crust.broker import rabbit, topology
 from crust.broker.connection import declare
 from crust.broker.rabbit import RabbitBroker
+from crust.broker.relay import NAME
 from crust.events.control import Connected, Control, Typing
 from crust.log import Consumers, Leases, Way, coming
 from crust.runtime import opened
@@ -310,6 +311,27 @@ async def test_another_nodes_events_reach_the_relay_at_once(tmp_path: Path, rabb
             ages.append(time.monotonic() - began)
             await asyncio.sleep(0.05)
         assert sorted(ages)[10] < 0.5
+
+
+async def test_without_a_relay_nobody_waits_for_the_second_of_silence(tmp_path: Path, rabbit_url: str) -> None:
+    """The relay's node has died, and its lease has not ended: what is said is there soon, on the node that wrote it and on another."""
+    async with talking(tmp_path, rabbit_url) as talk, second_node(talk) as second:
+        await talk.at_the_head()
+        async with talk.node.database.transaction():
+            await talk.node.database.execute("UPDATE lease SET owner = 'the dead', generation = 9 WHERE name = $1", NAME)
+        await talk.say()
+        await until(lambda: not talk.broker._relay.at_work)
+        elsewhere, ages = Talk(talk.node, talk.ana, talk.room), []
+        following = asyncio.create_task(elsewhere.follow(second))
+        for _ in range(10):
+            began, head = time.monotonic(), await position(talk.node) + 1
+            await talk.say()
+            await until(lambda head=head: min(each.events[-1].position if each.events else 0 for each in (talk, elsewhere)) == head)
+            ages.append(time.monotonic() - began)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        assert [each._relay.at_work for each in (talk.broker, second)] == [False, False]
+        assert sorted(ages)[5] < 0.5
 
 
 @asynccontextmanager

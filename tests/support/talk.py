@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from crust.broker.base import Broker
 from crust.broker.follower import Follower
 from crust.broker.rabbit import RabbitBroker
 from crust.events.event import Event
@@ -31,8 +32,9 @@ class Talk:
         assert isinstance(self.node.broker, RabbitBroker)
         return self.node.broker
 
-    async def follow(self) -> None:
-        async for events in Follower(self.node.log, self.node.broker, 0).events():
+    async def follow(self, broker: Broker | None = None) -> None:
+        """What a node's fan-out is given: this one's, if none is named."""
+        async for events in Follower(self.node.log, broker or self.node.broker, 0).events():
             self.events += events
 
     async def say(self, count: int = 1) -> None:

@@ -134,9 +134,9 @@ class Stage:
         """Until everybody who listens is connected.
 
         Raises:
-            TimeoutError: not within a minute.
+            TimeoutError: not within a minute, and a fifth of a second for each of a crowd.
         """
-        async with asyncio.timeout(READY_S):
+        async with asyncio.timeout(READY_S + 0.2 * len(self.crowd)):
             for listener in [*self.listeners, *self.crowd]:
                 await listener.ready.wait()
 

@@ -50,6 +50,24 @@ async def test_what_is_late_is_read_once(looks: list[float]) -> None:
     assert len(looks) == 2
 
 
+async def test_while_anything_comes_the_log_is_left_alone(looks: list[float]) -> None:
+    """Behind for longer than it may be silent: who is slow is not made slower; once it stands still, it is read."""
+    watch = watching(looks)
+    for position in range(1, 30):
+        watch.expect(position + 10)
+        watch.came(position)
+        await asyncio.sleep(0.005)
+    assert looks == []
+    await asyncio.sleep(0.16)
+    assert len(looks) == 1
+    for position in range(30, 50):  # of what has been read, too
+        watch.expect(position + 30)
+        watch.came(position)
+        await asyncio.sleep(0.005)
+    assert len(looks) == 1
+    watch.close()
+
+
 async def test_the_log_is_not_read_more_often_than_it_is_late(looks: list[float]) -> None:
     """While nothing comes and much is written, too."""
     watch = watching(looks)

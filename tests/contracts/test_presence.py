@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from crust.clock import ManualClock
-from crust.events.control import Connected, Control, NodeOnline, PresenceChanged
+from crust.events.control import Connected, Control, NodeOnline, PresenceChanged, Reachable
 from crust.runtime import opened
 from crust.services import presence
 from crust.services.presence import GONE_AFTER_S, PresenceService
@@ -70,3 +70,36 @@ async def test_who_stood_still_judges_nobody(settings: Settings, monkeypatch: py
         await asyncio.gather(telling, return_exceptions=True)
         assert [each.asks for each in told if isinstance(each, NodeOnline)][:2] == [False, True]
         assert not [each for each in told if isinstance(each, PresenceChanged)]
+
+
+async def test_who_is_still_on_another_node_has_not_left(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last socket here has closed and the grace is over: nobody is told, until the last one there has closed, too."""
+    monkeypatch.setattr(presence, "GRACE_S", 0.02)
+    told = list[Control]()
+    async with opened(settings) as node:
+        here = PresenceService(node.database, node.log, node.clock, "here", told.append)
+        here.control(Reachable("there", 7, online=True))
+        await here.connected(7)
+        here.disconnected(7, [1, 2])
+        await asyncio.sleep(0.1)
+        assert told == [Reachable("here", 7, online=True), Reachable("here", 7, online=False)]
+        await here.connected(7)
+        here.control(Reachable("there", 7, online=False))
+        told.clear()
+        here.disconnected(7, [1, 2])
+        await asyncio.sleep(0.1)
+        assert told == [Reachable("here", 7, online=False), PresenceChanged(7, presence.OFFLINE, (1, 2))]
+
+
+async def test_who_comes_back_within_the_grace_has_not_left(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change of network is no farewell: nobody is told anything."""
+    monkeypatch.setattr(presence, "GRACE_S", 0.05)
+    told = list[Control]()
+    async with opened(settings) as node:
+        here = PresenceService(node.database, node.log, node.clock, "here", told.append)
+        await here.connected(7)
+        told.clear()
+        here.disconnected(7, [1])
+        await here.connected(7)
+        await asyncio.sleep(0.15)
+        assert told == []

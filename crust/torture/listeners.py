@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import socket as sockets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,7 +17,7 @@ from crust.torture.authors import Choose
 from crust.torture.ledger import Heard, Logged
 from crust.torture.wire import AWAY, socket
 
-AGAIN_S = 0.2
+AGAIN_S, AGAIN_MAX_S = 0.2, 5.0  # twice as long after each attempt that came to nothing, and at random: as clients should
 ABOUT = {"message": "id", "reaction": "message_id"}  # type → where it says which message it is about
 NARROW = 4096  # bytes that the kernel takes in for who reads nothing
 OPEN_S = 60.0  # two hundred at once, on a machine that has much to do; how fast they are there is not what is tried
@@ -45,14 +46,16 @@ class Listener:
 
     async def live(self) -> None:
         """Listen, until cancelled."""
+        pause = AGAIN_S
         async with aiohttp.ClientSession(headers=self._account.headers) as session:
             while True:
                 with suppress(*AWAY):
                     place = f"?resume={self._epoch}.{self.position}" if self._epoch else ""
                     async with socket(session, self._choose(), place) as connection:
                         await self._hear(connection)
+                pause = AGAIN_S if self.ready.is_set() else min(2 * pause, AGAIN_MAX_S)
                 self.ready.clear()
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(random.uniform(pause / 2, pause))
 
     async def _hear(self, connection: aiohttp.ClientWebSocketResponse) -> None:
         async for message in connection:

@@ -23,6 +23,7 @@ from crust.torture.stores import Away, Store
 READY_S = 60.0
 POLL_S = 0.1
 DELIVERIES = 2000  # a second, over all who listen: more would test how fast this process is
+TOGETHER = 50  # of a crowd connect at once, before anything is tried: all links lead through this one process
 
 LinkName = Literal["broker", "database", "clients"]
 
@@ -110,6 +111,8 @@ class Stage:
             listener = Listener(f"one of the crowd, {number}", self.accounts[-1], self.choose)
             self.crowd.append(listener)
             self._crowd_tasks.append(asyncio.create_task(listener.live()))
+            if len(self.crowd) % TOGETHER == 0:
+                await self.all_ready()
         await self.all_ready()
 
     def choose(self) -> str:

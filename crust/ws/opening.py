@@ -37,10 +37,12 @@ class Opening:
 
     async def items(self, connection: Connection) -> AsyncIterator[Item]:
         """Everything from `hello` to the moment at which the connection is live."""
-        head = await self._core.log.head()
-        place, why = await self._resumable(head)
+        async with self._services.openings:  # not while the client reads: it may be slow
+            head = await self._core.log.head()
+            place, why = await self._resumable(head)
+            hello = await self._hello(head, resumed=place is not None)
         self._metrics.starts["fresh" if place is None else "resumed", why] += 1
-        yield self._counted("hello", control_frame("hello", await self._hello(head, resumed=place is not None)))
+        yield self._counted("hello", control_frame("hello", hello))
         if place is None:
             mine = await self._core.channels.mine(self._actor.user_id)
             talking = self._own.channels_with_messages

@@ -64,7 +64,7 @@ class RabbitBroker:
         self._told: deque[Control] = deque(maxlen=TOLD_MAX)
         self._to_tell = asyncio.Event()
         self._late = Late(self._arrived.nudge)
-        self._grown_to, self._growth_told = 0, True
+        self._grown_to = 0  # what the other nodes are still to be told; 0: nothing
         self._epoch = ""
         self._queues = 0
         self._publishing = KeptConnection("publishing", settings.broker_url, settings.broker, self._publish_session, metrics)
@@ -90,7 +90,7 @@ class RabbitBroker:
         else:
             self._arrived.publish(events)
         if not self._relay.at_work:
-            self._grown_to, self._growth_told = events[-1].position, False
+            self._grown_to = events[-1].position
             self._to_tell.set()
 
     def subscribe(self) -> Subscription:
@@ -126,9 +126,9 @@ class RabbitBroker:
             await self._to_tell.wait()
             self._to_tell.clear()
             await connection.ready()
-            if not self._growth_told:
-                self._growth_told = True
-                await self._send(channel, Committed(self._grown_to))
+            if self._grown_to:
+                position, self._grown_to = self._grown_to, 0
+                await self._send(channel, Committed(position))
             while self._told:
                 await self._send(channel, self._told.popleft())
 

@@ -33,7 +33,7 @@ async def dispatched(place: Place, listener: Listener, *texts: str) -> None:
     async with delivering(engine_of(place.node), listener):
         await place.say(*texts)
         async with asyncio.timeout(10):
-            while len(await rows(place.node)) < len(texts):
+            while len(listener.heard) < len(texts):
                 await asyncio.sleep(0.02)
     listener.handler, listener.heard = own, []
 

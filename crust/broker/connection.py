@@ -40,6 +40,10 @@ TROUBLE = (AMQPError, OSError, TimeoutError, RuntimeError, ValueError)
 Session = Callable[[aiormq.Connection], Coroutine[Any, Any, None]]
 
 
+def nothing() -> None:
+    """What is done where nobody wants to know."""
+
+
 class BrokerTrouble(Exception):
     """Something on the connection does not do what it should; the text says what."""
 
@@ -53,12 +57,15 @@ class KeptConnection:
         settings: `broker.*`.
         session: what is done on each connection; its end is trouble. It says `declared` once everything is there.
         metrics: tell whether there is a connection, and count troubles, by purpose.
+        changed: called where `connected` or `blocked` is another than before.
     """
 
-    def __init__(self, purpose: str, url: str, settings: settings.Broker, session: Session, metrics: Metrics) -> None:
-        self._purpose, self._settings, self._session, self._metrics = purpose, settings, session, metrics
+    def __init__(
+        self, purpose: str, url: str, settings: settings.Broker, session: Session, metrics: Metrics, changed: Callable[[], None] = nothing
+    ) -> None:
+        self._purpose, self._settings, self._session, self._metrics, self._changed = purpose, settings, session, metrics, changed
         self._url = URL(url).update_query(heartbeat=HEARTBEAT_S, name=f"crust {purpose}")
-        self.connected = False
+        self.connected = self.blocked = False
 
     def declared(self) -> None:
         """From now on the connection does what it is for."""
@@ -72,7 +79,12 @@ class KeptConnection:
     def _now(self, *, connected: bool) -> None:
         self.connected = connected
         self._metrics.broker_connected.values[self._purpose] = float(connected)
-        self._metrics.broker_blocked.values[self._purpose] = 0.0
+        self._now_blocked(blocked=False)
+
+    def _now_blocked(self, *, blocked: bool) -> None:
+        self.blocked = blocked
+        self._metrics.broker_blocked.values[self._purpose] = float(blocked)
+        self._changed()
 
     async def run(self) -> None:
         """Connect, again and again, until cancelled."""
@@ -116,7 +128,7 @@ class KeptConnection:
     async def _look(self, connection: aiormq.Connection) -> None:
         while True:
             await asyncio.sleep(BLOCKED_S)
-            self._metrics.broker_blocked.values[self._purpose] = float(await blocked(connection))
+            self._now_blocked(blocked=await blocked(connection))
 
 
 async def _closed(connection: aiormq.Connection) -> None:

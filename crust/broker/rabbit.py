@@ -18,13 +18,13 @@ from aiormq.abc import AbstractChannel, DeliveredMessage
 
 from crust.broker import topology
 from crust.broker.base import Subscription
-from crust.broker.connection import BrokerTrouble, KeptConnection, account_of, declare, declare_always, until_closed
+from crust.broker.connection import BrokerTrouble, KeptConnection, account_of, blocked, declare, declare_always, until_closed
 from crust.broker.late import Late
 from crust.broker.local import LocalBroker
 from crust.broker.message import control_of, control_properties, event_of, header, sent_to
 from crust.broker.relay import NAME, Relay
 from crust.clock import Clock
-from crust.events.control import Committed, Connected, Control
+from crust.events.control import Committed, Connected, Control, Disconnected, Typing
 from crust.events.event import Event
 from crust.log import Consumers, Leases, Log
 from crust.log.tasks import end_all, first_to_end, unending
@@ -67,8 +67,10 @@ class RabbitBroker:
         self._grown_to = 0  # what the other nodes are still to be told; 0: nothing
         self._epoch = ""
         self._queues = 0
-        self._publishing = KeptConnection("publishing", settings.broker_url, settings.broker, self._publish_session, metrics)
-        self._reading = KeptConnection("reading", settings.broker_url, settings.broker, self._read_session, metrics)
+        self._hears = False
+        url, own = settings.broker_url, settings.broker
+        self._publishing = KeptConnection("publishing", url, own, self._publish_session, metrics, self._changed)
+        self._reading = KeptConnection("reading", url, own, self._read_session, metrics, self._changed)
         self._tasks: list[asyncio.Task[None]] = []
 
     # ---- the broker
@@ -113,7 +115,6 @@ class RabbitBroker:
         await declare(channel, topology.Topology(topology.READ), timeout)
         self._told.clear()  # what is old news by now
         self._publishing.declared()
-        self._again()
         await first_to_end(
             self._tell_always(connection, channel),
             self._leases.keep(NAME, lambda lease: self._relay.work(connection, lease)),
@@ -125,7 +126,9 @@ class RabbitBroker:
         while True:
             await self._to_tell.wait()
             self._to_tell.clear()
-            await connection.ready()
+            if await blocked(connection):
+                await connection.ready()
+                self._told = deque((each for each in self._told if not isinstance(each, Typing)), TOLD_MAX)  # they have stopped by now
             if self._grown_to:
                 position, self._grown_to = self._grown_to, 0
                 await self._send(channel, Committed(position))
@@ -153,7 +156,6 @@ class RabbitBroker:
         reader = Reader(self, channel)
         await channel.basic_consume(queue, reader.take, timeout=timeout)
         self._reading.declared()
-        self._again()
         self._arrived.nudge()  # what was committed before the queue was there is in the log
         try:
             await first_to_end(_gone(cancelled), self._declare_always(channel, queue), reader.acknowledge_always(), until_closed(channel))
@@ -167,10 +169,13 @@ class RabbitBroker:
             await asyncio.sleep(DECLARED_S)
             await declare(channel, topology.node(queue, self._settings.queue_length), self._settings.connect_timeout_s)
 
-    def _again(self) -> None:
-        """Once both connections are there, whoever keeps what the others tell has to ask them: what they told meanwhile did not come."""
-        if self._publishing.connected and self._reading.connected:
-            self._arrived.tell(Connected())
+    def _changed(self) -> None:
+        """Once both connections do what they are for, whoever keeps what the others tell has to ask them: what they told meanwhile did not
+        come. (Blocked, this node is not heard; and so are the others.)"""
+        hears = self._publishing.connected and self._reading.connected and not self._publishing.blocked
+        if hears != self._hears:
+            self._hears = hears
+            self._arrived.tell(Connected() if hears else Disconnected())
 
     def arrived(self, message: DeliveredMessage) -> None:
         """A message from the node's queue."""

@@ -69,4 +69,8 @@ class Connected(Struct, frozen=True, tag="connected"):
     """This node hears and is heard, for the first time or again; it tells itself alone."""
 
 
-Control = Typing | PresenceChanged | MarkMoved | SessionEnded | Committed | Reachable | NodeOnline | Connected
+class Disconnected(Struct, frozen=True, tag="disconnected"):
+    """This node hears the others no more, or is not heard; it tells itself alone."""
+
+
+Control = Typing | PresenceChanged | MarkMoved | SessionEnded | Committed | Reachable | NodeOnline | Connected | Disconnected

@@ -2,7 +2,7 @@
 
 State, not log: the last writer wins, and a node that missed a change learns the next one. Each node tells the others who comes and goes on
 its sockets, and all of them every 10 s; a node that was not heard of for 30 s is gone, and its people with it. Heard of again, it is back,
-with them. A node that stood still itself judges nobody by what it has not heard meanwhile.
+with them. A node that stood still itself, or has no way to the others, judges nobody by what it has not heard meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from crust.clock import Clock, rfc3339_or_none
 from crust.errors import Invalid, Unavailable
-from crust.events.control import Connected, Control, NodeOnline, PresenceChanged, Reachable
+from crust.events.control import Connected, Control, Disconnected, NodeOnline, PresenceChanged, Reachable
 from crust.events.objects import Presence
 from crust.log import Log
 from crust.models.database import Database, Row
@@ -54,6 +54,7 @@ class PresenceService:
         self._leaving: dict[int, asyncio.TimerHandle] = {}
         self._others: dict[str, OtherNode] = {}
         self._gone: set[str] = set()  # nodes that were not heard of for long
+        self._hears = True  # unless the broker says that it does not
         self._telling: set[asyncio.Task[None]] = set()
 
     def of(self, row: Row) -> Presence:
@@ -100,7 +101,7 @@ class PresenceService:
 
     # ---- sockets
 
-    async def connected(self, user_id: int) -> None:
+    def connected(self, user_id: int) -> None:
         """The first socket of a user on this node has opened."""
         leaving = self._leaving.pop(user_id, None)
         if leaving is not None:
@@ -111,10 +112,10 @@ class PresenceService:
         self._online.add(user_id)
         self._tell(Reachable(self._node, user_id, online=True))
         if not known:
-            await self._tell_back([user_id])
+            self._tell_soon([user_id])
 
     async def _tell_back(self, users: Iterable[int]) -> None:
-        """Tell of people who are there again how reachable they say that they are."""
+        """Tell of people who are there, or there again, how reachable they say that they are."""
         sql = 'SELECT id, presence_status, presence_text, presence_until FROM "user" WHERE id = $1'
         for user_id in users:
             for row in await self._database.fetch(sql, user_id):
@@ -148,12 +149,17 @@ class PresenceService:
             before = self._clock.monotonic()
             await asyncio.sleep(HEARTBEAT_S)
             asks = self._clock.monotonic() - before > 2 * HEARTBEAT_S  # it stood still: what it was told meanwhile waits to be read
-            if asks:
-                self._others = {node: OtherNode(self._clock.monotonic(), other.users) for node, other in self._others.items()}
+            if asks or not self._hears:
+                self._judge_nobody()
             await self._forget_the_gone()
 
     def _tell_who_is_here(self, *, asks: bool = False) -> None:
         self._tell(NodeOnline(self._node, tuple(self._online), asks=asks))
+
+    def _judge_nobody(self) -> None:
+        """By what was not heard until now."""
+        for other in self._others.values():
+            other.heard = self._clock.monotonic()
 
     async def _forget_the_gone(self) -> None:
         """A node that died said no farewell: its people are gone with it, unless they are somewhere else by now."""
@@ -171,7 +177,7 @@ class PresenceService:
             try:
                 await self._tell_back(users)
             except Unavailable:
-                log.warning("it could not be told who is back")
+                log.warning("it could not be told who is there")
 
         task = asyncio.get_running_loop().create_task(told(), name="presence")
         self._telling.add(task)
@@ -180,7 +186,11 @@ class PresenceService:
     def control(self, message: Control) -> None:
         """A control message of any node."""
         if isinstance(message, Connected):
+            self._hears = True
+            self._judge_nobody()
             self._tell_who_is_here(asks=True)
+        elif isinstance(message, Disconnected):
+            self._hears = False
         elif isinstance(message, NodeOnline) and message.node != self._node:
             back = [each for each in message.users if not self._is_online(each)] if message.node in self._gone else []
             self._gone.discard(message.node)

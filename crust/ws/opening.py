@@ -37,7 +37,7 @@ class Opening:
 
     async def items(self, connection: Connection) -> AsyncIterator[Item]:
         """Everything from `hello` to the moment at which the connection is live."""
-        async with self._services.openings:  # not while the client reads: it may be slow
+        async with self._services.opening():  # not while the client reads: it may be slow
             head = await self._core.log.head()
             place, why = await self._resumable(head)
             hello = await self._hello(head, resumed=place is not None)
@@ -54,7 +54,7 @@ class Opening:
                 yield item
         async for item in self._caught_up(connection, head.position):
             yield item
-        await self._core.presence.connected(self._actor.user_id)
+        self._core.presence.connected(self._actor.user_id)
 
     def _counted(self, type_: str, frame: str) -> str:
         self._metrics.frames_out[type_] += 1

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from crust.errors import Unavailable
 from crust.runtime import opened
 from crust.services.actor import Actor
 from crust.services.limits import TokenBuckets
-from crust.settings import Settings
+from crust.settings import Database, Settings
+from crust.ws import services as shared
 from crust.ws.hub import Connection, Hub
 from crust.ws.opening import Opening
 from crust.ws.outbox import Item, Outbox
-from crust.ws.services import OPENINGS, Services
+from crust.ws.services import OPENINGS, Services, openings_of
 from tests.support.people import channel, person, position
 
 pytestmark = pytest.mark.asyncio
@@ -62,3 +64,23 @@ async def test_sockets_that_come_together_are_opened_in_turn(settings: Settings,
         assert most == OPENINGS
         rest = [json.loads(str(item))["type"] async for item in tasks[7].result()]
         assert rest == ["channel", "ready"]
+
+
+async def test_whose_turn_does_not_come_is_sent_elsewhere(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where those before it get no answer from the database a socket does not wait for ever: another node may have one."""
+    monkeypatch.setattr(shared, "TURN_S", 0.05)
+    async with opened(settings) as node:
+        ana = await person(node, "ana")
+        services = Services(settings, node.core, Hub(await position(node)), TokenBuckets.of(settings.limits, node.clock), nothing)
+        for _ in range(OPENINGS):
+            await services.openings.acquire()
+        with pytest.raises(Unavailable, match="Too many sockets"):
+            await anext(Opening(services, ana, None).items(Connection(ana, Outbox(100, 1_000_000))))
+        services.openings.release()
+        assert "hello" in str(await anext(Opening(services, ana, None).items(Connection(ana, Outbox(100, 1_000_000)))))
+
+
+async def test_openings_leave_a_connection_to_others() -> None:
+    """However few connections to PostgreSQL there are; and one socket is opened at least."""
+    of_pool = {size: openings_of(Settings(database=Database(pool_size=size))) for size in (1, 2, 5, 50)}
+    assert of_pool == {1: 1, 2: 1, 5: OPENINGS, 50: OPENINGS}

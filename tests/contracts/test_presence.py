@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from crust.clock import ManualClock
-from crust.events.control import Connected, Control, NodeOnline, PresenceChanged, Reachable
+from crust.events.control import Connected, Control, Disconnected, NodeOnline, PresenceChanged, Reachable
 from crust.runtime import opened
 from crust.services import presence
 from crust.services.presence import GONE_AFTER_S, PresenceService
@@ -45,7 +45,7 @@ async def test_who_is_heard_again_asks(settings: Settings) -> None:
     told = list[Control]()
     async with opened(settings) as node:
         here = PresenceService(node.database, node.log, node.clock, "here", told.append)
-        await here.connected(7)
+        here.connected(7)
         told.clear()
         here.control(Connected())
         assert told == [NodeOnline("here", (7,), asks=True)]
@@ -72,6 +72,28 @@ async def test_who_stood_still_judges_nobody(settings: Settings, monkeypatch: py
         assert not [each for each in told if isinstance(each, PresenceChanged)]
 
 
+async def test_who_has_no_way_to_the_others_judges_nobody(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While RabbitMQ is away, or takes nothing, nobody hears of anybody: that is no sign. Who is not heard of afterwards is gone."""
+    monkeypatch.setattr(presence, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(presence, "GONE_AFTER_S", 0.3)
+    told = list[Control]()
+    async with opened(settings) as node:
+        ana = await person(node, "ana")
+        await channel(node, ana)
+        here = PresenceService(node.database, node.log, node.clock, "here", told.append)
+        here.control(NodeOnline("there", (ana.user_id,)))
+        here.control(Disconnected())
+        telling = asyncio.create_task(here.tell_always())
+        await asyncio.sleep(1)
+        assert not [each for each in told if isinstance(each, PresenceChanged)]
+        here.control(Connected())
+        async with asyncio.timeout(10):
+            while not [each for each in told if isinstance(each, PresenceChanged)]:
+                await asyncio.sleep(0.01)
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+
+
 async def test_who_is_still_on_another_node_has_not_left(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last socket here has closed and the grace is over: nobody is told, until the last one there has closed, too."""
     monkeypatch.setattr(presence, "GRACE_S", 0.02)
@@ -79,11 +101,11 @@ async def test_who_is_still_on_another_node_has_not_left(settings: Settings, mon
     async with opened(settings) as node:
         here = PresenceService(node.database, node.log, node.clock, "here", told.append)
         here.control(Reachable("there", 7, online=True))
-        await here.connected(7)
+        here.connected(7)
         here.disconnected(7, [1, 2])
         await asyncio.sleep(0.1)
         assert told == [Reachable("here", 7, online=True), Reachable("here", 7, online=False)]
-        await here.connected(7)
+        here.connected(7)
         here.control(Reachable("there", 7, online=False))
         told.clear()
         here.disconnected(7, [1, 2])
@@ -97,9 +119,9 @@ async def test_who_comes_back_within_the_grace_has_not_left(settings: Settings, 
     told = list[Control]()
     async with opened(settings) as node:
         here = PresenceService(node.database, node.log, node.clock, "here", told.append)
-        await here.connected(7)
+        here.connected(7)
         told.clear()
         here.disconnected(7, [1])
-        await here.connected(7)
+        here.connected(7)
         await asyncio.sleep(0.15)
         assert told == []

@@ -183,7 +183,7 @@ class World:
             raise Unauthenticated("No.")
         return Actor(BOB, "bob", self.sessions[secret], client_id or "client")
 
-    async def connected(self, user_id: int) -> None:
+    def connected(self, user_id: int) -> None:
         pass
 
     async def typing(self, actor: Actor, channel_id: int, state: str) -> None:

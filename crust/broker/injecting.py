@@ -20,7 +20,7 @@ from crust.broker.connection import BrokerTrouble, KeptConnection, account_of, d
 from crust.broker.message import reply_properties, sent_to
 from crust.errors import Unavailable
 from crust.events.inject import InjectReply
-from crust.log import Lease, Leases
+from crust.log import Lease, LeaseLost, Leases
 from crust.log.tasks import end_all, first_to_end
 from crust.settings import Settings
 from crust.telemetry import Metrics, get_logger
@@ -31,6 +31,7 @@ NAME = "inject"  # of the lease
 PREFETCH = 64  # messages that are dealt with side by side, lane by lane
 AGAIN_S = 0.5  # before what could not be stored is tried again
 TRIES = 20  # of what somebody waits for; then they are told, and send it again: meanwhile others have its place
+AWAY_S, LOOK_S = 10.0, 1.0  # without a way to RabbitMQ, and another process may have one; between two looks
 REPLAY_S = 2.0  # between two looks for what operators want to be done again
 
 
@@ -82,7 +83,17 @@ class Injecting:
         await self._leases.keep(NAME, self._read)
 
     async def _read(self, _lease: Lease) -> None:
-        await first_to_end(self._connection.run(), self._replay())
+        await first_to_end(self._connection.run(), self._replay(), self._while_connected())
+
+    async def _while_connected(self) -> None:
+        """Ends with `LeaseLost` where RabbitMQ is away for long, as seen from here."""
+        loop = asyncio.get_running_loop()
+        connected_at = loop.time()
+        while loop.time() - connected_at < AWAY_S:
+            await asyncio.sleep(LOOK_S)
+            if self._connection.connected:
+                connected_at = loop.time()
+        raise LeaseLost(f"RabbitMQ was away for {AWAY_S:g} s")
 
     async def _replay(self) -> None:
         while True:

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import aiormq
 import pytest
@@ -22,6 +22,8 @@ from crust.events.inject import InjectReply
 from crust.host import programs, refused
 from crust.host.desk import Desk
 from crust.host.programs import Programs
+from crust.log import Leases
+from crust.log.tasks import end_all
 from crust.settings import Settings
 from crust.telemetry import Metrics
 from tests.contracts.test_bridges import Toy, toy_at
@@ -347,6 +349,28 @@ async def test_what_waits_is_done_again_when_it_can_be_and_holds_up_no_other(
             links.bridges["later"] = links.bridges["toy"]
             while await at.toy.texts() != ["other", "late"]:
                 await asyncio.sleep(0.01)
+
+
+async def test_who_has_no_way_to_rabbitmq_lets_another_read(node_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that cannot reach it gives the lease back, though its database is there: else programs' messages would wait for it."""
+    monkeypatch.setattr(injecting, "AWAY_S", 0.5)
+    monkeypatch.setattr(injecting, "LOOK_S", 0.05)
+    nowhere = urlunsplit(urlsplit(node_settings.broker_url)._replace(netloc="guest:guest@127.0.0.1:9"))
+    async with toy_at(node_settings) as toy:
+        cut_off, metrics = node_settings.model_copy(update={"broker_url": nowhere}), Metrics()
+        others = Leases(toy.node.database, "another")
+        first = asyncio.create_task(Injecting(cut_off, toy.node.leases, Here(toy, cut_off), Metrics()).always())
+        async with asyncio.timeout(10):
+            while "inject" not in await others.all():
+                await asyncio.sleep(0.01)
+        second = asyncio.create_task(Injecting(node_settings, others, Here(toy, node_settings), metrics).always())
+        try:
+            async with asyncio.timeout(40):
+                while metrics.broker_connected.values.get("injecting") != 1.0:
+                    await asyncio.sleep(0.05)
+            assert (await others.all())["inject"]["owner"] == "another"
+        finally:
+            await end_all(first, second)
 
 
 async def test_what_cannot_be_stored_for_long_is_said(node_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

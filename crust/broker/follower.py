@@ -19,6 +19,7 @@ from crust.telemetry import get_logger
 log = get_logger(__name__)
 
 SILENCE_S = 1.0  # the longest that an event of another process can stay unseen
+OLD_S = 0.1  # between two looks while nothing comes but what is known: a relay that goes over old events is no reason to read all the time
 BATCH = 500
 
 
@@ -64,6 +65,8 @@ class Follower:
     async def _healed(self, received: Sequence[Event]) -> AsyncIterator[Sequence[Event]]:
         """What was received, with what lies between; where that is nothing new, whatever the log has."""
         new = sorted((event for event in received if event.position > self.offset), key=lambda event: event.position)
+        if not new and received and self._since_look() < OLD_S:
+            return
         if not new:
             async for batch in self._upto(await self._head()):
                 yield batch
@@ -87,11 +90,14 @@ class Follower:
 
     async def _late(self) -> AsyncIterator[Sequence[Event]]:
         """What the log has, if that of a second ago has not come yet."""
-        if asyncio.get_running_loop().time() - self._looked_at >= SILENCE_S:
+        if self._since_look() >= SILENCE_S:
             known, head = self._known, await self._head()
             if self.offset < known:
                 async for batch in self._upto(head):
                     yield batch
+
+    def _since_look(self) -> float:
+        return asyncio.get_running_loop().time() - self._looked_at
 
     async def _before(self, position: int) -> AsyncIterator[Sequence[Event]]:
         async for batch in self._upto(min(position - 1, await self._head())):

@@ -146,7 +146,7 @@ class Run:
         return confirm
 
     def _split(self, body: bytes) -> list[ContentBody]:
-        size = self._channel.max_content_size
+        size = max(self._channel.max_content_size, 0) or len(body)  # a broker may set no bound
         return [ContentBody(body[start : start + size]) for start in range(0, len(body), size)]
 
     async def settle(self) -> None:
@@ -162,16 +162,17 @@ class Run:
                 await self._save()
                 saved_at = loop.time()
                 continue
-            await self._confirm(confirm)
+            if await self._is_confirmed(confirm):
+                self._relay.metrics.relayed[()] += 1
+                self._relay.metrics.relay_seconds.observe((), max(0, self._relay.clock.now() - event.at) / 1000)
             self._confirmed = event.position
             self._room.release()
-            self._relay.metrics.relayed[()] += 1
-            self._relay.metrics.relay_seconds.observe((), max(0, self._relay.clock.now() - event.at) / 1000)
             if loop.time() - saved_at >= SAVE_S:
                 await self._save()
                 saved_at = loop.time()
 
-    async def _confirm(self, confirm: asyncio.Future[object]) -> None:
+    async def _is_confirmed(self, confirm: asyncio.Future[object]) -> bool:
+        """Wait for it; whether all queues have taken the event, or one has refused it that refuses again and again."""
         while not confirm.done():
             await asyncio.wait([confirm], timeout=self._relay.settings.publish_timeout_s)
             if not confirm.done():
@@ -182,6 +183,8 @@ class Run:
             confirm.result()
         except DeliveryError:
             self._relay.refused()
+            return False
+        return True
 
     async def _save(self) -> None:
         if self._confirmed > self._saved:

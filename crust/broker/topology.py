@@ -5,7 +5,10 @@
     crust.v1.events             topic exchange: all events; public
     crust.v1.control            fanout exchange: what nodes tell each other beside the log
     crust.v1.inject             direct exchange and durable queue: programs inject messages
-    crust.v1.node.<id>          exclusive, auto-delete, bounded: a node's fan-out; bound to all events and to control
+    crust.v1.node.<id>          exclusive, auto-delete, bounded: a process' fan-out; bound to all events and to control
+
+Plugins have no queues of their own: what an instance has yet to deal with stands in the database, and the process' queue tells that there
+is something. So nothing of theirs can be full, deleted or forgotten.
 """
 
 from __future__ import annotations

@@ -179,14 +179,24 @@ class Upkeep:
     async def _others(self) -> list[Problem]:
         """Queues of other programs that get in the way of ours."""
         found = []
-        queues = await self._api.get("queues", self._api.vhost) or []
+        queues, told = await self._api.get("queues", self._api.vhost) or [], await self._told_of_events()
         for each in (each for each in queues if not each["name"].startswith(topology.PREFIX)):
-            arguments = each.get("arguments") or {}
-            if (overflow := str(arguments.get("x-overflow", ""))).startswith("reject"):  # as the relay hears it, of the event
+            rules = rules_of(each)
+            overflow = str(rules.get("overflow", ""))
+            if overflow.startswith("reject") and each["name"] in told:  # as the relay hears it, of the event
                 found.append(Problem(f"the queue {each['name']} refuses events when it is full: {overflow}", outside=True))
-            if (into := str(arguments.get("x-dead-letter-exchange", ""))).startswith(topology.PREFIX):
+            if (into := str(rules.get("dead-letter-exchange", ""))).startswith(topology.PREFIX):
                 found.append(Problem(f"the queue {each['name']} moves messages to {into}, where nobody believes them", outside=True))
         return found
+
+    async def _told_of_events(self) -> set[str]:
+        """The queues that events get into, over exchanges of others, too."""
+        bindings = [path_of(each) for each in await self._api.get("bindings", self._api.vhost) or []]
+        exchanges, more = set[str](), {topology.EVENTS}
+        while more:
+            exchanges |= more
+            more = {name for source, kind, name, _ in bindings if kind == "exchange" and source in exchanges} - exchanges
+        return {name for source, kind, name, _ in bindings if kind == "queue" and source in exchanges}
 
     # ---- policies
 
@@ -220,6 +230,12 @@ class Upkeep:
             await self._api.put("policies", self._api.vhost, policy.name, body=policy.body)
 
         return set_policy
+
+
+def rules_of(queue: dict[str, Any]) -> dict[str, Any]:
+    """What holds for a queue: what policies say, and before them what it was declared with."""
+    declared = {key.removeprefix("x-"): value for key, value in (queue.get("arguments") or {}).items()}
+    return {**(queue.get("effective_policy_definition") or {}), **declared}
 
 
 def path_of(binding: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -168,14 +168,23 @@ async def test_an_account_without_permissions_gets_them(
     assert (status, crust("broker", "check", CRUST_BROKER_URL=url)[0]) == (0, 0), said
 
 
-async def test_a_queue_that_refuses_is_named(crust: Crust, rabbit_url: str) -> None:
-    """Each refusal of it is one of the event, as the relay hears it."""
+async def test_a_queue_that_refuses_is_named(crust: Crust, management: rabbit.Management, vhost: str, rabbit_url: str) -> None:
+    """Each refusal of it is one of the event, as the relay hears it: if it gets events, and whether it or a policy says so."""
     assert crust("broker", "repair")[0] == 0
+    management.call("PUT", "exchanges", vhost, "reports", body={"type": "fanout"})
+    management.call("PUT", "policies", vhost, "refuse", body={"pattern": "^reports.later", "definition": {"overflow": "reject-publish"}})
     connection = await aiormq.connect(rabbit_url)
-    await (await connection.channel()).queue_declare("reports.all", arguments={"x-overflow": "reject-publish"})
+    channel = await connection.channel()
+    await channel.exchange_bind("reports", topology.EVENTS, routing_key="#")
+    await channel.queue_declare("reports.later")
+    for name in ("reports.all", "reports.none"):
+        await channel.queue_declare(name, arguments={"x-overflow": "reject-publish"})
+    for name in ("reports.all", "reports.later"):
+        await channel.queue_bind(name, "reports")
     await connection.close()
     status, said = await asyncio.to_thread(crust, "broker", "check")
-    assert (status, "the queue reports.all refuses events when it is full: reject-publish" in said) == (1, True)
+    named = {name: f"the queue {name} refuses events when it is full: reject-publish" in said for name in ("reports.all", "reports.later")}
+    assert (status, named, "reports.none" in said) == (1, {"reports.all": True, "reports.later": True}, False)
 
 
 async def test_what_nobody_reads_is_bounded(crust: Crust, rabbit_url: str) -> None:

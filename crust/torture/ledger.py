@@ -86,7 +86,7 @@ class Handled(NamedTuple):
 
 WRONGS = (
     "lost", "stored twice", "out of order", "from nowhere", "not in the log",
-    "not received", "received twice", "received out of order", "started afresh", "served though deaf",
+    "not received", "received twice", "received out of order", "started afresh", "served though deaf", "given up though reading",
     "missed by the reader", "taken twice", "taken out of order", "never came by RabbitMQ", "refused", "never acknowledged",
     "not taken over",
     "not handled", "innocents parked", "poison not parked", "effects not once", "acted too often", "handled out of order",

@@ -97,15 +97,17 @@ async def deaf(stage: Stage) -> str:
     deaf = [Deaf(stage.accounts[-1], stage.chance.choice(stage.nodes).port) for _ in range(stage.plan.crowd // DEAF)]
     try:
         await stage.listen(stage.plan.crowd - len(deaf))
-        before = await _given_up(stage)
+        before, resumes = await _given_up(stage), stage.resumes
         await asyncio.gather(*(each.open() for each in deaf))
         await stage.hold(DEAF_S)
-        given_up = await _given_up(stage) - before
+        others = stage.resumes - resumes
+        given_up = await _given_up(stage) - before - others
     finally:
         for each in deaf:
             each.close()
         for author in stage.authors:
             author.tail = str
+    stage.wrongs.note("given up though reading", f"{others} sockets", others)
     if stage.plan.scale >= 1:
         stage.wrongs.note("served though deaf", f"{len(deaf) - given_up} sockets after {DEAF_S:g} s", max(0, len(deaf) - given_up))
     return f"{len(deaf)} of {stage.plan.crowd}; {given_up} were closed as too slow"

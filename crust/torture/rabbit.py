@@ -49,7 +49,7 @@ class Management:
         parts = urllib.parse.urlsplit(url)
         assert parts.port is not None, url
         self.base = f"http://{parts.hostname}:{parts.port + BESIDE}/api"
-        secret = base64.b64encode(f"{parts.username}:{parts.password}".encode()).decode()
+        secret = base64.b64encode(urllib.parse.unquote(f"{parts.username}:{parts.password}").encode()).decode()
         self._headers = {"Authorization": f"Basic {secret}", "Content-Type": "application/json"}
 
     def call(self, method: str, *path: str, body: Mapping[str, Any] | None = None) -> Any:

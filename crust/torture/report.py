@@ -16,7 +16,7 @@ GROUPS = {
     "sockets: lost": ("not received", "started afresh"),
     "twice ": ("received twice",),
     "disorder ": ("received out of order",),
-    "deaf": ("served though deaf",),
+    "deaf": ("served though deaf", "given up though reading"),
     "reader: lost": ("missed by the reader", "never came by RabbitMQ"),
     "twice  ": ("taken twice",),
     "disorder  ": ("taken out of order",),

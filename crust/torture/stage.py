@@ -149,6 +149,11 @@ class Stage:
             if task.done():
                 task.result()
 
+    @property
+    def resumes(self) -> int:
+        """How often people have come back, since the fault began."""
+        return sum(listener.resumes for listener in [*self.listeners, *self.crowd])
+
     async def dismiss_the_crowd(self) -> None:
         await end_all(*self._crowd_tasks)
         self._crowd_tasks, self.crowd = [], []
@@ -178,6 +183,13 @@ class Stage:
         if self.reader is not None:
             late += ["the reader"] if (await self.reader.place() or 0) < head else []
         return late
+
+    async def has_come(self, head: int) -> bool:
+        """Whether RabbitMQ has brought the reader something that is no older, whatever it has read from the log."""
+        if self.reader is None:
+            return True
+        rows = await self.reader.rows("SELECT position FROM came ORDER BY number DESC LIMIT 1")
+        return bool(rows) and rows[0][0] >= head
 
     async def last_message(self, head: int) -> int:
         """The newest position up to there that goes to all who listen."""

@@ -135,12 +135,13 @@ async def one(stage: Stage, fault: Fault) -> Outcome:
         async with asyncio.timeout(GIVEN_UP_S + DONE_S + 300 * stage.plan.scale):
             outcome.what = await fault.do(stage)
         ended = loop.time()
-        outcome.late = await _until_at(stage, await _grown(stage))
+        outcome.late = await _until_at(stage, await _grown(stage), by_rabbit=True)
         outcome.head_s = None if outcome.late else loop.time() - ended
         await asyncio.sleep(AFTER_S)
         stage.talk(on=False)
         await _until_silent(stage, outcome.wrongs)
-        await _until_at(stage, await stage.head())
+        if late := await _until_at(stage, await stage.head()):
+            outcome.late, outcome.head_s = late, None
         stage.check()
         await _reckon(stage, fault, mark, outcome)
     except Exception as error:  # noqa: BLE001  # whatever a fault has broken is its outcome
@@ -178,13 +179,15 @@ async def _grown(stage: Stage) -> int:
             return head
 
 
-async def _until_at(stage: Stage, head: int) -> list[str]:
-    """Wait until everybody is there; gives who is not."""
+async def _until_at(stage: Stage, head: int, *, by_rabbit: bool = False) -> list[str]:
+    """Wait until everybody is there, while people talk also by way of RabbitMQ; gives who is not."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + GIVEN_UP_S
     while True:
         try:
             late = await stage.behind(head, await stage.last_message(head))
+            if by_rabbit and not late and not await stage.has_come(head):
+                late = ["the reader, by RabbitMQ"]
         except Away as error:
             late = [f"the database: {error}"]
         if not late or loop.time() > deadline:
@@ -223,7 +226,7 @@ async def _reckon(stage: Stage, fault: Fault, mark: Mark, outcome: Outcome) -> N
     outcome.acknowledged, outcome.stored = len(said), len(stored)
     outcome.repeats = sum(author.repeats for author in stage.authors)
     outcome.retries = sum(author.retries for author in stage.authors)
-    outcome.resumes = sum(listener.resumes for listener in [*stage.listeners, *stage.crowd])
+    outcome.resumes = stage.resumes
     await _reckon_reader(stage, fault, mark, outcome)
     for look in stage.afterwards:
         await look()

@@ -244,7 +244,7 @@ async def _serve(node: Node, plugins: Hosted, run: servers.Serve, listener: sock
         "sweep of files": node.core.files.sweep_always,
         "erasing": node.core.erasing.always,
         "eraser": Eraser(node.database, node.log, node.leases, node.consumers).always,
-        "retention": node.core.retention.always,
+        "retention": lambda: node.leases.keep("retention", lambda _lease: node.core.retention.always()),
         "presence": node.core.presence.tell_always,
     }
     if plugins.run is not nothing:

@@ -65,11 +65,10 @@ class Follower:
     async def _healed(self, received: Sequence[Event]) -> AsyncIterator[Sequence[Event]]:
         """What was received, with what lies between; where that is nothing new, whatever the log has."""
         new = sorted((event for event in received if event.position > self.offset), key=lambda event: event.position)
-        if not new and received and self._since_look() < OLD_S:
-            return
         if not new:
-            async for batch in self._upto(await self._head()):
-                yield batch
+            if not received or self._since_look() >= OLD_S:
+                async for batch in self._upto(await self._head()):
+                    yield batch
             return
         run: list[Event] = []
         for event in new:

@@ -7,7 +7,7 @@ are not looked at; they come and go with them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,8 +49,9 @@ class Upkeep:
             return [Problem(f"there is no vhost {self._api.vhost}", self._make_vhost)]
         if own := await self._accounts.own():
             return own  # without these there is no looking at the rest
-        found = [*await self._accounts.check(), *await self._exchanges(), *await self._queues(), *await self._bindings()]
-        return [*found, *await self._policies(), *await self._others()]
+        bindings = await self._api.get("bindings", self._api.vhost) or []
+        found = [*await self._accounts.check(), *await self._exchanges(), *await self._queues(), *self._bindings(bindings)]
+        return [*found, *await self._policies(), *await self._others(told_of_events(bindings))]
 
     async def _make_vhost(self) -> None:
         await self._api.put("vhosts", self._api.vhost, body={})
@@ -148,8 +149,7 @@ class Upkeep:
 
         return replace
 
-    async def _bindings(self) -> list[Problem]:
-        there = await self._api.get("bindings", self._api.vhost) or []
+    def _bindings(self, there: Sequence[dict[str, Any]]) -> list[Problem]:
         paths = {path_of(each) for each in there}
         wanted = {(each.exchange, "queue", each.queue, each.key): each for each in self._base.bindings}
         missing = [self._unbound(each) for path, each in wanted.items() if path not in paths]
@@ -176,10 +176,10 @@ class Upkeep:
 
         return Problem(f"the {kind} {name} is bound to {source} by {key!r}, and should not be", unbind)
 
-    async def _others(self) -> list[Problem]:
-        """Queues of other programs that get in the way of ours."""
+    async def _others(self, told: set[str]) -> list[Problem]:
+        """Queues of other programs that get in the way of ours; `told` get events."""
         found = []
-        queues, told = await self._api.get("queues", self._api.vhost) or [], await self._told_of_events()
+        queues = await self._api.get("queues", self._api.vhost) or []
         for each in (each for each in queues if not each["name"].startswith(topology.PREFIX)):
             rules = rules_of(each)
             overflow = str(rules.get("overflow", ""))
@@ -188,15 +188,6 @@ class Upkeep:
             if (into := str(rules.get("dead-letter-exchange", ""))).startswith(topology.PREFIX):
                 found.append(Problem(f"the queue {each['name']} moves messages to {into}, where nobody believes them", outside=True))
         return found
-
-    async def _told_of_events(self) -> set[str]:
-        """The queues that events get into, over exchanges of others, too."""
-        bindings = [path_of(each) for each in await self._api.get("bindings", self._api.vhost) or []]
-        exchanges, more = set[str](), {topology.EVENTS}
-        while more:
-            exchanges |= more
-            more = {name for source, kind, name, _ in bindings if kind == "exchange" and source in exchanges} - exchanges
-        return {name for source, kind, name, _ in bindings if kind == "queue" and source in exchanges}
 
     # ---- policies
 
@@ -230,6 +221,16 @@ class Upkeep:
             await self._api.put("policies", self._api.vhost, policy.name, body=policy.body)
 
         return set_policy
+
+
+def told_of_events(bindings: Iterable[dict[str, Any]]) -> set[str]:
+    """The queues that events get into, over exchanges of others, too."""
+    paths = [path_of(each) for each in bindings]
+    exchanges, more = set[str](), {topology.EVENTS}
+    while more:
+        exchanges |= more
+        more = {name for source, kind, name, _ in paths if kind == "exchange" and source in exchanges} - exchanges
+    return {name for source, kind, name, _ in paths if kind == "queue" and source in exchanges}
 
 
 def rules_of(queue: dict[str, Any]) -> dict[str, Any]:
